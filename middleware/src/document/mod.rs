@@ -1,0 +1,1 @@
+//! TOML documents, read with every fault at once.
