@@ -1,1 +1,8 @@
-//! Under construction.
+//! What the gateway and the authorization server share: configuration, file watching, the accept loop, logs and the
+//! signals that end a process. Internal to this workspace.
+
+pub mod config;
+pub mod serve;
+pub mod shutdown;
+pub mod telemetry;
+pub mod watch;

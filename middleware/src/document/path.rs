@@ -78,6 +78,11 @@ impl KeyPath {
         Some(Self(rest.to_vec()))
     }
 
+    /// Whether `other` is this path or leads to something above it.
+    pub fn starts_with(&self, other: &Self) -> bool {
+        self.0.starts_with(&other.0)
+    }
+
     /// Whether this is the path of the whole document.
     pub fn is_root(&self) -> bool {
         self.0.is_empty()

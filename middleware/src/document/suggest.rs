@@ -2,16 +2,18 @@
 
 /// The known word nearest to `seen`, if one is near enough to be a slip of the keyboard.
 ///
-/// Case and the choice between `-` and `_` count for nothing; otherwise up to a third of the letters may differ.
+/// Case and the choice between `-` and `_` count for nothing; otherwise up to a third of the letters may differ, or
+/// one of the words may go on where the other ends: `public`, `public_url`.
 pub fn nearest<'a>(seen: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let seen = normal(seen);
     let allowed = seen.len().div_ceil(3);
     known
         .into_iter()
-        .map(|word| (distance(&seen, &normal(word)), word))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, word)| word)
+        .map(|word| (normal(word), word))
+        .map(|(letters, word)| (distance(&seen, &letters), goes_on(&seen, &letters), word))
+        .filter(|(distance, goes_on, _)| *distance <= allowed || *goes_on)
+        .min_by_key(|(distance, _, _)| *distance)
+        .map(|(_, _, word)| word)
 }
 
 /// The words as a list in prose: `` `a`, `b` ``.
@@ -30,6 +32,10 @@ fn normal(word: &str) -> Vec<char> {
         .flat_map(char::to_lowercase)
         .map(|c| if c == '-' { '_' } else { c })
         .collect()
+}
+
+fn goes_on(a: &[char], b: &[char]) -> bool {
+    a.len().min(b.len()) >= 3 && (a.starts_with(b) || b.starts_with(a))
 }
 
 /// How many letters must be put in, left out or replaced to make `a` into `b` (Levenshtein).
@@ -64,6 +70,9 @@ mod tests {
             ("lisen", Some("listen")),
             ("aut", Some("auth")),
             ("auht", Some("auth")),
+            ("public", Some("public_url")),
+            ("listen_on", Some("listen")),
+            ("pu", None),
             ("port", None),
             ("", None),
             ("x", None),

@@ -343,7 +343,10 @@ fn a_long_or_many_lined_value_is_not_repeated_whole() {
 
 #[test]
 fn hostile_documents_end_in_faults() {
-    let many: String = (0..1000).map(|n| format!("k{n} = {n}\n")).collect();
+    let many = (0..1000)
+        .map(|n| format!("k{n} = {n}"))
+        .collect::<Vec<_>>()
+        .join("\n");
     let (_, found) = Document::parse(&many).unwrap().read::<Raw>();
     assert_eq!(found.len(), super::MOST_FAULTS);
     assert!(Document::parse(&format!("version = {}", "[".repeat(100_000))).is_err());
