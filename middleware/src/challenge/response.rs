@@ -1,0 +1,345 @@
+//! One response for each refusal.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::BearerChallenge;
+use crate::policy::{ChallengeForm, Refusal, ScopeSet, UnknownObject};
+use crate::request::{Classified, Era, ObjectKind, RequestId};
+
+/// What the `User-Agent` of OpenAI's MCP clients contains.
+const OPENAI_CLIENT: &[u8] = b"openai-mcp";
+
+/// What a refusal is answered to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answering<'a> {
+    pub(crate) resource_metadata: &'a str,
+    /// `None` for what could not be classified.
+    pub(crate) request: Option<&'a Classified<'a>>,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) form: ChallengeForm,
+}
+
+/// The response to a refused request, with the refusal in its extensions.
+pub(crate) fn refuse(refusal: Refusal, to: &Answering<'_>) -> Response<Bytes> {
+    let mut response = match &refusal {
+        Refusal::ForeignHost => rpc_error(
+            StatusCode::FORBIDDEN,
+            403,
+            "the Host header names none of this server's hosts",
+            None,
+        ),
+        Refusal::ForeignOrigin => rpc_error(StatusCode::FORBIDDEN, 403, "this origin is not allowed", None),
+        Refusal::MethodNotAllowed => {
+            let mut response = rpc_error(
+                StatusCode::METHOD_NOT_ALLOWED,
+                405,
+                "expected POST, GET or DELETE",
+                None,
+            );
+            response
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("GET, POST, DELETE, OPTIONS"));
+            response
+        }
+        Refusal::Malformed(malformed) => rpc_error(
+            malformed.status,
+            malformed.code,
+            &malformed.message,
+            malformed.id.as_ref(),
+        ),
+        Refusal::VerifierUnavailable => {
+            let id = to.request.and_then(|request| request.id.as_ref());
+            let mut response = rpc_error(
+                StatusCode::SERVICE_UNAVAILABLE,
+                503,
+                "the access token cannot be verified now; try again",
+                id,
+            );
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static("10"));
+            response
+        }
+        Refusal::Unknown(object) => unknown(*object, to),
+        Refusal::AmbiguousCredentials(why) => challenge(
+            StatusCode::BAD_REQUEST,
+            &Reason::new("invalid_request", why),
+            None,
+            to,
+        ),
+        Refusal::InvalidToken(why) => challenge(
+            StatusCode::UNAUTHORIZED,
+            &Reason::new("invalid_token", why),
+            None,
+            to,
+        ),
+        Refusal::SignIn { scopes } => {
+            challenge(StatusCode::UNAUTHORIZED, &Reason::sign_in(to), Some(scopes), to)
+        }
+        Refusal::InsufficientScope { scopes, needed } => challenge(
+            StatusCode::FORBIDDEN,
+            &Reason::step_up(needed, to),
+            Some(scopes),
+            to,
+        ),
+    };
+    response.extensions_mut().insert(refusal);
+    response
+}
+
+/// Why a client is challenged, as RFC 6750 and the user would put it.
+struct Reason {
+    error: &'static str,
+    description: String,
+    /// RFC 6750 §3.1: a request without credentials gets no error code in the header.
+    quiet_header: bool,
+    /// Whether signing in, again or with more scopes, is the cure: only then may the tool result form be used. A bad
+    /// token is HTTP 401 in every revision of MCP.
+    curable: bool,
+}
+
+impl Reason {
+    fn new(error: &'static str, description: &str) -> Self {
+        Self {
+            error,
+            description: description.to_owned(),
+            quiet_header: false,
+            curable: false,
+        }
+    }
+
+    fn sign_in(to: &Answering<'_>) -> Self {
+        let description = match to.request.and_then(Classified::called_tool) {
+            Some((_, tool)) => format!("Sign in to use {tool}"),
+            None => "Sign in to use this server".to_owned(),
+        };
+        Self {
+            error: "insufficient_scope",
+            description,
+            quiet_header: true,
+            curable: true,
+        }
+    }
+
+    fn step_up(needed: &ScopeSet, to: &Answering<'_>) -> Self {
+        let description = match to.request.and_then(Classified::called_tool) {
+            Some((_, tool)) => format!("{tool} needs more permissions: {needed}"),
+            None => format!("This needs more permissions: {needed}"),
+        };
+        Self {
+            error: "insufficient_scope",
+            description,
+            quiet_header: false,
+            curable: true,
+        }
+    }
+}
+
+fn challenge(
+    status: StatusCode,
+    reason: &Reason,
+    scopes: Option<&ScopeSet>,
+    to: &Answering<'_>,
+) -> Response<Bytes> {
+    let none = ScopeSet::default();
+    let scopes = scopes.unwrap_or(&none);
+    let full = if status == StatusCode::FORBIDDEN {
+        BearerChallenge::new()
+            .error(reason.error, &reason.description)
+            .scope(scopes)
+            .resource_metadata(to.resource_metadata)
+    } else {
+        BearerChallenge::new()
+            .resource_metadata(to.resource_metadata)
+            .scope(scopes)
+            .error(reason.error, &reason.description)
+    };
+    let header = if reason.quiet_header {
+        BearerChallenge::new()
+            .resource_metadata(to.resource_metadata)
+            .scope(scopes)
+    } else {
+        full.clone()
+    };
+    let mut response = match to
+        .request
+        .and_then(|request| Some((request, request.called_tool()?)))
+    {
+        Some((request, (id, _))) => tool_result(status, reason, &full, id, request.era),
+        None => json(
+            status,
+            &OAuthError {
+                error: reason.error,
+                error_description: &reason.description,
+            },
+        ),
+    };
+    if reason.curable && reads_tool_results(to) {
+        *response.status_mut() = StatusCode::OK;
+    } else {
+        response
+            .headers_mut()
+            .insert(WWW_AUTHENTICATE, header.to_header_value());
+    }
+    response
+}
+
+/// Whether the request is a single `tools/call` of a client that reads challenges in tool results.
+fn reads_tool_results(to: &Answering<'_>) -> bool {
+    let wanted = match to.form {
+        ChallengeForm::Http => false,
+        ChallengeForm::ToolResult => true,
+        ChallengeForm::Auto => to.headers.get_all(USER_AGENT).iter().any(|agent| {
+            agent
+                .as_bytes()
+                .to_ascii_lowercase()
+                .windows(OPENAI_CLIENT.len())
+                .any(|window| window == OPENAI_CLIENT)
+        }),
+    };
+    wanted && to.request.is_some_and(|request| request.called_tool().is_some())
+}
+
+#[derive(Serialize)]
+struct OAuthError<'a> {
+    error: &'a str,
+    error_description: &'a str,
+}
+
+#[derive(Serialize)]
+struct RpcAnswer<'a, R, E> {
+    jsonrpc: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<R>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<E>,
+}
+
+#[derive(Serialize)]
+struct RpcError<'a> {
+    code: i64,
+    message: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ToolResult<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result_type: Option<&'static str>,
+    content: [Text<'a>; 1],
+    is_error: bool,
+    #[serde(rename = "_meta")]
+    meta: Meta,
+}
+
+#[derive(Serialize)]
+struct Text<'a> {
+    r#type: &'static str,
+    text: &'a str,
+}
+
+#[derive(Serialize)]
+struct Meta {
+    #[serde(rename = "mcp/www_authenticate")]
+    www_authenticate: [String; 1],
+}
+
+fn tool_result(
+    status: StatusCode,
+    reason: &Reason,
+    challenge: &BearerChallenge,
+    id: &RequestId,
+    era: Era,
+) -> Response<Bytes> {
+    let text = format!("{}. Sign in, then call the tool again.", reason.description);
+    let result = ToolResult {
+        result_type: (era == Era::Modern).then_some("complete"),
+        content: [Text {
+            r#type: "text",
+            text: if reason.quiet_header {
+                &reason.description
+            } else {
+                &text
+            },
+        }],
+        is_error: true,
+        meta: Meta {
+            www_authenticate: [challenge.to_string()],
+        },
+    };
+    json(
+        status,
+        &RpcAnswer::<_, ()> {
+            jsonrpc: "2.0",
+            id: raw(Some(id)).as_deref(),
+            result: Some(result),
+            error: None,
+        },
+    )
+}
+
+fn unknown(object: UnknownObject, to: &Answering<'_>) -> Response<Bytes> {
+    let id = to.request.and_then(|request| request.id.as_ref());
+    let era = to.request.map_or(Era::Legacy, |request| request.era);
+    let name = to.request.and_then(Classified::object_name).unwrap_or_default();
+    let (status, code, what) = match (object, era) {
+        (UnknownObject::Object(ObjectKind::Resource), Era::Legacy) => {
+            (StatusCode::OK, -32002, "Resource not found")
+        }
+        (UnknownObject::Object(ObjectKind::Resource), Era::Modern) => {
+            (StatusCode::OK, -32602, "Resource not found")
+        }
+        (UnknownObject::Object(ObjectKind::Tool), _) => (StatusCode::OK, -32602, "Unknown tool"),
+        (UnknownObject::Object(ObjectKind::Prompt), _) => (StatusCode::OK, -32602, "Unknown prompt"),
+        (UnknownObject::Method, Era::Legacy) => (StatusCode::OK, -32601, "Method not found"),
+        (UnknownObject::Method, Era::Modern) => (StatusCode::NOT_FOUND, -32601, "Method not found"),
+    };
+    rpc_error(status, code, &format!("{what}: {name}"), id)
+}
+
+/// A JSON-RPC error; without an `id` where the request's is not known.
+pub(crate) fn rpc_error(
+    status: StatusCode,
+    code: i64,
+    message: &str,
+    id: Option<&RequestId>,
+) -> Response<Bytes> {
+    let error = RpcError { code, message };
+    json(
+        status,
+        &RpcAnswer::<(), _> {
+            jsonrpc: "2.0",
+            id: raw(id).as_deref(),
+            result: None,
+            error: Some(error),
+        },
+    )
+}
+
+fn raw(id: Option<&RequestId>) -> Option<Box<RawValue>> {
+    // An id was read as JSON before it became one, and is JSON still.
+    RawValue::from_string(id?.as_json().to_owned()).ok()
+}
+
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
+    // Structs of strings, numbers and booleans: there is nothing in them that could fail to serialise.
+    let mut response = Response::new(Bytes::from(serde_json::to_vec(body).unwrap_or_default()));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // The answer to one caller, at one time, under one policy.
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! [`McpAuthLayer`], and building it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tower_layer::Layer;
+use url::Url;
+
+use crate::ConfigError;
+use crate::policy::PolicyHandle;
+use crate::request::origin::Allowed;
+use crate::resource::{ResourceUri, WELL_KNOWN_PREFIX};
+use crate::service::McpAuth;
+use crate::verifier::TokenVerifier;
+
+/// Puts OAuth 2.1 per tool in front of an MCP server.
+///
+/// Every request that comes through is either one for the resource metadata, or judged as MCP: put the layer around the
+/// MCP endpoint and nothing else.
+#[derive(Debug, Clone)]
+pub struct McpAuthLayer(Arc<Shared>);
+
+/// What all clones share.
+pub(crate) struct Shared {
+    pub(crate) resource: ResourceUri,
+    pub(crate) metadata_url: Box<str>,
+    /// The paths that the metadata is served at.
+    pub(crate) metadata_paths: Vec<Box<str>>,
+    pub(crate) authorization_servers: Vec<String>,
+    pub(crate) resource_name: Option<Box<str>>,
+    pub(crate) policy: PolicyHandle,
+    pub(crate) verifier: Arc<dyn TokenVerifier>,
+    pub(crate) allowed: Allowed,
+    pub(crate) max_body_bytes: usize,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("McpAuth")
+            .field("resource", &self.resource)
+            .field("verifier", &self.verifier)
+            .finish_non_exhaustive()
+    }
+}
+
+impl McpAuthLayer {
+    /// For the server that clients know as `resource`.
+    ///
+    /// Deployment: `resource` is the URL that users type into their client, behind whatever proxies there are. Nothing
+    /// that is published comes from a request's `Host`.
+    pub fn builder(
+        resource: ResourceUri,
+        policy: PolicyHandle,
+        verifier: Arc<dyn TokenVerifier>,
+    ) -> McpAuthLayerBuilder {
+        let own = Allowed {
+            hosts: vec![resource.authority().into()],
+            origins: vec![resource.origin().into()],
+            loopback: false,
+        };
+        McpAuthLayerBuilder(Shared {
+            metadata_url: resource.metadata_url().into(),
+            metadata_paths: vec![
+                format!("{WELL_KNOWN_PREFIX}{}", resource.path()).into(),
+                WELL_KNOWN_PREFIX.into(),
+            ],
+            resource,
+            authorization_servers: Vec::new(),
+            resource_name: None,
+            policy,
+            verifier,
+            allowed: own,
+            max_body_bytes: 4 * 1024 * 1024,
+        })
+    }
+}
+
+/// Builds a [`McpAuthLayer`].
+#[derive(Debug)]
+#[must_use]
+pub struct McpAuthLayerBuilder(Shared);
+
+impl McpAuthLayerBuilder {
+    /// Where to sign in: an issuer identifier, byte for byte as its own metadata has it. The first one counts most.
+    pub fn authorization_server(mut self, issuer: impl Into<String>) -> Self {
+        self.0.authorization_servers.push(issuer.into());
+        self
+    }
+
+    /// The name of the resource for people (RFC 9728 §2, `resource_name`).
+    pub fn resource_name(mut self, name: impl Into<Box<str>>) -> Self {
+        self.0.resource_name = Some(name.into());
+        self
+    }
+
+    /// One more value of `Host` to answer to: `host` or `host:port`. The host of the resource is one always.
+    pub fn allowed_host(mut self, host: impl Into<Box<str>>) -> Self {
+        self.0.allowed.hosts.push(host.into());
+        self
+    }
+
+    /// One more browser origin that may send requests, as a browser writes it: `https://app.example`. The origin of the
+    /// resource is one always.
+    pub fn allowed_origin(mut self, origin: impl Into<Box<str>>) -> Self {
+        self.0.allowed.origins.push(origin.into());
+        self
+    }
+
+    /// Whether to answer to `localhost`, `127.0.0.1` and `[::1]` with any port, as host and as origin. Default: no.
+    ///
+    /// Deployment: right where the server listens on loopback addresses only.
+    pub fn allow_loopback(mut self, allow: bool) -> Self {
+        self.0.allowed.loopback = allow;
+        self
+    }
+
+    /// The longest request body that is read, in bytes; a longer one is refused with 413. Default: 4 MiB.
+    pub fn max_body_bytes(mut self, bytes: usize) -> Self {
+        self.0.max_body_bytes = bytes;
+        self
+    }
+
+    /// The layer.
+    ///
+    /// # Errors
+    /// - no authorization server (RFC 9728 §2 and MCP want at least one)
+    /// - an origin that is not spelled as browsers do: with a path, upper case, a default port, …
+    pub fn build(self) -> Result<McpAuthLayer, ConfigError> {
+        if self.0.authorization_servers.is_empty() {
+            return Err(ConfigError::new(
+                "expected at least one authorization server, but found none",
+            ));
+        }
+        for origin in &self.0.allowed.origins {
+            if !Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == **origin) {
+                return Err(ConfigError::new(format!(
+                    "expected an origin like `https://app.example`, but found `{origin}`"
+                )));
+            }
+        }
+        Ok(McpAuthLayer(Arc::new(self.0)))
+    }
+}
+
+impl<S> Layer<S> for McpAuthLayer {
+    type Service = McpAuth<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        McpAuth::new(inner, Arc::clone(&self.0))
+    }
+}

@@ -1,0 +1,156 @@
+//! DECIDE: a policy in TOML, and what it says of one request. Pure: no I/O, no clock.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use mcp_auth::policy::{Policy, Refusal};
+//! use mcp_auth::request::Classified;
+//!
+//! let policy = Arc::new(Policy::parse(r#"
+//! version = 1
+//! [tools.echo]
+//! auth = "public"
+//! [tools.notes_list]
+//! auth = "oauth2"
+//! scopes = ["notes:read"]
+//! "#)?);
+//!
+//! let body = br#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"notes_list"}}"#;
+//! let call = Classified::from_body(&http::HeaderMap::new(), body).expect("a well-formed call");
+//! match policy.decide(&call, None) {
+//!     Err(Refusal::SignIn { scopes }) => assert_eq!(scopes.to_string(), "notes:read"),
+//!     other => panic!("an anonymous caller was not asked to sign in: {other:?}"),
+//! }
+//! # Ok::<(), mcp_auth::document::Faults>(())
+//! ```
+
+mod decision;
+mod handle;
+mod load;
+mod raw;
+mod rule;
+mod scope;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use decision::{Permit, Refusal, UnknownObject};
+pub use handle::PolicyHandle;
+pub use raw::{Access, ChallengeForm, ChallengeScopes};
+pub use rule::Rule;
+pub use scope::{ScopeSet, is_scope_token};
+
+use crate::document::Faults;
+use crate::request::ObjectKind;
+use rule::RuleTable;
+
+/// Who may do what, as one policy file says it.
+///
+/// A policy is immutable; an edited file becomes another one, and [`PolicyHandle`] changes from one to the next.
+#[derive(Debug)]
+pub struct Policy {
+    challenge: ChallengeForm,
+    challenge_scopes: ChallengeScopes,
+    baseline_scopes: ScopeSet,
+    scopes: BTreeMap<Box<str>, ScopeInfo>,
+    /// Every scope that the file mentions anywhere.
+    known_scopes: ScopeSet,
+    tools: RuleTable,
+    resources: RuleTable,
+    prompts: RuleTable,
+    methods: RuleTable,
+    /// The rule of what is open while anything is.
+    opened: Arc<Rule>,
+    /// The rule of the same while nothing is.
+    closed: Arc<Rule>,
+}
+
+/// What a policy says of one scope.
+#[derive(Debug, Clone, Default)]
+pub struct ScopeInfo {
+    description: Option<String>,
+    implies: ScopeSet,
+}
+
+impl ScopeInfo {
+    /// The words for the consent page.
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+
+    /// The scopes that holding this one is as good as holding, directly; implications of those follow.
+    pub fn implies(&self) -> &ScopeSet {
+        &self.implies
+    }
+}
+
+impl Policy {
+    /// Reads a policy file.
+    ///
+    /// # Errors
+    /// Every fault at once, each with its line, the value seen and the value wanted. A file with any fault is refused
+    /// whole, an empty one too: it does not say `version = 1`.
+    pub fn parse(text: &str) -> Result<Self, Faults> {
+        load::load(text)
+    }
+
+    /// How challenges reach the client.
+    pub fn challenge(&self) -> ChallengeForm {
+        self.challenge
+    }
+
+    /// The scopes to ask for where an operation names none; no rule requires them by that.
+    pub fn baseline_scopes(&self) -> &ScopeSet {
+        &self.baseline_scopes
+    }
+
+    /// The scopes that have an entry of their own, in order of their names.
+    pub fn scopes(&self) -> impl Iterator<Item = (&str, &ScopeInfo)> {
+        self.scopes.iter().map(|(name, info)| (&**name, info))
+    }
+
+    /// Every scope that the policy mentions: with an entry, in a rule, implied, or as baseline.
+    pub fn known_scopes(&self) -> &ScopeSet {
+        &self.known_scopes
+    }
+
+    /// The rule for an object: the one of its exact name, else the most specific pattern, else the default.
+    pub fn rule(&self, kind: ObjectKind, name: &str) -> &Arc<Rule> {
+        let table = match kind {
+            ObjectKind::Tool => &self.tools,
+            ObjectKind::Prompt => &self.prompts,
+            ObjectKind::Resource => {
+                // `public/../private` is one thing to a pattern and another to a server that resolves it.
+                return if has_dot_segments(name) {
+                    &self.resources.denied
+                } else {
+                    self.resources.get(name)
+                };
+            }
+        };
+        table.get(name)
+    }
+
+    /// Whether anything at all can be used without a token.
+    fn any_open(&self) -> bool {
+        self.tools.any_open() || self.resources.any_open() || self.prompts.any_open()
+    }
+
+    /// Whether any object of a kind can be used without a token.
+    fn kind_open(&self, kind: ObjectKind) -> bool {
+        match kind {
+            ObjectKind::Tool => self.tools.any_open(),
+            ObjectKind::Resource => self.resources.any_open(),
+            ObjectKind::Prompt => self.prompts.any_open(),
+        }
+    }
+}
+
+/// Whether a URI has a `.` or `..` segment, in any spelling, or a backslash that some servers take for a slash.
+fn has_dot_segments(uri: &str) -> bool {
+    let lower_case_hex = |segment: &str| segment.replace("%2e", ".").replace("%2E", ".");
+    uri.contains('\\')
+        || uri.split(['/', '?', '#']).any(|segment| {
+            matches!(segment, "." | "..")
+                || (segment.contains('%') && matches!(&*lower_case_hex(segment), "." | ".."))
+        })
+}

@@ -1,0 +1,167 @@
+//! The `Authorization` header: from bytes to an [`UnverifiedToken`], or to the reason why there is none.
+
+use std::fmt;
+
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+
+/// An access token as it came over the wire: nobody has looked at it yet, so nothing may be decided from it.
+///
+/// `Debug` does not print it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UnverifiedToken(Box<str>);
+
+impl UnverifiedToken {
+    /// A token out of a header value; the layer makes these from requests, a test of a verifier makes its own.
+    pub fn new(token: impl Into<Box<str>>) -> Self {
+        Self(token.into())
+    }
+
+    /// The token itself, for a verifier.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for UnverifiedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UnverifiedToken(…)")
+    }
+}
+
+/// What is wrong with the credentials of a request, before any token is verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CredentialsError {
+    /// More than one token, or a token outside the header: which one is meant is not ours to guess (RFC 6750 §2).
+    Ambiguous(&'static str),
+    /// A scheme that is not `Bearer`, or a value that is no token (RFC 6750 §2.1).
+    Unusable(&'static str),
+}
+
+/// Reads the one token of a request, if it has one.
+///
+/// - two `Authorization` headers, two tokens in one, or `access_token` in the query: [`CredentialsError::Ambiguous`]
+/// - another scheme, an empty or malformed token: [`CredentialsError::Unusable`], never anonymous
+pub(crate) fn credentials(parts: &Parts) -> Result<Option<UnverifiedToken>, CredentialsError> {
+    if let Some(query) = parts.uri.query()
+        && url::form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key == "access_token")
+    {
+        return Err(CredentialsError::Ambiguous(
+            "send the access token in the Authorization header, not in the query",
+        ));
+    }
+    let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
+    let Some(header) = headers.next() else {
+        return Ok(None);
+    };
+    if headers.next().is_some() {
+        return Err(CredentialsError::Ambiguous(
+            "the request carries two Authorization headers",
+        ));
+    }
+    let value = header
+        .to_str()
+        .map_err(|_| CredentialsError::Unusable("The access token is malformed"))?;
+    let (scheme, token) = value.trim().split_once(' ').unwrap_or((value.trim(), ""));
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(CredentialsError::Unusable(
+            "The Authorization scheme must be Bearer",
+        ));
+    }
+    let token = token.trim_start_matches(' ');
+    if token.contains(',') {
+        return Err(CredentialsError::Ambiguous(
+            "the Authorization header carries two tokens",
+        ));
+    }
+    if !is_b64token(token) {
+        return Err(CredentialsError::Unusable("The access token is malformed"));
+    }
+    Ok(Some(UnverifiedToken::new(token)))
+}
+
+/// `b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="` (RFC 6750 §2.1).
+fn is_b64token(token: &str) -> bool {
+    let body = token.trim_end_matches('=');
+    !body.is_empty()
+        && body.bytes().all(|byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn read(uri: &str, headers: &[&str]) -> Result<Option<UnverifiedToken>, CredentialsError> {
+        let mut request = Request::builder().uri(uri);
+        for value in headers {
+            request = request.header(AUTHORIZATION, *value);
+        }
+        credentials(&request.body(()).unwrap().into_parts().0)
+    }
+
+    #[test]
+    fn two_tokens_or_a_token_in_the_query_are_ambiguous() {
+        for (uri, headers) in [
+            ("/mcp", &["Bearer a", "Bearer b"][..]),
+            ("/mcp", &["Bearer a", "Bearer a"]),
+            ("/mcp", &["Basic x", "Bearer b"]),
+            ("/mcp", &["Bearer a, Bearer b"]),
+            ("/mcp?access_token=a", &[]),
+            ("/mcp?x=1&access%5Ftoken=a", &["Bearer a"]),
+        ] {
+            assert!(
+                matches!(read(uri, headers), Err(CredentialsError::Ambiguous(_))),
+                "{uri} {headers:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_bearer_token_is_never_anonymous() {
+        for value in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer a b",
+            "Bearer é",
+            "Bearer \"a\"",
+            "Basic YTpi",
+            "DPoP a",
+            "a.b.c",
+            "Bearer =",
+        ] {
+            assert!(
+                matches!(read("/mcp", &[value]), Err(CredentialsError::Unusable(_))),
+                "{value:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_scheme_is_read_without_regard_to_case() {
+        for value in [
+            "Bearer a.b-c_d~e+f/g==",
+            "bearer a.b-c_d~e+f/g==",
+            "BEARER  a.b-c_d~e+f/g==",
+        ] {
+            assert_eq!(
+                read("/mcp?x=access_token", &[value]),
+                Ok(Some(UnverifiedToken::new("a.b-c_d~e+f/g=="))),
+                "{value:?}"
+            );
+        }
+        assert_eq!(read("/mcp", &[]), Ok(None));
+    }
+
+    #[test]
+    fn a_token_is_not_printed() {
+        assert_eq!(
+            format!("{:?}", read("/", &["Bearer secret"])),
+            "Ok(Some(UnverifiedToken(…)))"
+        );
+    }
+}

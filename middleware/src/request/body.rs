@@ -1,0 +1,176 @@
+//! The one bounded read of a request's body, and the headers that say whether it may be read as JSON at all.
+
+use bytes::Bytes;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::message::Malformed;
+
+/// Reads the whole body, or refuses it: never a part of it.
+///
+/// - longer than `max_body_bytes`: 413
+/// - the connection breaks off: 400
+pub(crate) async fn read<B>(body: B, max_body_bytes: usize) -> Result<Bytes, Malformed>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let too_large = || {
+        Malformed::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            i64::from(StatusCode::PAYLOAD_TOO_LARGE.as_u16()),
+            format!("expected a body of at most {max_body_bytes} bytes, but found a longer one"),
+        )
+    };
+    if body.size_hint().lower() > u64::try_from(max_body_bytes).unwrap_or(u64::MAX) {
+        return Err(too_large());
+    }
+    // Trailers are dropped with the frames: no part of MCP is in them, and a policy that did not read them must not pass them.
+    match Limited::new(body, max_body_bytes).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(_) => Err(Malformed::bad_request(
+            Malformed::PARSE_ERROR,
+            "the body broke off",
+        )),
+    }
+}
+
+/// Refuses any body at all: 400.
+pub(crate) async fn read_none<B>(body: B) -> Result<Bytes, Malformed>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    read(body, 0).await.map_err(|_| {
+        Malformed::bad_request(
+            Malformed::INVALID_REQUEST,
+            "expected no body with this HTTP method",
+        )
+    })
+}
+
+/// Refuses a body that is not declared as plain JSON: 415.
+///
+/// One `Content-Type`, `application/json` in any case, with any parameters but a `charset` that is not UTF-8; no content
+/// coding, because what cannot be read cannot be judged.
+pub(crate) fn check_headers(headers: &HeaderMap) -> Result<(), Malformed> {
+    let unsupported = |message: &'static str| {
+        Err(Malformed::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            i64::from(StatusCode::UNSUPPORTED_MEDIA_TYPE.as_u16()),
+            message,
+        ))
+    };
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    let Some(Ok(content_type)) = types.next().map(http::HeaderValue::to_str) else {
+        return unsupported("expected a Content-Type of application/json");
+    };
+    if types.next().is_some() {
+        return unsupported("expected one Content-Type, but found several");
+    }
+    let mut parts = content_type.split(';').map(str::trim);
+    if !parts
+        .next()
+        .is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
+    {
+        return unsupported("expected a Content-Type of application/json");
+    }
+    for parameter in parts {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let value = value.trim().trim_matches('"');
+        if name.trim().eq_ignore_ascii_case("charset")
+            && !value.eq_ignore_ascii_case("utf-8")
+            && !value.eq_ignore_ascii_case("utf8")
+        {
+            return unsupported("expected a body in UTF-8, but the Content-Type names another charset");
+        }
+    }
+    let coded = headers.get_all(CONTENT_ENCODING).iter().any(|value| {
+        !value
+            .to_str()
+            .is_ok_and(|value| value.trim().eq_ignore_ascii_case("identity"))
+    });
+    if coded {
+        return unsupported("expected a body without content coding");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+
+    use super::*;
+
+    fn headers(pairs: &[(http::HeaderName, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn only_plain_json_is_read() {
+        for pairs in [
+            &[][..],
+            &[(CONTENT_TYPE, "text/plain")],
+            &[(CONTENT_TYPE, "application/json-rpc")],
+            &[(CONTENT_TYPE, "application/jsonx")],
+            &[(CONTENT_TYPE, "application/json, text/plain")],
+            &[
+                (CONTENT_TYPE, "application/json"),
+                (CONTENT_TYPE, "application/json"),
+            ],
+            &[(CONTENT_TYPE, "application/json; charset=utf-16")],
+            &[(CONTENT_TYPE, "application/json; a=b; Charset=\"latin1\"")],
+            &[(CONTENT_TYPE, "application/json"), (CONTENT_ENCODING, "gzip")],
+            &[
+                (CONTENT_TYPE, "application/json"),
+                (CONTENT_ENCODING, "identity, gzip"),
+            ],
+        ] {
+            let refused = check_headers(&headers(pairs)).expect_err(&format!("{pairs:?}"));
+            assert_eq!(refused.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE, "{pairs:?}");
+        }
+        for pairs in [
+            &[(CONTENT_TYPE, "application/json")][..],
+            &[(CONTENT_TYPE, "Application/JSON ; charset=\"UTF-8\"; x=y")],
+            &[(CONTENT_TYPE, "application/json"), (CONTENT_ENCODING, "Identity")],
+        ] {
+            assert_eq!(check_headers(&headers(pairs)), Ok(()), "{pairs:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_above_the_limit_is_refused_whole() {
+        assert_eq!(
+            read(Full::new(Bytes::from_static(b"1234")), 4).await.unwrap(),
+            "1234"
+        );
+        let declared = read(Full::new(Bytes::from_static(b"12345")), 4)
+            .await
+            .unwrap_err();
+        assert_eq!(declared.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        let chunks = futures_chunks(["123", "45"]);
+        assert_eq!(
+            read(chunks, 4).await.unwrap_err().status(),
+            StatusCode::PAYLOAD_TOO_LARGE
+        );
+    }
+
+    /// A body that does not say its length.
+    fn futures_chunks<const N: usize>(
+        chunks: [&'static str; N],
+    ) -> impl Body<Data = Bytes, Error = std::convert::Infallible> + use<N> {
+        let mut chunks = chunks.into_iter();
+        http_body_util::StreamBody::new(futures_util::stream::iter(std::iter::from_fn(move || {
+            chunks
+                .next()
+                .map(|chunk| Ok(http_body::Frame::data(Bytes::from_static(chunk.as_bytes()))))
+        })))
+    }
+}

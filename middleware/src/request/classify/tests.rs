@@ -1,0 +1,337 @@
+use http::StatusCode;
+
+use super::*;
+
+fn classify(body: &str) -> Result<Classified<'_>, Malformed> {
+    Classified::from_body(&HeaderMap::new(), body.as_bytes())
+}
+
+fn with_headers<'a>(headers: &[(&'static str, &str)], body: &'a str) -> Result<Classified<'a>, Malformed> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.append(*name, value.parse().unwrap());
+    }
+    Classified::from_body(&map, body.as_bytes())
+}
+
+fn call(method: &str, params: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#)
+}
+
+#[test]
+fn what_is_not_one_json_document_is_a_parse_error() {
+    let nested = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{}{}}}"#,
+        "[".repeat(200),
+        "]".repeat(200)
+    );
+    for body in [
+        "",
+        " ",
+        "not json",
+        "{",
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping"} {}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping"}x"#,
+        "\u{feff}{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}",
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping",}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"arguments":{"a":1e999}}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"arguments":{"a":"\ud800"}}}"#,
+        &nested,
+    ] {
+        let refused = classify(body).expect_err(body);
+        assert_eq!(
+            (refused.status(), refused.code(), refused.id),
+            (StatusCode::BAD_REQUEST, -32700, None),
+            "{body}"
+        );
+    }
+    let refused = Classified::from_body(
+        &HeaderMap::new(),
+        b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"p\xff\"}",
+    )
+    .unwrap_err();
+    assert_eq!(refused.code(), -32700);
+}
+
+#[test]
+fn what_is_no_jsonrpc_message_is_an_invalid_request() {
+    for body in [
+        "null",
+        "1",
+        "\"x\"",
+        "[]",
+        r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#,
+        "{}",
+        r#"{"id":1,"method":"ping"}"#,
+        r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#,
+        r#"{"jsonrpc":2.0,"id":1,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":1}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":null}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}"#,
+        r#"{"jsonrpc":"2.0","result":{}}"#,
+    ] {
+        let refused = classify(body).expect_err(body);
+        assert_eq!(
+            (refused.status(), refused.code()),
+            (StatusCode::BAD_REQUEST, -32600),
+            "{body}"
+        );
+    }
+}
+
+#[test]
+fn an_id_is_a_string_or_an_integer_and_is_kept_as_spelled() {
+    for id in ["null", "1.5", "1e3", "true", "{}", "[1]", r#""\ud800""#] {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
+        let refused = classify(&body).expect_err(id);
+        assert_eq!(
+            (refused.status(), refused.id),
+            (StatusCode::BAD_REQUEST, None),
+            "{id}"
+        );
+    }
+    for id in [
+        "0",
+        "-7",
+        "123456789012345678901234567890",
+        r#""""#,
+        r#""a\u0062\"""#,
+    ] {
+        let body = format!(r#"{{"jsonrpc":"2.0","id": {id} ,"method":"ping"}}"#);
+        assert_eq!(classify(&body).unwrap().id.unwrap().as_json(), id);
+    }
+}
+
+#[test]
+fn keys_that_parsers_could_understand_differently_are_refused() {
+    for body in [
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","method":"ping","params":{"name":"a"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","Method":"ping","params":{"name":"a"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"},"PARAMS":{"name":"b"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"},"param\u017f":{"name":"b"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","name":"b"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","Name":"b"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"Name":"b"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","n\u0061me":"b"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","x":1,"x":2}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","argumentſ":{}}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","tas\u212AId":"b"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"a:b","URI":"c:d"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","IO.modelcontextprotocol/protocolVersion":"x"}}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{"ref":{"type":"ref/prompt","Type":"ref/resource","name":"p"}}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"resourceSubscriptions":[],"ResourceSubscriptions":["a:b"]}}}"#,
+    ] {
+        let refused = classify(body).expect_err(body);
+        assert_eq!(
+            (refused.status(), refused.code()),
+            (StatusCode::BAD_REQUEST, -32600),
+            "{body}: {refused}"
+        );
+    }
+}
+
+#[test]
+fn names_are_the_exact_text_that_the_body_decodes_to() {
+    for (spelled, name) in [
+        (r"a", "a"),
+        (r"\u0061", "a"),
+        (r" a ", " a "),
+        (r"A", "A"),
+        ("é", "é"),
+        ("e\u{301}", "e\u{301}"),
+    ] {
+        let body = call(
+            "tools/call",
+            &format!(r#"{{"name":"{spelled}","arguments":{{"name":"other","n":[{{"uri":"x"}}]}}}}"#),
+        );
+        let classified = classify(&body).unwrap();
+        assert_eq!(classified.called_tool().unwrap().1, name);
+    }
+}
+
+#[test]
+fn every_method_is_guarded_by_the_object_that_it_names() {
+    use ObjectKind::{Prompt, Resource, Tool};
+    for (method, params, kind, name) in [
+        ("tools/call", r#"{"name":"t"}"#, Tool, "t"),
+        ("prompts/get", r#"{"name":"p","uri":"x"}"#, Prompt, "p"),
+        ("resources/read", r#"{"uri":"a:b","name":"x"}"#, Resource, "a:b"),
+        ("resources/subscribe", r#"{"uri":"a:b"}"#, Resource, "a:b"),
+        ("resources/unsubscribe", r#"{"uri":"a:b"}"#, Resource, "a:b"),
+        (
+            "completion/complete",
+            r#"{"ref":{"type":"ref/prompt","name":"p"},"argument":{"name":"a","value":""}}"#,
+            Prompt,
+            "p",
+        ),
+        (
+            "completion/complete",
+            r#"{"ref":{"type":"ref/resource","uri":"a:{x}"}}"#,
+            Resource,
+            "a:{x}",
+        ),
+    ] {
+        let body = call(method, params);
+        assert_eq!(
+            classify(&body).unwrap().operation,
+            Operation::Object {
+                kind,
+                name: name.into()
+            },
+            "{method}"
+        );
+        let silent = body.replace(r#""id":1,"#, "");
+        assert_eq!(
+            classify(&silent).unwrap().operation,
+            Operation::Object {
+                kind,
+                name: name.into()
+            },
+            "{method} without id"
+        );
+    }
+    let listen = call(
+        "subscriptions/listen",
+        r#"{"notifications":{"resourceSubscriptions":["a:b","c:d"]}}"#,
+    );
+    assert_eq!(
+        classify(&listen).unwrap().operation,
+        Operation::Method {
+            name: "subscriptions/listen".into(),
+            resources: vec!["a:b".into(), "c:d".into()]
+        }
+    );
+}
+
+#[test]
+fn an_object_that_is_not_named_is_refused() {
+    for (method, params) in [
+        ("tools/call", "{}"),
+        ("tools/call", "[\"a\"]"),
+        ("tools/call", r#"{"name":1}"#),
+        ("tools/call", r#"{"name":["a"]}"#),
+        ("prompts/get", r#"{"name":null}"#),
+        ("resources/read", r#"{"name":"a"}"#),
+        ("completion/complete", "{}"),
+        ("completion/complete", r#"{"ref":"ref/prompt"}"#),
+        (
+            "completion/complete",
+            r#"{"ref":{"type":"ref/other","name":"p"}}"#,
+        ),
+    ] {
+        let body = call(method, params);
+        let refused = classify(&body).expect_err(&body);
+        assert_eq!(
+            (refused.status(), refused.code()),
+            (StatusCode::BAD_REQUEST, -32602),
+            "{body}"
+        );
+        assert_eq!(refused.id.unwrap().as_json(), "1");
+    }
+}
+
+#[test]
+fn only_what_keeps_a_connection_is_lifecycle() {
+    for method in ["initialize", "server/discover", "ping", "logging/setLevel"] {
+        assert!(
+            matches!(
+                classify(&call(method, "{}")).unwrap().operation,
+                Operation::Lifecycle(Some(_))
+            ),
+            "{method}"
+        );
+    }
+    let notification = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+    assert!(matches!(
+        classify(notification).unwrap().operation,
+        Operation::Lifecycle(Some(_))
+    ));
+    assert!(matches!(
+        classify(r#"{"jsonrpc":"2.0","id":3,"result":{}}"#)
+            .unwrap()
+            .operation,
+        Operation::Lifecycle(None)
+    ));
+    for method in [
+        "Initialize",
+        "tools/Call",
+        "tasks/get",
+        "notifications/initialized",
+        "vendor/x",
+        "",
+    ] {
+        assert!(
+            matches!(
+                classify(&call(method, "{}")).unwrap().operation,
+                Operation::Method { .. }
+            ),
+            "{method}"
+        );
+    }
+}
+
+const MODERN: &str = r#"{"name":"t","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
+
+#[test]
+fn a_modern_body_must_be_confirmed_by_its_headers() {
+    let body = call("tools/call", MODERN);
+    let version = ("mcp-protocol-version", "2026-07-28");
+    let method = ("mcp-method", "tools/call");
+    let name = ("mcp-name", "t");
+    for headers in [
+        &[][..],
+        &[version],
+        &[version, method],
+        &[version, name],
+        &[method, name],
+        &[("mcp-protocol-version", "2025-11-25"), method, name],
+        &[version, ("mcp-method", "tools/list"), name],
+        &[version, ("mcp-method", "TOOLS/CALL"), name],
+        &[version, method, ("mcp-name", "other")],
+        &[version, method, ("mcp-name", "T")],
+        &[version, method, ("mcp-name", "=?base64?!?=")],
+        &[version, method, ("mcp-name", "=?BASE64?dA==?=")],
+        &[version, method, name, name],
+        &[version, version, method, name],
+        &[version, method, ("mcp-name", "t, t")],
+    ] {
+        let refused = with_headers(headers, &body).expect_err(&format!("{headers:?}"));
+        assert_eq!(
+            (refused.status(), refused.code()),
+            (StatusCode::BAD_REQUEST, -32020),
+            "{headers:?}"
+        );
+        assert_eq!(refused.id.unwrap().as_json(), "1");
+    }
+    for headers in [
+        &[version, method, name][..],
+        &[version, method, ("mcp-name", "=?base64?dA==?=")],
+        &[("mcp-protocol-version", " 2026-07-28 "), method, name],
+    ] {
+        assert_eq!(
+            with_headers(headers, &body).unwrap().era,
+            Era::Modern,
+            "{headers:?}"
+        );
+    }
+}
+
+#[test]
+fn the_era_is_decided_by_the_body() {
+    let legacy = call("tools/call", r#"{"name":"t"}"#);
+    assert_eq!(
+        with_headers(
+            &[("mcp-protocol-version", "2025-11-25"), ("mcp-name", "lies")],
+            &legacy
+        )
+        .unwrap()
+        .era,
+        Era::Legacy
+    );
+    let refused = with_headers(&[("mcp-protocol-version", "2026-07-28")], &legacy).unwrap_err();
+    assert_eq!(
+        (refused.status(), refused.code()),
+        (StatusCode::BAD_REQUEST, -32602)
+    );
+}

@@ -1,0 +1,14 @@
+//! REWRITE: the response side. Lists say what the policy says, everything else streams through untouched.
+//!
+//! Denied objects leave `tools/list`, `resources/list`, `resources/templates/list` and `prompts/list`; each tool gets
+//! its `securitySchemes`, and the same in `_meta`. Every byte that is not about that stays as the upstream wrote it:
+//! the text is spliced, never parsed into a model and printed again.
+
+mod body;
+mod json;
+mod list;
+mod sse;
+
+pub use body::ResponseBody;
+pub(crate) use body::rewrite;
+pub(crate) use list::ListRewriter;

@@ -1,0 +1,280 @@
+//! [`McpAuth`]: the stations in their order, and nothing else.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use crate::challenge::cors;
+use crate::challenge::response::{Answering, refuse};
+use crate::layer::Shared;
+use crate::policy::{Permit, Policy, Refusal};
+use crate::request::{
+    Classified, CredentialsError, Era, Malformed, Operation, RequestId, bearer, body, headers,
+};
+use crate::resource::metadata;
+use crate::rewrite::{ListRewriter, ResponseBody, rewrite};
+use crate::verifier::{BoxFuture, VerifiedToken, VerifyError};
+
+/// The service that a [`McpAuthLayer`](crate::McpAuthLayer) makes of another one.
+#[derive(Debug, Clone)]
+pub struct McpAuth<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+impl<S> McpAuth<S> {
+    pub(crate) fn new(inner: S, shared: Arc<Shared>) -> Self {
+        Self { inner, shared }
+    }
+}
+
+/// What was read out of a request that was let through or refused; in the extensions of the response, for logs.
+#[derive(Debug, Clone, Default)]
+pub struct Judged {
+    method: Option<Box<str>>,
+    object: Option<Box<str>>,
+    permit: Option<Permit>,
+}
+
+impl Judged {
+    /// The JSON-RPC method.
+    pub fn method(&self) -> Option<&str> {
+        self.method.as_deref()
+    }
+
+    /// The tool, resource or prompt that the request names.
+    pub fn object(&self) -> Option<&str> {
+        self.object.as_deref()
+    }
+
+    /// The permit, where it was let through.
+    pub fn permit(&self) -> Option<&Permit> {
+        self.permit.as_ref()
+    }
+
+    fn of(request: &Classified<'_>) -> Self {
+        let object = matches!(request.operation, Operation::Object { .. })
+            .then(|| request.object_name())
+            .flatten();
+        Self {
+            method: request.method.as_deref().map(Into::into),
+            object: object.map(Into::into),
+            permit: None,
+        }
+    }
+}
+
+/// What goes on to the server, and what is done with its answer.
+struct Forward<B> {
+    request: Request<B>,
+    list: Option<ListRewriter>,
+    id: Option<RequestId>,
+    judged: Judged,
+}
+
+impl<S, B, R> Service<Request<B>> for McpAuth<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + From<Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    R: Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = S::Error;
+    // One allocation a request: the stations wait for a body, for keys and for the server, and have no nameable type.
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        // The service that was polled ready is the one to call; its clone stays behind and is polled the next time.
+        let ready = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, ready);
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            if !shared.allowed.host(&parts) {
+                return Ok(shared.refuse(Refusal::ForeignHost, None, &parts));
+            }
+            if shared
+                .metadata_paths
+                .iter()
+                .any(|path| **path == *parts.uri.path())
+            {
+                return Ok(metadata::respond(&parts.method, &shared.metadata()).map(ResponseBody::whole));
+            }
+            let origin = parts.headers.get(http::header::ORIGIN).cloned();
+            if !shared.allowed.origin(&parts) {
+                return Ok(shared.refuse(Refusal::ForeignOrigin, None, &parts));
+            }
+            let mut response = match parts.method {
+                Method::OPTIONS => cors::options(&parts).map(ResponseBody::whole),
+                _ => match shared.judge(parts, body).await {
+                    Err(refused) => refused.map(ResponseBody::whole),
+                    Ok(Forward {
+                        request,
+                        list,
+                        id,
+                        judged,
+                    }) => {
+                        let response = inner.call(request).await?;
+                        let mut response = match list {
+                            Some(list) => rewrite(response, list, id).await,
+                            None => response.map(ResponseBody::upstream),
+                        };
+                        response.extensions_mut().insert(judged);
+                        response
+                    }
+                },
+            };
+            cors::expose(response.headers_mut(), origin.as_ref());
+            Ok(response)
+        })
+    }
+}
+
+impl Shared {
+    fn metadata(&self) -> String {
+        let policy = self.policy.load();
+        let baseline = policy.baseline_scopes().iter();
+        metadata::ResourceMetadata::new(
+            &self.resource,
+            &self.authorization_servers,
+            baseline,
+            self.resource_name.as_deref(),
+        )
+        .to_json()
+    }
+
+    fn refuse<R>(
+        &self,
+        refusal: Refusal,
+        request: Option<&Classified<'_>>,
+        parts: &Parts,
+    ) -> Response<ResponseBody<R>> {
+        self.answer(refusal, request, parts, &self.policy.load())
+            .map(ResponseBody::whole)
+    }
+
+    fn answer(
+        &self,
+        refusal: Refusal,
+        request: Option<&Classified<'_>>,
+        parts: &Parts,
+        policy: &Policy,
+    ) -> Response<Bytes> {
+        let answering = Answering {
+            resource_metadata: &self.metadata_url,
+            request,
+            headers: &parts.headers,
+            form: policy.challenge(),
+        };
+        let mut response = refuse(refusal, &answering);
+        response
+            .extensions_mut()
+            .insert(request.map(Judged::of).unwrap_or_default());
+        response
+    }
+
+    /// classify → verify → decide; the whole request is judged by one version of the policy.
+    async fn judge<B>(&self, mut parts: Parts, body: B) -> Result<Forward<B>, Response<Bytes>>
+    where
+        B: Body<Data = Bytes> + From<Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let policy = self.policy.load();
+        let malformed = |error: Malformed| self.answer(Refusal::Malformed(error), None, &parts, &policy);
+        let bytes = match parts.method {
+            Method::POST => {
+                body::check_headers(&parts.headers).map_err(malformed)?;
+                body::read(body, self.max_body_bytes).await.map_err(malformed)?
+            }
+            // A stream or the end of a session; what a body would mean here, nobody has said.
+            Method::GET | Method::HEAD | Method::DELETE => body::read_none(body).await.map_err(malformed)?,
+            _ => return Err(self.answer(Refusal::MethodNotAllowed, None, &parts, &policy)),
+        };
+        let request = match parts.method {
+            Method::POST => Classified::from_body(&parts.headers, &bytes).map_err(malformed)?,
+            _ => Classified::bodyless(),
+        };
+        let permit = match self.caller(&parts).await {
+            Ok(caller) => policy.decide(&request, caller.as_ref()),
+            Err(refusal) => Err(refusal),
+        };
+        let permit = permit.map_err(|refusal| self.answer(refusal, Some(&request), &parts, &policy))?;
+
+        let list = match request.operation {
+            Operation::List(kind, method) => Some(ListRewriter { policy, kind, method }),
+            _ => None,
+        };
+        let judged = Judged {
+            permit: Some(permit.clone()),
+            ..Judged::of(&request)
+        };
+        let (era, id) = (request.era, request.id);
+        prepare(&mut parts, era, list.is_some());
+        parts.extensions.insert(permit);
+        if let Some(id) = &id {
+            parts.extensions.insert(id.clone());
+        }
+        Ok(Forward {
+            request: Request::from_parts(parts, B::from(bytes)),
+            list,
+            id,
+            judged,
+        })
+    }
+
+    async fn caller(&self, parts: &Parts) -> Result<Option<Arc<VerifiedToken>>, Refusal> {
+        let token = match bearer::credentials(parts) {
+            Ok(None) => return Ok(None),
+            Ok(Some(token)) => token,
+            Err(CredentialsError::Ambiguous(why)) => return Err(Refusal::AmbiguousCredentials(why)),
+            Err(CredentialsError::Unusable(why)) => return Err(Refusal::InvalidToken(why)),
+        };
+        match self.verifier.verify(&token).await {
+            Ok(token) => Ok(Some(token)),
+            Err(VerifyError::Invalid(why)) => {
+                tracing::debug!(reason = %VerifyError::Invalid(why), "an access token was refused");
+                Err(Refusal::InvalidToken(why.description()))
+            }
+            Err(VerifyError::Unavailable(why)) => {
+                tracing::error!(reason = why, "access tokens cannot be verified");
+                Err(Refusal::VerifierUnavailable)
+            }
+        }
+    }
+}
+
+/// Takes from the request what the server must not see, or could misunderstand.
+fn prepare(parts: &mut Parts, era: Era, is_list: bool) {
+    // The token was meant for us; a server that acts on it would undo the policy (MCP, token passthrough).
+    parts.headers.remove(AUTHORIZATION);
+    match era {
+        // Only modern headers were held against the body.
+        Era::Legacy => {
+            parts.headers.remove(headers::METHOD);
+            parts.headers.remove(headers::NAME);
+        }
+        // Sessions and resumption are gone from the modern protocol, and must not come back beside it.
+        Era::Modern => {
+            parts.headers.remove(headers::SESSION_ID);
+            parts.headers.remove(headers::LAST_EVENT_ID);
+        }
+    }
+    if is_list {
+        parts
+            .headers
+            .insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
+}

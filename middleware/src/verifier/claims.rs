@@ -1,0 +1,85 @@
+//! [`VerifiedToken`]: the claims of a token that a verifier vouches for.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use crate::policy::ScopeSet;
+
+/// Who calls, through which client, with which scopes. The principal is the pair of issuer and subject.
+///
+/// `Debug` shows the principal and the scopes, not the other claims.
+#[derive(Clone, PartialEq)]
+pub struct VerifiedToken {
+    issuer: Box<str>,
+    subject: Box<str>,
+    client_id: Option<Box<str>>,
+    scopes: ScopeSet,
+    expires_at: u64,
+    claims: Map<String, Value>,
+}
+
+impl VerifiedToken {
+    /// For a verifier that has checked the token: this constructor *is* the statement that it has.
+    ///
+    /// `expires_at` is in seconds since 1970; `claims` are all the claims, these included.
+    pub fn assert_verified(
+        issuer: impl Into<Box<str>>,
+        subject: impl Into<Box<str>>,
+        client_id: Option<Box<str>>,
+        scopes: ScopeSet,
+        expires_at: u64,
+        claims: Map<String, Value>,
+    ) -> Self {
+        Self {
+            issuer: issuer.into(),
+            subject: subject.into(),
+            client_id,
+            scopes,
+            expires_at,
+            claims,
+        }
+    }
+
+    /// `iss`, as configured.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// `sub`, unique within the issuer.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// `client_id`, where the issuer says it (RFC 9068 §2.2).
+    pub fn client_id(&self) -> Option<&str> {
+        self.client_id.as_deref()
+    }
+
+    /// The scopes as granted; what they imply is the policy's to say.
+    pub fn scopes(&self) -> &ScopeSet {
+        &self.scopes
+    }
+
+    /// `exp`, in seconds since 1970.
+    pub fn expires_at(&self) -> u64 {
+        self.expires_at
+    }
+
+    /// Any claim by its name.
+    pub fn claim(&self, name: &str) -> Option<&Value> {
+        self.claims.get(name)
+    }
+}
+
+impl fmt::Debug for VerifiedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifiedToken")
+            .field("issuer", &self.issuer)
+            .field("subject", &self.subject)
+            .field("client_id", &self.client_id)
+            .field("scopes", &self.scopes)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
