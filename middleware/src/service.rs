@@ -209,7 +209,12 @@ impl Shared {
         };
         let permit = match self.caller(&parts).await {
             Ok(caller) => policy.decide(&request, caller.as_ref()),
-            Err(refusal) => Err(refusal),
+            Err(NoCaller::Ambiguous(why)) => Err(Refusal::AmbiguousCredentials(why)),
+            Err(NoCaller::Invalid(description)) => Err(Refusal::InvalidToken {
+                description,
+                scopes: policy.scopes_for(&request),
+            }),
+            Err(NoCaller::Unavailable) => Err(Refusal::VerifierUnavailable),
         };
         let permit = permit.map_err(|refusal| self.answer(refusal, Some(&request), &parts, &policy))?;
 
@@ -235,25 +240,32 @@ impl Shared {
         })
     }
 
-    async fn caller(&self, parts: &Parts) -> Result<Option<Arc<VerifiedToken>>, Refusal> {
+    async fn caller(&self, parts: &Parts) -> Result<Option<Arc<VerifiedToken>>, NoCaller> {
         let token = match bearer::credentials(parts) {
             Ok(None) => return Ok(None),
             Ok(Some(token)) => token,
-            Err(CredentialsError::Ambiguous(why)) => return Err(Refusal::AmbiguousCredentials(why)),
-            Err(CredentialsError::Unusable(why)) => return Err(Refusal::InvalidToken(why)),
+            Err(CredentialsError::Ambiguous(why)) => return Err(NoCaller::Ambiguous(why)),
+            Err(CredentialsError::Unusable(why)) => return Err(NoCaller::Invalid(why)),
         };
         match self.verifier.verify(&token).await {
             Ok(token) => Ok(Some(token)),
-            Err(VerifyError::Invalid(why)) => {
-                tracing::debug!(reason = %VerifyError::Invalid(why), "an access token was refused");
-                Err(Refusal::InvalidToken(why.description()))
+            Err(error @ VerifyError::Invalid(why)) => {
+                tracing::debug!(reason = %error, "an access token was refused");
+                Err(NoCaller::Invalid(why.description()))
             }
-            Err(VerifyError::Unavailable(why)) => {
-                tracing::error!(reason = why, "access tokens cannot be verified");
-                Err(Refusal::VerifierUnavailable)
+            Err(error @ VerifyError::Unavailable(_)) => {
+                tracing::error!(reason = %error, "access tokens cannot be verified");
+                Err(NoCaller::Unavailable)
             }
         }
     }
+}
+
+/// Why a token that came is nobody's: it never counts as none.
+enum NoCaller {
+    Ambiguous(&'static str),
+    Invalid(&'static str),
+    Unavailable,
 }
 
 /// Takes from the request what the server must not see, or could misunderstand.

@@ -71,10 +71,10 @@ pub(crate) fn refuse(refusal: Refusal, to: &Answering<'_>) -> Response<Bytes> {
             None,
             to,
         ),
-        Refusal::InvalidToken(why) => challenge(
+        Refusal::InvalidToken { description, scopes } => challenge(
             StatusCode::UNAUTHORIZED,
-            &Reason::new("invalid_token", why),
-            None,
+            &Reason::new("invalid_token", description),
+            Some(scopes),
             to,
         ),
         Refusal::SignIn { scopes } => {
@@ -257,16 +257,15 @@ fn tool_result(
     id: &RequestId,
     era: Era,
 ) -> Response<Bytes> {
-    let text = format!("{}. Sign in, then call the tool again.", reason.description);
+    let text = match reason.error {
+        "invalid_token" => format!("{}. Sign in again, then call the tool again.", reason.description),
+        _ => reason.description.clone(),
+    };
     let result = ToolResult {
         result_type: (era == Era::Modern).then_some("complete"),
         content: [Text {
             r#type: "text",
-            text: if reason.quiet_header {
-                &reason.description
-            } else {
-                &text
-            },
+            text: &text,
         }],
         is_error: true,
         meta: Meta {

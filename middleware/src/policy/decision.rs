@@ -58,8 +58,13 @@ pub enum Refusal {
     Malformed(Malformed),
     /// More than one token, or a token where none may be (RFC 6750 §3.1, `invalid_request`).
     AmbiguousCredentials(&'static str),
-    /// The token does not verify (RFC 6750 §3.1, `invalid_token`); the words for the client.
-    InvalidToken(&'static str),
+    /// The token does not verify (RFC 6750 §3.1, `invalid_token`).
+    InvalidToken {
+        /// The words for the client.
+        description: &'static str,
+        /// The scopes to ask for.
+        scopes: ScopeSet,
+    },
     /// Nobody can say now whether the token is good.
     VerifierUnavailable,
     /// A token is needed and none came.
@@ -96,7 +101,7 @@ impl Refusal {
             Self::MethodNotAllowed => "method-not-allowed",
             Self::Malformed(_) => "malformed",
             Self::AmbiguousCredentials(_) => "ambiguous-credentials",
-            Self::InvalidToken(_) => "invalid-token",
+            Self::InvalidToken { .. } => "invalid-token",
             Self::VerifierUnavailable => "verifier-unavailable",
             Self::SignIn { .. } => "sign-in",
             Self::InsufficientScope { .. } => "insufficient-scope",
@@ -167,6 +172,21 @@ impl Policy {
         }
     }
 
+    /// The scopes that a caller whose token is no good should come back with.
+    ///
+    /// Those of the rule, unless the object is denied, which is nobody's business: then the baseline.
+    pub(crate) fn scopes_for(&self, request: &Classified<'_>) -> ScopeSet {
+        let rule = match &request.operation {
+            Operation::Object { kind, name } => Some(self.rule(*kind, name)),
+            Operation::Method { name, .. } => Some(self.methods.get(name)),
+            Operation::Lifecycle(_) | Operation::List(..) => None,
+        };
+        self.challenge_scopes_of(
+            rule.filter(|rule| rule.access() != Access::Deny)
+                .map(|rule| &**rule),
+        )
+    }
+
     fn enforce_object(
         &self,
         kind: ObjectKind,
@@ -217,15 +237,19 @@ impl Policy {
     }
 
     fn sign_in(&self, rule: Option<&Rule>) -> Refusal {
+        Refusal::SignIn {
+            scopes: self.challenge_scopes_of(rule),
+        }
+    }
+
+    fn challenge_scopes_of(&self, rule: Option<&Rule>) -> ScopeSet {
         let needed: ScopeSet = rule.into_iter().flat_map(Rule::scopes).collect();
         let scopes = if needed.is_empty() {
             &self.baseline_scopes
         } else {
             &needed
         };
-        Refusal::SignIn {
-            scopes: challengeable(scopes.iter()),
-        }
+        challengeable(scopes.iter())
     }
 
     fn step_up(&self, rule: &Rule, caller: Option<&Arc<VerifiedToken>>) -> Refusal {

@@ -37,30 +37,36 @@ pub enum Era {
 /// - version header and `_meta` differ, or `Mcp-Method` or `Mcp-Name` is missing or differs: 400, -32020
 /// - a modern version header without modern `_meta`: 400, -32602
 pub(super) fn confirm(headers: &HeaderMap, message: &Message<'_>) -> Result<Era, Malformed> {
+    match message {
+        Message::Response => Ok(Era::Legacy),
+        Message::Call { id, method, params } => {
+            era(headers, method, params, id.is_none()).map_err(|malformed| malformed.with_id(id.as_ref()))
+        }
+    }
+}
+
+fn era(headers: &HeaderMap, method: &str, params: &Params<'_>, notification: bool) -> Result<Era, Malformed> {
     let version = single(headers, &PROTOCOL_VERSION)?;
-    let Message::Call { id, method, params } = message else {
-        return Ok(Era::Legacy);
-    };
-    let confirmed = match &params.protocol_version {
+    let invalid = |message| Malformed::bad_request(Malformed::INVALID_PARAMS, message);
+    match &params.protocol_version {
         // Versions are dates and compare as text; anything that is no date is for the upstream to refuse.
         Field::Absent
             if version.is_some_and(|version| version >= FIRST_MODERN && version.starts_with("20")) =>
         {
-            Err(Malformed::bad_request(
-                Malformed::INVALID_PARAMS,
-                "expected `params._meta[\"io.modelcontextprotocol/protocolVersion\"]`, because the MCP-Protocol-Version header names a revision that carries it",
+            Err(invalid(
+                "expected `io.modelcontextprotocol/protocolVersion` in `params._meta`, because the MCP-Protocol-Version header names a revision that has it there",
             ))
         }
         Field::Absent => Ok(Era::Legacy),
-        Field::Other => Err(Malformed::bad_request(
-            Malformed::INVALID_PARAMS,
-            "expected the protocol version in `_meta` to be a string",
+        Field::Other => Err(invalid(
+            "expected the protocol version in `params._meta` to be a string",
         )),
-        Field::Text(in_body) => same(&PROTOCOL_VERSION, version.map(Cow::Borrowed), in_body)
-            .and_then(|()| method_and_name(headers, method, params, id.is_none()))
-            .map(|()| Era::Modern),
-    };
-    confirmed.map_err(|malformed| malformed.with_id(id.as_ref()))
+        Field::Text(in_body) => {
+            same(&PROTOCOL_VERSION, version.map(Cow::Borrowed), in_body)?;
+            method_and_name(headers, method, params, notification)?;
+            Ok(Era::Modern)
+        }
+    }
 }
 
 fn method_and_name(

@@ -90,9 +90,9 @@ impl FromStr for ResourceUri {
             return Err(refuse("a URL without query and fragment"));
         }
         let path = if url.path() == "/" { "" } else { url.path() };
-        // What the URL parser had to repair (`/a/../b`, `\`, a space) would be read in two ways by two parties.
-        if !text.ends_with(path) || (path.is_empty() && !ends_after_host(text)) {
-            return Err(refuse("a URL whose path needs no normalisation"));
+        // What the URL parser had to repair (`/a/../b`, `\`, a line end) would be read in two ways by two parties.
+        if raw_path(text) != Some(path) {
+            return Err(refuse("a URL that needs no normalisation"));
         }
         let origin = url.origin().ascii_serialization();
         let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
@@ -105,12 +105,14 @@ impl FromStr for ResourceUri {
     }
 }
 
-/// Whether `text` has nothing but at most one slash behind its authority.
-fn ends_after_host(text: &str) -> bool {
-    text.split_once("://").is_some_and(|(_, rest)| {
-        let host = rest.strip_suffix('/').unwrap_or(rest);
-        !host.contains(['/', '\\'])
-    })
+/// The path as it is spelled, empty for a lone slash; `None` where host and path cannot be told apart with certainty.
+fn raw_path(text: &str) -> Option<&str> {
+    if text.contains(|c: char| c == '\\' || c.is_control() || c.is_whitespace()) {
+        return None;
+    }
+    let (_, rest) = text.split_once("://")?;
+    let path = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or_default();
+    Some(if path == "/" { "" } else { path })
 }
 
 impl fmt::Display for ResourceUri {

@@ -1,1 +1,194 @@
+use http::Request;
 
+use super::*;
+use crate::request::Malformed;
+
+const METADATA: &str = "https://gw.test/.well-known/oauth-protected-resource/mcp";
+
+fn body(method: &str, params: &str, modern: bool) -> (String, HeaderMap) {
+    let mut headers = HeaderMap::new();
+    let params = if modern {
+        headers.insert("mcp-protocol-version", HeaderValue::from_static("2026-07-28"));
+        headers.insert("mcp-method", method.parse().unwrap());
+        headers.insert("mcp-name", HeaderValue::from_static("notes_list"));
+        params
+            .replacen(
+                '{',
+                r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"},"#,
+                1,
+            )
+            .replace(",}", "}")
+    } else {
+        params.to_owned()
+    };
+    (
+        format!(r#"{{"jsonrpc":"2.0","id":"a\u0062","method":"{method}","params":{params}}}"#),
+        headers,
+    )
+}
+
+/// Status, headers and body, as a client reads them.
+fn print(response: &Response<Bytes>) -> String {
+    let headers: String = response
+        .headers()
+        .iter()
+        .map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap()))
+        .collect();
+    format!(
+        "{}\n{headers}\n{}",
+        response.status().as_u16(),
+        std::str::from_utf8(response.body()).unwrap()
+    )
+}
+
+fn respond(
+    refusal: Refusal,
+    method: &str,
+    params: &str,
+    modern: bool,
+    form: ChallengeForm,
+    agent: &str,
+) -> String {
+    let (body, headers) = body(method, params, modern);
+    let request = Classified::from_body(&headers, body.as_bytes()).unwrap();
+    let sent = Request::builder().header(USER_AGENT, agent).body(()).unwrap();
+    let to = Answering {
+        resource_metadata: METADATA,
+        request: Some(&request),
+        headers: sent.headers(),
+        form,
+    };
+    print(&refuse(refusal, &to))
+}
+
+fn scopes(text: &str) -> ScopeSet {
+    ScopeSet::from_space_separated(text)
+}
+
+fn sign_in() -> Refusal {
+    Refusal::SignIn {
+        scopes: scopes("notes:read"),
+    }
+}
+
+fn step_up() -> Refusal {
+    Refusal::InsufficientScope {
+        scopes: scopes("notes:read notes:write"),
+        needed: scopes("notes:write"),
+    }
+}
+
+const CALL: &str = r#"{"name":"notes_list"}"#;
+
+#[test]
+fn every_cell_of_the_challenge_table() {
+    let mut printed = String::new();
+    for (name, refusal) in [
+        ("no token", sign_in()),
+        (
+            "invalid token",
+            Refusal::InvalidToken {
+                description: "The access token expired",
+                scopes: scopes("notes:read"),
+            },
+        ),
+        ("scopes missing", step_up()),
+        (
+            "two tokens",
+            Refusal::AmbiguousCredentials("the request carries two Authorization headers"),
+        ),
+    ] {
+        for (form, agent, form_name) in [
+            (ChallengeForm::Http, "openai-mcp/1.0", "http"),
+            (ChallengeForm::ToolResult, "curl/8", "tool-result"),
+            (ChallengeForm::Auto, "curl/8", "auto, curl"),
+            (
+                ChallengeForm::Auto,
+                "Mozilla OpenAI-MCP/1.0.0 (+https://openai.com/bot)",
+                "auto, ChatGPT",
+            ),
+        ] {
+            for (what, method, params, modern) in [
+                ("tools/call", "tools/call", CALL, false),
+                ("tools/call, modern", "tools/call", CALL, true),
+                ("prompts/get", "prompts/get", CALL, false),
+            ] {
+                let response = respond(refusal.clone(), method, params, modern, form, agent);
+                printed.push_str(&format!("### {name} | {form_name} | {what}\n{response}\n\n"));
+            }
+        }
+    }
+    insta::assert_snapshot!(printed);
+}
+
+#[test]
+fn what_does_not_exist_looks_so() {
+    let mut printed = String::new();
+    for (object, method, params) in [
+        (UnknownObject::Object(ObjectKind::Tool), "tools/call", CALL),
+        (UnknownObject::Object(ObjectKind::Prompt), "prompts/get", CALL),
+        (
+            UnknownObject::Object(ObjectKind::Resource),
+            "resources/read",
+            r#"{"uri":"notes_list"}"#,
+        ),
+        (UnknownObject::Method, "vendor/x", "{}"),
+    ] {
+        for modern in [false, true] {
+            let response = respond(
+                Refusal::Unknown(object),
+                method,
+                params,
+                modern,
+                ChallengeForm::Auto,
+                "x",
+            );
+            printed.push_str(&format!("### {method} modern={modern}\n{response}\n\n"));
+        }
+    }
+    insta::assert_snapshot!(printed);
+}
+
+#[test]
+fn other_refusals_are_jsonrpc_errors() {
+    let mut printed = String::new();
+    for refusal in [
+        Refusal::ForeignHost,
+        Refusal::ForeignOrigin,
+        Refusal::MethodNotAllowed,
+        Refusal::Malformed(Malformed::bad_request(Malformed::PARSE_ERROR, "x \"y\"\n")),
+        Refusal::VerifierUnavailable,
+    ] {
+        let to = Answering {
+            resource_metadata: METADATA,
+            request: None,
+            headers: &HeaderMap::new(),
+            form: ChallengeForm::ToolResult,
+        };
+        let response = refuse(refusal.clone(), &to);
+        assert_eq!(response.extensions().get::<Refusal>(), Some(&refusal));
+        printed.push_str(&format!("### {}\n{}\n\n", refusal.code(), print(&response)));
+    }
+    insta::assert_snapshot!(printed);
+}
+
+#[test]
+fn hostile_names_stay_inside_of_the_challenge() {
+    let params = r#"{"name":"a\"b\\c\r\nSet-Cookie: x\u00e9"}"#;
+    let response = respond(
+        sign_in(),
+        "tools/call",
+        params,
+        false,
+        ChallengeForm::ToolResult,
+        "x",
+    );
+    let body: serde_json::Value = serde_json::from_str(response.split_once("\n\n").unwrap().1).unwrap();
+    let challenge = body["result"]["_meta"]["mcp/www_authenticate"][0]
+        .as_str()
+        .unwrap();
+    assert!(
+        challenge.ends_with(r#"error_description="Sign in to use a?b?c??Set-Cookie: x?""#),
+        "{challenge}"
+    );
+}

@@ -1,1 +1,208 @@
+use std::collections::HashMap;
+use std::sync::Mutex as SyncMutex;
+use std::time::Duration;
 
+use bytes::Bytes;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::verifier::keys::FetchError;
+
+const ISSUER: &str = "https://as.test";
+const METADATA: &str = "https://as.test/.well-known/oauth-authorization-server";
+const JWKS: &str = "https://as.test/jwks";
+
+/// Answers from a table and counts.
+#[derive(Debug, Default)]
+struct Web {
+    pages: SyncMutex<HashMap<String, String>>,
+    asked: SyncMutex<Vec<String>>,
+}
+
+impl Web {
+    fn publish(&self, url: &str, body: impl Into<String>) {
+        self.pages.lock().unwrap().insert(url.to_owned(), body.into());
+    }
+    fn take_down(&self, url: &str) {
+        self.pages.lock().unwrap().remove(url);
+    }
+    fn asked(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+}
+
+impl Fetch for Web {
+    fn get<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Bytes, FetchError>> {
+        self.asked.lock().unwrap().push(url.to_string());
+        let page = self
+            .pages
+            .lock()
+            .unwrap()
+            .get(url.as_str())
+            .cloned()
+            .map(Bytes::from);
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            page.ok_or_else(|| FetchError::new("404"))
+        })
+    }
+}
+
+fn jwks(kids: &[&str]) -> String {
+    // The public key of RFC 8037 appendix A.2.
+    let keys: Vec<String> = kids
+        .iter()
+        .map(|kid| format!(r#"{{"kty":"OKP","crv":"Ed25519","kid":"{kid}","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}}"#))
+        .collect();
+    format!(r#"{{"keys":[{}]}}"#, keys.join(","))
+}
+
+fn setup() -> (Arc<Web>, Arc<ManualClock>, RemoteKeys) {
+    let (web, clock) = (Arc::new(Web::default()), Arc::new(ManualClock::at(1_000_000)));
+    web.publish(
+        METADATA,
+        format!(r#"{{"issuer":"{ISSUER}","jwks_uri":"{JWKS}"}}"#),
+    );
+    web.publish(JWKS, jwks(&["1"]));
+    let keys = RemoteKeys::discovered(ISSUER, web.clone(), clock.clone()).unwrap();
+    (web, clock, keys)
+}
+
+async fn has(keys: &RemoteKeys, kid: &str) -> Result<bool, VerifyError> {
+    keys.find(Some(kid), Algorithm::EdDSA)
+        .await
+        .map(|key| key.is_some())
+}
+
+#[tokio::test]
+async fn many_requests_are_one_fetch() {
+    let (web, _, keys) = setup();
+    let keys = Arc::new(keys);
+    let tasks: Vec<_> = (0..30)
+        .map(|_| {
+            tokio::spawn({
+                let keys = keys.clone();
+                async move { has(&keys, "1").await }
+            })
+        })
+        .collect();
+    for task in tasks {
+        assert_eq!(task.await.unwrap(), Ok(true));
+    }
+    assert_eq!(*web.asked.lock().unwrap(), [METADATA, JWKS]);
+}
+
+#[tokio::test]
+async fn an_unknown_kid_fetches_again_but_not_more_often_than_the_cool_down() {
+    let (web, clock, keys) = setup();
+    assert_eq!(has(&keys, "1").await, Ok(true));
+    web.publish(JWKS, jwks(&["1", "2"]));
+    for made_up in ["x", "y", "2"] {
+        assert_eq!(has(&keys, made_up).await, Ok(false));
+    }
+    assert_eq!(web.asked(), 2);
+    clock.advance(Duration::from_secs(COOL_DOWN_SECONDS));
+    assert_eq!(has(&keys, "2").await, Ok(true));
+    assert_eq!(web.asked(), 4);
+}
+
+#[tokio::test]
+async fn a_key_that_left_the_set_is_refused_once_the_set_is_fetched_again() {
+    let (web, clock, keys) = setup();
+    assert_eq!(has(&keys, "1").await, Ok(true));
+    web.publish(JWKS, jwks(&["2"]));
+    clock.advance(Duration::from_secs(FRESH_SECONDS));
+    assert_eq!(has(&keys, "1").await, Ok(false));
+}
+
+#[tokio::test]
+async fn the_last_set_serves_while_the_server_is_down_and_not_for_ever() {
+    let (web, clock, keys) = setup();
+    assert_eq!(has(&keys, "1").await, Ok(true));
+    web.take_down(JWKS);
+    clock.advance(Duration::from_secs(STALE_SECONDS - 1));
+    assert_eq!(has(&keys, "1").await, Ok(true));
+    let asked = web.asked();
+    // The cool-down holds after a failure too.
+    assert_eq!(has(&keys, "1").await, Ok(true));
+    assert_eq!(web.asked(), asked);
+    clock.advance(Duration::from_secs(COOL_DOWN_SECONDS));
+    assert!(matches!(has(&keys, "1").await, Err(VerifyError::Unavailable(_))));
+    web.publish(JWKS, jwks(&["1"]));
+    clock.advance(Duration::from_secs(COOL_DOWN_SECONDS));
+    assert_eq!(has(&keys, "1").await, Ok(true));
+}
+
+#[tokio::test]
+async fn a_server_that_was_never_reached_is_unavailable_and_left_alone_for_a_while() {
+    let (web, clock, keys) = setup();
+    web.take_down(METADATA);
+    assert!(matches!(has(&keys, "1").await, Err(VerifyError::Unavailable(_))));
+    let asked = web.asked();
+    assert!(matches!(has(&keys, "1").await, Err(VerifyError::Unavailable(_))));
+    assert_eq!(web.asked(), asked);
+    web.publish(
+        METADATA,
+        format!(r#"{{"issuer":"{ISSUER}","jwks_uri":"{JWKS}"}}"#),
+    );
+    clock.advance(Duration::from_secs(COOL_DOWN_SECONDS));
+    assert_eq!(has(&keys, "1").await, Ok(true));
+}
+
+#[tokio::test]
+async fn metadata_that_is_not_the_issuers_own_is_not_used() {
+    for metadata in [
+        format!(r#"{{"issuer":"https://evil.test","jwks_uri":"{JWKS}"}}"#),
+        format!(r#"{{"issuer":"{ISSUER}/","jwks_uri":"{JWKS}"}}"#),
+        format!(r#"{{"issuer":"{ISSUER}","jwks_uri":"http://as.test/jwks"}}"#),
+        format!(r#"{{"issuer":"{ISSUER}"}}"#),
+        "<html>".to_owned(),
+    ] {
+        let (web, _, keys) = setup();
+        web.publish("http://as.test/jwks", jwks(&["1"]));
+        web.publish(METADATA, metadata.clone());
+        assert!(
+            matches!(has(&keys, "1").await, Err(VerifyError::Unavailable(_))),
+            "{metadata}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_metadata_is_looked_for_in_the_order_of_mcp() {
+    let (web, clock) = (Arc::new(Web::default()), Arc::new(ManualClock::at(0)));
+    let keys = RemoteKeys::discovered("https://as.test/t1", web.clone(), clock).unwrap();
+    assert!(has(&keys, "1").await.is_err());
+    assert_eq!(
+        *web.asked.lock().unwrap(),
+        [
+            "https://as.test/.well-known/oauth-authorization-server/t1",
+            "https://as.test/.well-known/openid-configuration/t1",
+            "https://as.test/t1/.well-known/openid-configuration",
+        ]
+    );
+}
+
+#[test]
+fn an_issuer_in_clear_text_is_refused_unless_it_is_this_machine() {
+    let discovered =
+        |issuer| RemoteKeys::discovered(issuer, Arc::new(Web::default()), Arc::new(ManualClock::at(0)));
+    for issuer in [
+        "http://as.test",
+        "ftp://as.test",
+        "as.test",
+        "https://as.test?x",
+        "https://as.test#f",
+        "http://localhost.evil.test",
+    ] {
+        assert!(discovered(issuer).is_err(), "{issuer}");
+    }
+    for issuer in [
+        "https://as.test",
+        "http://localhost:4000",
+        "http://127.0.0.1:1",
+        "http://[::1]:1/t",
+    ] {
+        assert!(discovered(issuer).is_ok(), "{issuer}");
+    }
+}
