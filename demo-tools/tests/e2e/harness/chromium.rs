@@ -1,0 +1,164 @@
+//! A real, headless Chromium.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use axum::Router;
+use axum::extract::{OriginalUri, State};
+use axum::response::Html;
+use thirtyfour::common::log::LoggingPrefsLogLevel;
+use thirtyfour::prelude::*;
+use tokio::sync::mpsc;
+use url::Url;
+
+use super::PATIENCE;
+
+/// Chromium, its driver, and the profile that goes with them.
+pub(crate) struct Chromium {
+    pub(crate) page: WebDriver,
+    driver: Child,
+    _profile: tempfile::TempDir,
+}
+
+impl Chromium {
+    pub(crate) async fn start() -> Self {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("`chromedriver` is not installed: run ./test, or demo-tools/tests/setup");
+        let port = driver_port(&mut driver);
+        let profile = tempfile::tempdir().unwrap();
+        let mut wanted = DesiredCapabilities::chrome();
+        // Without a sandbox because tests run as root in containers; the rest keeps it from calling home.
+        for argument in [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--no-proxy-server",
+            "--window-size=900,760",
+        ] {
+            wanted.add_arg(argument).unwrap();
+        }
+        wanted
+            .add_arg(&format!("--user-data-dir={}", profile.path().display()))
+            .unwrap();
+        wanted.set_browser_log_level(LoggingPrefsLogLevel::All).unwrap();
+        let page = WebDriver::new(format!("http://127.0.0.1:{port}"), wanted)
+            .await
+            .expect("Chromium starts");
+        Self {
+            page,
+            driver,
+            _profile: profile,
+        }
+    }
+
+    /// Clicks the first element that the selector finds.
+    pub(crate) async fn click(&self, selector: &str) {
+        self.element(selector).await.click().await.unwrap();
+    }
+
+    pub(crate) async fn element(&self, selector: &str) -> WebElement {
+        super::eventually(selector, async || self.page.find(By::Css(selector)).await.ok()).await
+    }
+
+    pub(crate) async fn text(&self) -> String {
+        self.element("body").await.text().await.unwrap()
+    }
+
+    /// Nothing on the console that a developer would have to look into.
+    pub(crate) async fn assert_quiet_console(&self) {
+        let log = self.page.browser_log().await.unwrap();
+        let loud: Vec<_> = log
+            .iter()
+            .filter(|entry| entry.level == "SEVERE" || entry.level == "WARNING")
+            .collect();
+        assert!(loud.is_empty(), "{loud:?}");
+    }
+
+    /// Keeps a picture where `E2E_SCREENSHOTS` says, for people to look at.
+    pub(crate) async fn picture(&self, name: &str) {
+        if let Some(folder) = std::env::var_os("E2E_SCREENSHOTS") {
+            let path = PathBuf::from(folder).join(format!("{name}.png"));
+            self.page.screenshot(&path).await.unwrap();
+        }
+    }
+
+    pub(crate) async fn quit(self) {
+        self.page.clone().quit().await.unwrap();
+    }
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        self.driver.kill().ok();
+        self.driver.wait().ok();
+    }
+}
+
+fn driver_port(driver: &mut Child) -> u16 {
+    let stdout = driver.stdout.take().unwrap();
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        // read on after the port is known: a full pipe would stop the driver
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if let Some(port) = line.strip_prefix("ChromeDriver was started successfully on port ") {
+                sender.send(port.trim_end_matches('.').parse().unwrap()).ok();
+            }
+        }
+    });
+    receiver
+        .recv_timeout(PATIENCE)
+        .expect("chromedriver names its port")
+}
+
+/// A loopback listener such as a native client opens for the redirect.
+pub(crate) struct Callback {
+    pub(crate) port: u16,
+    arrived: mpsc::UnboundedReceiver<Url>,
+}
+
+impl Callback {
+    pub(crate) async fn listen() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (sender, arrived) = mpsc::unbounded_channel();
+        let app = Router::new()
+            .route("/callback", axum::routing::get(landed))
+            .with_state(Arc::new(sender));
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Self { port, arrived }
+    }
+
+    /// The URL with which the browser came back.
+    pub(crate) async fn arrived(&mut self) -> Url {
+        let arrived = tokio::time::timeout(PATIENCE, self.arrived.recv()).await;
+        arrived.expect("the browser comes back to the client").unwrap()
+    }
+}
+
+async fn landed(
+    State(sender): State<Arc<mpsc::UnboundedSender<Url>>>,
+    OriginalUri(uri): OriginalUri,
+) -> Html<&'static str> {
+    let url = Url::parse("http://loopback")
+        .unwrap()
+        .join(&uri.to_string())
+        .unwrap();
+    sender.send(url).ok();
+    Html(
+        "<!doctype html><link rel=icon href='data:,'><title>Back</title><p id=landed>You can close this window.",
+    )
+}
