@@ -1,1 +1,31 @@
-//! Under construction.
+//! The OAuth 2.1 authorization server for MCP servers that have no identity provider.
+//!
+//! `router` is the table of contents. A request for authorization goes `endpoints::authorize` → `login` → `consent`,
+//! and comes back with a code to `endpoints::token`. `model` holds the rules, `storage` what is kept, `wire` what the
+//! RFCs define, `cimd` the guarded fetch of client metadata documents, `pages` the HTML.
+
+mod app;
+mod catalogue;
+mod cimd;
+pub mod cli;
+pub mod config;
+mod directory;
+mod endpoints;
+mod issue;
+mod keys;
+mod login_limits;
+mod model;
+pub mod outside;
+mod pages;
+mod passwords;
+mod router;
+mod server;
+mod storage;
+mod throttle;
+mod wire;
+
+pub use self::{
+    config::Config,
+    model::session::BadUserName,
+    server::{Running, add_user, start, start_with},
+};

@@ -1,0 +1,54 @@
+//! What every request handler needs.
+
+use std::sync::Arc;
+
+use crate::{
+    cimd::Documents,
+    config::{Clients, Issuer, Tokens},
+    keys::SigningKeys,
+    login_limits::LoginLimits,
+    model::{resource::Resource, scope::OFFLINE_ACCESS},
+    outside::{Outside, Timestamp},
+    passwords::Passwords,
+    storage::Storage,
+    throttle::Throttle,
+};
+
+/// The running server.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) issuer: Issuer,
+    pub(crate) resources: Vec<Arc<Resource>>,
+    pub(crate) clients: Clients,
+    pub(crate) tokens: Tokens,
+    /// Seconds.
+    pub(crate) session_lifetime: i64,
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) keys: SigningKeys,
+    /// `None` where metadata documents are turned off: then nothing can be fetched at all.
+    pub(crate) documents: Option<Documents>,
+    pub(crate) passwords: Passwords,
+    pub(crate) login_limits: LoginLimits,
+    pub(crate) registrations: Throttle,
+    pub(crate) outside: Outside,
+}
+
+impl App {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.outside.clock.now()
+    }
+
+    /// The resource with a canonical URL, if it is still configured.
+    pub(crate) fn resource(&self, url: &str) -> Option<&Arc<Resource>> {
+        self.resources.iter().find(|resource| resource.url() == url)
+    }
+
+    /// Every scope that can be asked for, sorted.
+    pub(crate) fn scopes(&self) -> Vec<String> {
+        let mut scopes: std::collections::BTreeSet<String> = [OFFLINE_ACCESS.to_owned()].into();
+        for resource in &self.resources {
+            scopes.extend(resource.catalogue().names().map(str::to_owned));
+        }
+        scopes.into_iter().collect()
+    }
+}

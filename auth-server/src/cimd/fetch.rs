@@ -1,0 +1,263 @@
+//! The guarded fetch: https, one request, no redirect, no proxy, only addresses that were checked, little data, little
+//! time.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use http::{HeaderMap, StatusCode, header};
+use reqwest::{
+    Certificate, Client, Response,
+    dns::{Addrs, Name, Resolve, Resolving},
+    redirect,
+};
+
+use super::{address::is_public, freshness::reusable_seconds, url::DocumentUrl};
+use crate::outside::Resolver;
+
+/// The size that the draft recommends as a limit (§6.6).
+const MAX_BYTES: usize = 5 * 1024;
+/// For everything: name, connection, TLS, headers, body.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Fetches documents.
+#[derive(Debug)]
+pub(crate) struct Fetcher {
+    public: Client,
+    /// For the hosts that tests allow on loopback, and for no other address.
+    loopback: Client,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) enum Fetched {
+    Document {
+        body: Vec<u8>,
+        etag: Option<String>,
+        reusable_seconds: i64,
+    },
+    NotModified {
+        reusable_seconds: i64,
+    },
+}
+
+/// Why nothing usable came back: for the log only, since it tells what is reachable from here.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FetchFailed {
+    #[error("no answer within 5 seconds")]
+    TimedOut,
+    #[error("the request failed")]
+    Request(#[from] reqwest::Error),
+    #[error("expected status 200, but found {0}")]
+    Status(StatusCode),
+    #[error("expected JSON, but found another content type")]
+    ContentType,
+    #[error("expected a plain body, but found a content coding")]
+    Encoded,
+    #[error("expected at most 5 KiB")]
+    TooLarge,
+}
+
+impl Fetcher {
+    /// `extra_ca`: PEM roots that the loopback hosts' certificates are checked against.
+    pub(crate) fn new(resolver: &Arc<dyn Resolver>, extra_ca: Option<&[u8]>) -> anyhow::Result<Self> {
+        let public = client(resolver, is_public).build().context("no outbound TLS")?;
+        let mut loopback = client(resolver, |address| address.is_loopback());
+        if let Some(pem) = extra_ca {
+            let roots = Certificate::from_pem_bundle(pem)
+                .context("`clients.extra_ca_file` holds no PEM certificates")?;
+            loopback = loopback.tls_certs_only(roots);
+        }
+        Ok(Self {
+            public,
+            loopback: loopback.build().context("no outbound TLS")?,
+        })
+    }
+
+    /// Fetches a document, or learns that the one with `etag` still holds.
+    pub(crate) async fn fetch(&self, url: &DocumentUrl, etag: Option<&str>) -> Result<Fetched, FetchFailed> {
+        tokio::time::timeout(TIMEOUT, self.fetch_untimed(url, etag))
+            .await
+            .map_err(|_| FetchFailed::TimedOut)?
+    }
+
+    async fn fetch_untimed(&self, url: &DocumentUrl, etag: Option<&str>) -> Result<Fetched, FetchFailed> {
+        let client = if url.is_insecure() {
+            &self.loopback
+        } else {
+            &self.public
+        };
+        let mut request = client
+            .get(url.url().clone())
+            .header(header::ACCEPT, "application/json");
+        if let Some(etag) = etag {
+            request = request.header(header::IF_NONE_MATCH, etag);
+        }
+        let response = request.send().await?;
+        let reusable_seconds = reusable_seconds(response.headers());
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_MODIFIED if etag.is_some() => {
+                return Ok(Fetched::NotModified { reusable_seconds });
+            }
+            other => return Err(FetchFailed::Status(other)),
+        }
+        if !is_json(response.headers()) {
+            return Err(FetchFailed::ContentType);
+        }
+        if response.headers().contains_key(header::CONTENT_ENCODING) {
+            return Err(FetchFailed::Encoded);
+        }
+        let etag = response
+            .headers()
+            .get(header::ETAG)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
+        Ok(Fetched::Document {
+            body: read(response).await?,
+            etag,
+            reusable_seconds,
+        })
+    }
+}
+
+fn client(resolver: &Arc<dyn Resolver>, admits: fn(IpAddr) -> bool) -> reqwest::ClientBuilder {
+    Client::builder()
+        .user_agent(concat!("mcp-auth-server/", env!("CARGO_PKG_VERSION")))
+        .https_only(true)
+        .redirect(redirect::Policy::none())
+        // a proxy would connect for us, to whatever it likes
+        .no_proxy()
+        // the addresses that this resolver returns are the ones connected to: what was checked is what is used
+        .dns_resolver(Arc::new(Guarded {
+            inner: Arc::clone(resolver),
+            admits,
+        }))
+        // a kept connection would outlive the check
+        .pool_max_idle_per_host(0)
+}
+
+async fn read(mut response: Response) -> Result<Vec<u8>, FetchFailed> {
+    if response
+        .content_length()
+        .is_some_and(|length| length > MAX_BYTES as u64)
+    {
+        return Err(FetchFailed::TooLarge);
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > MAX_BYTES {
+            return Err(FetchFailed::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// `application/json` or `application/*+json`.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+    else {
+        return false;
+    };
+    let kind = value
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    kind.strip_prefix("application/")
+        .is_some_and(|kind| kind == "json" || kind.ends_with("+json"))
+}
+
+/// A resolver that gives no answer rather than one with an address that must not be connected to.
+struct Guarded {
+    inner: Arc<dyn Resolver>,
+    admits: fn(IpAddr) -> bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the name leads to an address that documents are not fetched from")]
+struct Inadmissible;
+
+impl Resolve for Guarded {
+    fn resolve(&self, name: Name) -> Resolving {
+        let inner = Arc::clone(&self.inner);
+        let admits = self.admits;
+        Box::pin(async move {
+            let addresses = inner.resolve(name.as_str()).await?;
+            // one bad address among good ones is an attack, not a mistake
+            if addresses.is_empty() || !addresses.iter().all(|address| admits(*address)) {
+                return Err(Inadmissible.into());
+            }
+            let sockets: Addrs = Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0)));
+            Ok(sockets)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Fixed(Vec<IpAddr>);
+
+    #[async_trait]
+    impl Resolver for Fixed {
+        async fn resolve(&self, _: &str) -> std::io::Result<Vec<IpAddr>> {
+            Ok(self.0.clone())
+        }
+    }
+
+    async fn resolve(addresses: &[&str]) -> Result<Vec<SocketAddr>, String> {
+        let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
+        let guarded = Guarded {
+            inner: Arc::new(Fixed(addresses)),
+            admits: is_public,
+        };
+        match guarded.resolve("client.test".parse().unwrap()).await {
+            Ok(addresses) => Ok(addresses.collect()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_with_any_inside_address_is_refused_whole() {
+        for addresses in [
+            &[][..],
+            &["127.0.0.1"],
+            &["8.8.8.8", "10.0.0.1"],
+            &["2606:4700::1111", "::1"],
+        ] {
+            assert!(resolve(addresses).await.is_err(), "{addresses:?}");
+        }
+        assert_eq!(
+            resolve(&["8.8.8.8"]).await.unwrap(),
+            ["8.8.8.8:0".parse().unwrap()]
+        );
+    }
+
+    #[test]
+    fn only_json_types_are_json() {
+        for (kind, wanted) in [
+            ("application/json", true),
+            ("Application/JSON; charset=utf-8", true),
+            ("application/foo+json", true),
+            ("text/html", false),
+            ("text/json", false),
+            ("application/jsonp", false),
+        ] {
+            let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, kind.parse().unwrap())]);
+            assert_eq!(is_json(&headers), wanted, "{kind}");
+        }
+        assert!(!is_json(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,435 @@
+//! The configuration: `raw` is what is written, this is what it means. Every fault is reported at once.
+
+mod issuer;
+mod raw;
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use mcp_auth::document::KeyPath;
+use mcp_auth_runtime::config::{self, ConfigError, Report};
+
+pub(crate) use self::issuer::Issuer;
+use crate::{
+    catalogue::ScopeCatalogue,
+    cimd::url::InsecureHost,
+    model::{
+        client::Client,
+        redirect::RedirectUri,
+        registration,
+        resource::Resource,
+        scope::{OFFLINE_ACCESS, ScopeSet, is_scope_token},
+        secret::Digest,
+    },
+};
+
+/// Environment variables that begin with this override keys of the file: `MCP_AUTH_SERVER__SERVER__ISSUER`.
+pub const ENVIRONMENT_PREFIX: &str = "MCP_AUTH_SERVER";
+
+/// Shortest secret of a configured client, in bytes: only a digest of it is kept in memory, which protects nothing that
+/// can be guessed.
+const MIN_SECRET_BYTES: usize = 32;
+
+/// A configuration that was read and understood.
+#[derive(Debug)]
+pub struct Config {
+    listen: Vec<SocketAddr>,
+    pub(crate) issuer: Issuer,
+    pub(crate) database: PathBuf,
+    pub(crate) resources: Vec<ConfiguredResource>,
+    pub(crate) clients: Clients,
+    pub(crate) tokens: Tokens,
+    /// Seconds.
+    pub(crate) session_lifetime: i64,
+}
+
+/// A resource, and the policy file to watch for its scopes.
+#[derive(Debug)]
+pub(crate) struct ConfiguredResource {
+    pub(crate) resource: Arc<Resource>,
+    pub(crate) policy: Option<PathBuf>,
+}
+
+/// Which clients there may be.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    pub(crate) dynamic_registration: bool,
+    pub(crate) registrations_per_minute: u32,
+    pub(crate) max_unused: i64,
+    pub(crate) allowed_redirect_uris: Vec<RedirectUri>,
+    pub(crate) metadata_documents: bool,
+    pub(crate) insecure_document_hosts: Vec<InsecureHost>,
+    /// PEM, if any.
+    pub(crate) extra_ca: Option<Vec<u8>>,
+    pub(crate) registered: BTreeMap<String, Client>,
+}
+
+/// Lifetimes, in seconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tokens {
+    pub(crate) access: i64,
+    pub(crate) code: i64,
+    pub(crate) refresh_idle: i64,
+    pub(crate) refresh_max: i64,
+    pub(crate) refresh_retry_window: i64,
+}
+
+impl Config {
+    /// Reads a file and the environment.
+    ///
+    /// # Errors
+    /// Every fault of the file, of the environment and of the policy files that it names, one a line.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let loaded = config::load::<raw::Raw>(file, ENVIRONMENT_PREFIX)?;
+        let mut report = loaded.report;
+        let config = Self::understand(loaded.value, &mut report);
+        match config {
+            Some(config) => report.finish(config),
+            None => Err(match report.finish(()) {
+                Err(error) => error,
+                Ok(()) => ConfigError::default(),
+            }),
+        }
+    }
+
+    /// The addresses to listen on.
+    pub fn listen(&self) -> &[SocketAddr] {
+        &self.listen
+    }
+
+    /// The issuer identifier.
+    pub fn issuer(&self) -> &str {
+        self.issuer.as_str()
+    }
+
+    fn understand(raw: raw::Raw, report: &mut Report) -> Option<Self> {
+        let server = KeyPath::root().key("server");
+        let listen = listen(&raw.server.listen, &server.key("listen"), report);
+        let issuer = Issuer::parse(&raw.server.issuer);
+        if issuer.is_none() {
+            report.unexpected(
+                &server.key("issuer"),
+                "an absolute https URL (http on loopback) without query and trailing slash",
+            );
+        }
+        let database = database(&raw.database.url, report);
+        let resources = resources(raw.resources, report);
+        let clients = clients(raw.clients, report);
+        let tokens = tokens(&raw.tokens, report);
+        let session_lifetime = seconds(
+            raw.sessions.lifetime_seconds,
+            60..=90 * 86_400,
+            &KeyPath::root().key("sessions").key("lifetime_seconds"),
+            report,
+        );
+        Some(Self {
+            listen,
+            issuer: issuer?,
+            database: database?,
+            resources,
+            clients,
+            tokens,
+            session_lifetime,
+        })
+    }
+}
+
+fn listen(addresses: &[String], path: &KeyPath, report: &mut Report) -> Vec<SocketAddr> {
+    if addresses.is_empty() {
+        report.unexpected(path, "at least one address");
+    }
+    let mut parsed = Vec::new();
+    for (index, address) in addresses.iter().enumerate() {
+        match address.parse() {
+            Ok(address) => parsed.push(address),
+            Err(_) => report.unexpected(
+                &path.index(index),
+                "an IP address with a port, such as `127.0.0.1:4000`",
+            ),
+        }
+    }
+    parsed
+}
+
+fn database(url: &str, report: &mut Report) -> Option<PathBuf> {
+    match url.strip_prefix("sqlite://") {
+        Some(file) if !file.is_empty() && !file.contains('?') => Some(report.resolve(file)),
+        _ => {
+            report.unexpected(
+                &KeyPath::root().key("database").key("url"),
+                "`sqlite://` with the path of a file",
+            );
+            None
+        }
+    }
+}
+
+fn resources(raw: Vec<raw::Resource>, report: &mut Report) -> Vec<ConfiguredResource> {
+    let path = KeyPath::root().key("resources");
+    if raw.is_empty() {
+        report.fault(
+            &path,
+            "expected at least one `[[resources]]`: tokens are always issued for a resource",
+        );
+    }
+    let mut understood: Vec<ConfiguredResource> = Vec::new();
+    for (index, entry) in raw.into_iter().enumerate() {
+        let path = path.index(index);
+        if entry.url.parse::<mcp_auth::resource::ResourceUri>().is_err() {
+            report.unexpected(&path.key("url"), "an absolute http or https URL without fragment");
+            continue;
+        }
+        if understood
+            .iter()
+            .any(|other| other.resource.is_named_by(&entry.url))
+        {
+            report.fault(
+                &path.key("url"),
+                format!("expected each resource once, but found `{}` again", entry.url),
+            );
+        }
+        let (catalogue, policy) = catalogue(&entry, &path, report);
+        let name = if entry.name.is_empty() {
+            entry.url.clone()
+        } else {
+            entry.name
+        };
+        understood.push(ConfiguredResource {
+            resource: Arc::new(Resource::new(entry.url, name, catalogue)),
+            policy,
+        });
+    }
+    understood
+}
+
+fn catalogue(
+    entry: &raw::Resource,
+    path: &KeyPath,
+    report: &mut Report,
+) -> (ScopeCatalogue, Option<PathBuf>) {
+    let inline = !entry.scopes.is_empty() || !entry.baseline_scopes.is_empty();
+    if !entry.policy.is_empty() {
+        if inline {
+            report.fault(path, "expected either `policy` or `scopes`, but found both");
+        }
+        let file = report.resolve(&entry.policy);
+        let catalogue = match std::fs::read_to_string(&file) {
+            Err(reason) => {
+                report.fault(
+                    &path.key("policy"),
+                    format!("`{}` cannot be read: {reason}", file.display()),
+                );
+                ScopeCatalogue::default()
+            }
+            Ok(text) => ScopeCatalogue::from_policy(&text).unwrap_or_else(|faults| {
+                report.include(&file, faults);
+                ScopeCatalogue::default()
+            }),
+        };
+        return (catalogue, Some(file));
+    }
+    let mut descriptions = BTreeMap::new();
+    for (name, scope) in &entry.scopes {
+        if !is_scope_token(name) || name == OFFLINE_ACCESS {
+            report.fault(
+                &path.key("scopes").key(name),
+                format!("expected a scope of printable ASCII without spaces, quotes and backslashes, but found `{name}`"),
+            );
+        }
+        descriptions.insert(
+            name.clone(),
+            (!scope.description.is_empty()).then(|| scope.description.clone()),
+        );
+    }
+    for (index, name) in entry.baseline_scopes.iter().enumerate() {
+        if !descriptions.contains_key(name) {
+            report.unexpected(
+                &path.key("baseline_scopes").index(index),
+                "a scope of this resource",
+            );
+        }
+    }
+    let baseline: ScopeSet = entry.baseline_scopes.iter().map(String::as_str).collect();
+    (ScopeCatalogue::new(descriptions, &baseline), None)
+}
+
+fn clients(raw: raw::Clients, report: &mut Report) -> Clients {
+    let path = KeyPath::root().key("clients");
+    let allowed_redirect_uris = redirect_uris(
+        &raw.allowed_redirect_uris,
+        &path.key("allowed_redirect_uris"),
+        report,
+    );
+    let mut insecure_document_hosts = Vec::new();
+    for (index, host) in raw.insecure_document_hosts.iter().enumerate() {
+        match InsecureHost::parse(host) {
+            Some(host) => insecure_document_hosts.push(host),
+            None => report.unexpected(
+                &path.key("insecure_document_hosts").index(index),
+                "a host with a port, such as `localhost:9443`",
+            ),
+        }
+    }
+    let extra_ca = (!raw.extra_ca_file.is_empty())
+        .then(|| {
+            let file = report.resolve(&raw.extra_ca_file);
+            std::fs::read(&file)
+                .map_err(|reason| {
+                    report.fault(
+                        &path.key("extra_ca_file"),
+                        format!("`{}` cannot be read: {reason}", file.display()),
+                    );
+                })
+                .ok()
+        })
+        .flatten();
+    let registered = registered_clients(raw.registered, &path.key("registered"), report);
+    Clients {
+        dynamic_registration: raw.dynamic_registration,
+        registrations_per_minute: raw.registrations_per_minute,
+        max_unused: i64::from(raw.max_unused),
+        allowed_redirect_uris,
+        metadata_documents: raw.metadata_documents,
+        insecure_document_hosts,
+        extra_ca,
+        registered,
+    }
+}
+
+fn registered_clients(
+    raw: Vec<raw::RegisteredClient>,
+    path: &KeyPath,
+    report: &mut Report,
+) -> BTreeMap<String, Client> {
+    let mut clients = BTreeMap::new();
+    for (index, entry) in raw.into_iter().enumerate() {
+        let path = path.index(index);
+        let legal = !entry.id.is_empty()
+            && entry.id.len() <= 256
+            && entry.id.bytes().all(|b| matches!(b, 0x21..=0x7E));
+        if !legal || clients.contains_key(&entry.id) {
+            report.unexpected(
+                &path.key("id"),
+                "a client id of its own, in printable ASCII without spaces",
+            );
+        }
+        let redirect_uris = redirect_uris(&entry.redirect_uris, &path.key("redirect_uris"), report);
+        if entry.redirect_uris.is_empty() {
+            report.fault(&path, "expected `redirect_uris` with at least one URI");
+        }
+        let (basic, post) = match entry.token_endpoint_auth_method.as_str() {
+            "" => (true, true),
+            "client_secret_basic" => (true, false),
+            "client_secret_post" => (false, true),
+            _ => {
+                report.unexpected(
+                    &path.key("token_endpoint_auth_method"),
+                    "`client_secret_basic` or `client_secret_post`",
+                );
+                (false, false)
+            }
+        };
+        let secret = (!entry.secret_file.is_empty())
+            .then(|| client_secret(&entry.secret_file, &path.key("secret_file"), report))
+            .flatten();
+        if entry.secret_file.is_empty() && !entry.token_endpoint_auth_method.is_empty() {
+            report.fault(
+                &path,
+                "expected `secret_file` beside `token_endpoint_auth_method`",
+            );
+        }
+        let secret = secret.map(|digest| (digest, basic, post));
+        let client = registration::configured(entry.id.clone(), &entry.name, redirect_uris, secret);
+        clients.insert(entry.id, client);
+    }
+    clients
+}
+
+fn client_secret(file: &str, path: &KeyPath, report: &mut Report) -> Option<Digest> {
+    let file = report.resolve(file);
+    match std::fs::read_to_string(&file).map(zeroize::Zeroizing::new) {
+        Ok(text) if text.trim().len() >= MIN_SECRET_BYTES => Some(Digest::of(text.trim().as_bytes())),
+        Ok(_) => {
+            report.fault(
+                path,
+                format!(
+                    "expected a secret of at least {MIN_SECRET_BYTES} bytes in `{}`",
+                    file.display()
+                ),
+            );
+            None
+        }
+        Err(reason) => {
+            report.fault(path, format!("`{}` cannot be read: {reason}", file.display()));
+            None
+        }
+    }
+}
+
+fn redirect_uris(texts: &[String], path: &KeyPath, report: &mut Report) -> Vec<RedirectUri> {
+    let mut uris = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        match RedirectUri::parse(text) {
+            Ok(uri) => uris.push(uri),
+            Err(reason) => {
+                report.fault(
+                    &path.index(index),
+                    format!("expected a redirect URI, but found `{text}`: {reason}"),
+                );
+            }
+        }
+    }
+    uris
+}
+
+fn tokens(raw: &raw::Tokens, report: &mut Report) -> Tokens {
+    let path = KeyPath::root().key("tokens");
+    let year = 366 * 86_400;
+    Tokens {
+        access: seconds(
+            raw.access_token_ttl_seconds,
+            1..=86_400,
+            &path.key("access_token_ttl_seconds"),
+            report,
+        ),
+        code: seconds(
+            raw.code_ttl_seconds,
+            1..=600,
+            &path.key("code_ttl_seconds"),
+            report,
+        ),
+        refresh_idle: seconds(
+            raw.refresh_token_idle_seconds,
+            60..=year,
+            &path.key("refresh_token_idle_seconds"),
+            report,
+        ),
+        refresh_max: seconds(
+            raw.refresh_token_max_seconds,
+            60..=year,
+            &path.key("refresh_token_max_seconds"),
+            report,
+        ),
+        refresh_retry_window: seconds(
+            raw.refresh_retry_window_seconds,
+            0..=300,
+            &path.key("refresh_retry_window_seconds"),
+            report,
+        ),
+    }
+}
+
+fn seconds(value: i64, range: RangeInclusive<i64>, path: &KeyPath, report: &mut Report) -> i64 {
+    if !range.contains(&value) {
+        report.unexpected(
+            path,
+            format!("a number of seconds from {} to {}", range.start(), range.end()),
+        );
+    }
+    value
+}

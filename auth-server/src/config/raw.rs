@@ -1,0 +1,174 @@
+//! `auth-server.toml` as written. The doc comments are the reference text of the keys.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The whole file.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Raw {
+    pub(super) server: Server,
+    pub(super) database: Database,
+    pub(super) resources: Vec<Resource>,
+    pub(super) clients: Clients,
+    pub(super) tokens: Tokens,
+    pub(super) sessions: Sessions,
+}
+
+/// `[server]`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Server {
+    /// Addresses to listen on, plain HTTP. Put a proxy with TLS in front of anything but loopback.
+    pub(super) listen: Vec<String>,
+    /// The issuer identifier, without trailing slash. Everything published derives from it, never from a header. http
+    /// only on loopback.
+    pub(super) issuer: String,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: vec!["127.0.0.1:4000".to_owned()],
+            issuer: String::new(),
+        }
+    }
+}
+
+/// `[database]`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Database {
+    /// `sqlite://FILE`, relative to the configuration's folder unless FILE begins with a slash.
+    pub(super) url: String,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self {
+            url: "sqlite://auth-server.db".to_owned(),
+        }
+    }
+}
+
+/// `[[resources]]`: what tokens are issued for.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Resource {
+    /// The resource's canonical URL, which becomes `aud`.
+    pub(super) url: String,
+    /// What users are shown. Default: the URL.
+    pub(super) name: String,
+    /// The policy file that the gateway enforces, relative to this file; watched. Its scopes are the ones offered.
+    pub(super) policy: String,
+    /// The scopes, where there is no policy file.
+    pub(super) scopes: BTreeMap<String, Scope>,
+    /// What a request without `scope` gets, where there is no policy file. Default: every scope.
+    pub(super) baseline_scopes: Vec<String>,
+}
+
+/// `[resources.scopes."NAME"]`
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Scope {
+    /// What the consent page says.
+    pub(super) description: String,
+}
+
+/// `[clients]`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Clients {
+    /// Whether clients may register themselves (RFC 7591).
+    pub(super) dynamic_registration: bool,
+    /// Registrations a minute from one address; the ones beyond get 429.
+    pub(super) registrations_per_minute: u32,
+    /// Registered clients that nobody ever signed in with; beyond this number the oldest go.
+    pub(super) max_unused: u32,
+    /// Redirect URIs that clients may register; a port of a loopback URI counts for nothing. Empty: any https or
+    /// loopback URI. URIs of another scheme must be listed.
+    pub(super) allowed_redirect_uris: Vec<String>,
+    /// Whether a client id may be the URL of a metadata document.
+    pub(super) metadata_documents: bool,
+    /// `HOST:PORT` on loopback whose documents are fetched all the same. For tests only.
+    pub(super) insecure_document_hosts: Vec<String>,
+    /// PEM file with the roots that those hosts' certificates are checked against.
+    pub(super) extra_ca_file: String,
+    /// `[[clients.registered]]`
+    pub(super) registered: Vec<RegisteredClient>,
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        Self {
+            dynamic_registration: true,
+            registrations_per_minute: 60,
+            max_unused: 10_000,
+            allowed_redirect_uris: Vec::new(),
+            metadata_documents: true,
+            insecure_document_hosts: Vec::new(),
+            extra_ca_file: String::new(),
+            registered: Vec::new(),
+        }
+    }
+}
+
+/// `[[clients.registered]]`: a client that the administrator vouches for.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RegisteredClient {
+    pub(super) id: String,
+    /// What users are shown. Default: the id.
+    pub(super) name: String,
+    pub(super) redirect_uris: Vec<String>,
+    /// A file with the client's secret, relative to this file. Without it, the client is public.
+    pub(super) secret_file: String,
+    /// `client_secret_basic` or `client_secret_post`. Default: both, with a secret.
+    pub(super) token_endpoint_auth_method: String,
+}
+
+/// `[tokens]`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Tokens {
+    /// Seconds that an access token lives, 1 to 86400.
+    pub(super) access_token_ttl_seconds: i64,
+    /// Seconds that an authorization code lives, 1 to 600.
+    pub(super) code_ttl_seconds: i64,
+    /// Seconds after which an unused refresh token is dead.
+    pub(super) refresh_token_idle_seconds: i64,
+    /// Seconds after which the user must sign in again, however busy the client is.
+    pub(super) refresh_token_max_seconds: i64,
+    /// Seconds in which a used refresh token still gives its successor, for clients that lost the answer or refresh
+    /// twice at once. 0 to 300.
+    pub(super) refresh_retry_window_seconds: i64,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self {
+            access_token_ttl_seconds: 900,
+            code_ttl_seconds: 60,
+            refresh_token_idle_seconds: 30 * 86_400,
+            refresh_token_max_seconds: 180 * 86_400,
+            refresh_retry_window_seconds: 30,
+        }
+    }
+}
+
+/// `[sessions]`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Sessions {
+    /// Seconds that a browser stays signed in.
+    pub(super) lifetime_seconds: i64,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self {
+            lifetime_seconds: 12 * 3600,
+        }
+    }
+}

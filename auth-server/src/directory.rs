@@ -1,0 +1,68 @@
+//! Finding a client by its id: the administrator's, then documents, then registrations.
+
+use crate::{
+    app::App,
+    cimd::NoClient,
+    model::client::{Client, Origin},
+    storage::StorageError,
+    throttle::Exceeded,
+};
+
+/// Seconds after which a registration that nobody ever used is forgotten.
+pub(crate) const UNUSED_SECONDS: i64 = 24 * 3600;
+
+/// Why there is no client to go on with.
+#[derive(Debug)]
+pub(crate) enum Missing {
+    /// No such client; for documents, whatever the reason.
+    Unknown,
+    Busy(Exceeded),
+    Storage(StorageError),
+}
+
+impl From<StorageError> for Missing {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+/// The client that starts an authorization. May fetch a document.
+pub(crate) async fn for_authorization(app: &App, id: &str) -> Result<Client, Missing> {
+    // the administrator's word comes first, even for an id that is a URL
+    if let Some(client) = app.clients.registered.get(id) {
+        return Ok(client.clone());
+    }
+    if is_document_id(id) {
+        let documents = app.documents.as_ref().ok_or(Missing::Unknown)?;
+        return documents.client(id).await.map_err(|reason| match reason {
+            NoClient::Busy(exceeded) => Missing::Busy(exceeded),
+            _ => Missing::Unknown,
+        });
+    }
+    stored(app, id).await?.ok_or(Missing::Unknown)
+}
+
+/// The client that comes to the token endpoint. Fetches nothing: a document counts as the user saw it.
+pub(crate) async fn for_token(app: &App, id: &str) -> Result<Option<Client>, StorageError> {
+    if let Some(client) = app.clients.registered.get(id) {
+        return Ok(Some(client.clone()));
+    }
+    if is_document_id(id) && app.documents.is_none() {
+        return Ok(None);
+    }
+    stored(app, id).await
+}
+
+async fn stored(app: &App, id: &str) -> Result<Option<Client>, StorageError> {
+    let client = app
+        .storage
+        .client(id, app.now().plus_seconds(-UNUSED_SECONDS))
+        .await?;
+    // one that was the administrator's, and is no longer in the configuration, is nobody's
+    Ok(client.filter(|client| client.origin != Origin::Administrator))
+}
+
+/// Ids that this server gives never begin like this.
+fn is_document_id(id: &str) -> bool {
+    id.starts_with("https://")
+}

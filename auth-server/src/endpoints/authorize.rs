@@ -1,0 +1,164 @@
+//! `GET /oauth2/authorize` (RFC 6749 §4.1.1, OAuth 2.1 §4.1).
+//!
+//! A mistake in the client or its redirect URI is shown to the user, never redirected. Any other is sent to the client;
+//! but where nobody vouches for the client, only when the user asks for it.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{RawQuery, State},
+    response::{IntoResponse, Response},
+};
+use axum_extra::extract::CookieJar;
+use http::StatusCode;
+
+use super::{
+    browser::{self, SignedIn},
+    transaction::{self, Pending},
+};
+use crate::{
+    app::App,
+    directory::{self, Missing},
+    model::{
+        client::Client,
+        redirect::RedirectUri,
+        request::{AuthorizationRequest, Refused},
+    },
+    pages::{self, LeavePage, Problem},
+    wire::{error::ErrorCode, params::Params},
+};
+
+/// Handles the request.
+pub(crate) async fn authorize(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+    jar: CookieJar,
+) -> Response {
+    match answer(&app, query.as_deref().unwrap_or_default(), jar).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_page(&app),
+    }
+}
+
+async fn answer(app: &App, query: &str, jar: CookieJar) -> Result<Response, Problem> {
+    let params = Params::parse(query).map_err(|_| Problem::malformed())?;
+    let client_id = params
+        .one("client_id")
+        .ok()
+        .flatten()
+        .ok_or(Problem::malformed())?;
+    let client = directory::for_authorization(app, client_id)
+        .await
+        .map_err(|missing| match missing {
+            Missing::Unknown => Problem::unknown_client(),
+            Missing::Busy(exceeded) => Problem::too_many(exceeded),
+            Missing::Storage(error) => error.into(),
+        })?;
+    let redirect_uri = match params.one("redirect_uri").map_err(|_| Problem::redirect_uri())? {
+        Some(requested) => client.redirect_uri(requested),
+        None => client.sole_redirect_uri().cloned(),
+    }
+    .ok_or_else(|| {
+        tracing::info!(
+            client.id = client.id,
+            "authorization request with an unregistered redirect URI"
+        );
+        Problem::redirect_uri()
+    })?;
+
+    let signed_in = browser::signed_in(app, &jar).await?;
+    let request = match AuthorizationRequest::read(&params, redirect_uri.clone(), &app.resources) {
+        Ok(request) => request,
+        Err(refused) => {
+            let state = params.one("state").ok().flatten();
+            return refuse(app, &client, &redirect_uri, state, refused, signed_in.as_ref()).await;
+        }
+    };
+    let needs_login = transaction::needs_login(&request, None, signed_in.as_ref(), app.now());
+    let pending = Pending { client, request };
+    if pending.request.prompt.none {
+        return without_pages(app, pending, signed_in.filter(|_| !needs_login)).await;
+    }
+    let (browser, jar) = browser::browser_or_new(app, jar)?;
+    let transaction = transaction::begin(app, &browser, &pending).await?;
+    let next = transaction::page(app, transaction::next_step(needs_login), &transaction);
+    Ok((jar, pages::redirect(app, &next)).into_response())
+}
+
+/// `prompt=none`: an answer at once, or an error.
+async fn without_pages(
+    app: &App,
+    pending: Pending,
+    signed_in: Option<SignedIn>,
+) -> Result<Response, Problem> {
+    let refused = match &signed_in {
+        None => Refused::new(ErrorCode::LoginRequired, "the user must sign in"),
+        Some(signed_in) if transaction::is_consented(app, &signed_in.user.id, &pending).await? => {
+            let to = transaction::approve(app, &signed_in.user.id, pending, None).await?;
+            return Ok(pages::redirect(app, &to));
+        }
+        Some(_) => Refused::new(ErrorCode::ConsentRequired, "the user must consent"),
+    };
+    let Pending { client, request } = &pending;
+    if !is_trusted_with_redirects(app, client, signed_in.as_ref()).await? {
+        return Err(Problem::sign_in_needed());
+    }
+    refuse(
+        app,
+        client,
+        &request.redirect_uri,
+        request.state.as_deref(),
+        refused,
+        signed_in.as_ref(),
+    )
+    .await
+}
+
+/// Sends an error to the client, or lets the user do so.
+async fn refuse(
+    app: &App,
+    client: &Client,
+    redirect_uri: &RedirectUri,
+    state: Option<&str>,
+    refused: Refused,
+    signed_in: Option<&SignedIn>,
+) -> Result<Response, Problem> {
+    tracing::info!(
+        client.id = client.id,
+        error = refused.code.as_str(),
+        "authorization request refused"
+    );
+    let parameters = [
+        ("error", refused.code.as_str()),
+        ("error_description", refused.description),
+    ];
+    let href = transaction::answer(app, redirect_uri, state, &parameters);
+    if is_trusted_with_redirects(app, client, signed_in).await? {
+        return Ok(pages::redirect(app, &href));
+    }
+    let page = LeavePage {
+        style: pages::style_url(app),
+        client: client.name.clone(),
+        description: refused.description,
+        error: refused.code.as_str(),
+        target: redirect_uri.target(),
+        href,
+    };
+    Ok(pages::render(app, StatusCode::BAD_REQUEST, &page))
+}
+
+/// Whether a redirect may come before anything that the user does: for the administrator's clients, and for those that
+/// this user allowed something before.
+async fn is_trusted_with_redirects(
+    app: &App,
+    client: &Client,
+    signed_in: Option<&SignedIn>,
+) -> Result<bool, Problem> {
+    if client.may_be_redirected_to_unasked() {
+        return Ok(true);
+    }
+    match signed_in {
+        Some(signed_in) => Ok(app.storage.has_consented(&signed_in.user.id, &client.id).await?),
+        None => Ok(false),
+    }
+}

@@ -1,0 +1,184 @@
+//! `GET` and `POST /login`: a user signs in to go on with a pending request.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::{RawQuery, State},
+    response::{IntoResponse, Response},
+};
+use axum_extra::extract::CookieJar;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use mcp_auth_runtime::serve::PeerAddr;
+use secrecy::SecretString;
+
+use super::{
+    browser, form, paths,
+    transaction::{self, Open},
+};
+use crate::{
+    app::App,
+    login_limits::Attempt,
+    model::{
+        secret::Secret,
+        session::{Session, User, user_name},
+    },
+    pages::{self, LoginPage, Problem},
+    passwords::MAX_CHARS,
+    wire::params::Params,
+};
+
+const STEP: &str = "login";
+/// The same words whatever was wrong: they must not tell which names exist.
+const WRONG: &str = "That user name or password is not right.";
+
+/// Shows the form.
+pub(crate) async fn show(State(app): State<Arc<App>>, RawQuery(query): RawQuery, jar: CookieJar) -> Response {
+    match show_form(&app, query.as_deref().unwrap_or_default(), &jar).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_page(&app),
+    }
+}
+
+async fn show_form(app: &App, query: &str, jar: &CookieJar) -> Result<Response, Problem> {
+    let params = Params::parse(query).map_err(|_| Problem::malformed())?;
+    let browser = browser::browser(app, jar);
+    let open = transaction::open(app, browser.as_ref(), params.one("transaction").ok().flatten()).await?;
+    let browser = browser.ok_or(Problem::no_transaction())?;
+    let signed_in = browser::signed_in(app, jar).await?;
+    if !open.needs_login(signed_in.as_ref(), app.now()) {
+        return Ok(pages::redirect(app, &open.page(app, paths::CONSENT)));
+    }
+    let hint = open.pending.request.login_hint.clone().unwrap_or_default();
+    Ok(page(app, StatusCode::OK, &browser, &open, &hint, None))
+}
+
+/// Checks the form.
+pub(crate) async fn submit(
+    State(app): State<Arc<App>>,
+    Extension(PeerAddr(peer)): Extension<PeerAddr>,
+    headers: HeaderMap,
+    jar: CookieJar,
+    body: Body,
+) -> Response {
+    match sign_in(&app, peer, &headers, jar, body).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_page(&app),
+    }
+}
+
+async fn sign_in(
+    app: &App,
+    peer: SocketAddr,
+    headers: &HeaderMap,
+    jar: CookieJar,
+    body: Body,
+) -> Result<Response, Problem> {
+    browser::check_form_origin(app, headers)?;
+    let params = form::read(headers, body)
+        .await
+        .map_err(|_| Problem::malformed())?;
+    let field = |name| params.one(name).map_err(|_| Problem::malformed());
+    let browser = browser::browser(app, &jar);
+    let open = transaction::open(app, browser.as_ref(), field("transaction")?).await?;
+    let browser = browser.ok_or(Problem::no_transaction())?;
+    let token = transaction::form_token(&browser, STEP, &open.secret);
+    if !field("csrf")?.is_some_and(|given| token.matches(given)) {
+        return Err(Problem::forged());
+    }
+
+    let typed = field("username")?.unwrap_or_default();
+    let password = field("password")?.unwrap_or_default();
+    if typed.chars().count() > MAX_CHARS || password.chars().count() > MAX_CHARS {
+        return Err(Problem::malformed());
+    }
+    let again = |status, problem: &str| page(app, status, &browser, &open, typed, Some(problem.to_owned()));
+    // a name that cannot exist goes the same way as one that happens not to
+    let name = user_name(typed).unwrap_or_else(|_| "?".to_owned());
+    let user = app.storage.user_by_name(&name).await?;
+    let digest = browser.digest();
+    let known = match &user {
+        Some(user) => app.storage.is_browser_known(&user.id, &digest).await?,
+        None => false,
+    };
+    let attempt = Attempt {
+        name: &name,
+        address: peer.ip(),
+        known_browser: known.then_some(&digest),
+    };
+    if let Err(exceeded) = app.login_limits.admit(attempt, app.now()) {
+        tracing::warn!(peer = %peer.ip(), "sign-in throttled");
+        let minutes = (exceeded.retry_after_seconds + 59) / 60;
+        let words = format!("Too many wrong passwords. Try again in {minutes} min.");
+        let mut response = again(StatusCode::TOO_MANY_REQUESTS, &words);
+        response.headers_mut().insert(
+            header::RETRY_AFTER,
+            HeaderValue::from(exceeded.retry_after_seconds),
+        );
+        return Ok(response);
+    }
+    let hash = user.as_ref().map(|user| user.password_hash.clone());
+    let right = app
+        .passwords
+        .verify(SecretString::from(password), hash)
+        .await
+        .map_err(|_| Problem::overloaded())?;
+    let Some(user) = user.filter(|_| right) else {
+        tracing::info!(peer = %peer.ip(), "sign-in refused");
+        return Ok(again(StatusCode::UNAUTHORIZED, WRONG));
+    };
+    app.login_limits.succeeded(attempt);
+    begin_session(app, &open, &browser, &user, jar).await
+}
+
+/// Signs the user in under a new session id: one that somebody planted before must not become theirs.
+async fn begin_session(
+    app: &App,
+    open: &Open,
+    browser: &Secret,
+    user: &User,
+    jar: CookieJar,
+) -> Result<Response, Problem> {
+    let now = app.now();
+    let secret = Secret::generate(&*app.outside.rng)?;
+    let session = Session {
+        digest: secret.digest(),
+        user_id: user.id.clone(),
+        authenticated_at: now,
+        expires_at: now.plus_seconds(app.session_lifetime),
+    };
+    let replaced = browser::claimed_session(app, &jar);
+    app.storage.insert_session(&session, replaced.as_ref()).await?;
+    app.storage
+        .remember_browser(&user.id, &browser.digest(), now)
+        .await?;
+    app.storage
+        .set_transaction_session(&open.stored.digest, &session.digest)
+        .await?;
+    tracing::info!(user.id = user.id, "signed in");
+    let jar = jar.add(browser::session_cookie(app, &secret));
+    Ok((jar, pages::redirect(app, &open.page(app, paths::CONSENT))).into_response())
+}
+
+fn page(
+    app: &App,
+    status: StatusCode,
+    browser: &Secret,
+    open: &Open,
+    username: &str,
+    problem: Option<String>,
+) -> Response {
+    let page = LoginPage {
+        style: pages::style_url(app),
+        action: format!("{}{}", app.issuer.path(), paths::LOGIN),
+        transaction: open.secret.expose().to_owned(),
+        csrf: transaction::form_token(browser, STEP, &open.secret)
+            .expose()
+            .to_owned(),
+        client: (&open.pending.client).into(),
+        username: username.to_owned(),
+        problem,
+    };
+    pages::render(app, status, &page)
+}

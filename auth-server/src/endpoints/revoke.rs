@@ -1,0 +1,56 @@
+//! `POST /oauth2/revoke` (RFC 7009).
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, StatusCode};
+
+use super::{
+    form,
+    token::{authenticate, one},
+};
+use crate::{
+    app::App,
+    model::secret::Secret,
+    wire::error::{ApiError, ErrorCode, no_store},
+};
+
+/// Handles the request.
+///
+/// The answer is the same for a token that is unknown, that belongs to another client (which stays untouched), and for
+/// one that was revoked (RFC 7009 §2.2).
+pub(crate) async fn revoke(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let params = form::read(&headers, body).await?;
+    let client = authenticate(&app, &headers, &params).await?;
+    let token =
+        one(&params, "token")?.ok_or(ApiError::new(ErrorCode::InvalidRequest, "token is required"))?;
+    // the hint is only a hint (§2.1): both kinds are tried, whatever it says
+    one(&params, "token_type_hint")?;
+    let now = app.now();
+    if let Some((_, grant)) = app
+        .storage
+        .refresh_token(&Secret::received(token).digest())
+        .await?
+    {
+        if grant.client_id == client.id {
+            // §2.1: with a refresh token goes the grant
+            app.storage.revoke_grant(&grant.id, now).await?;
+            tracing::info!(client.id = client.id, "grant revoked by its client");
+        }
+    } else if let Some(claims) = app.keys.read_own(token, app.issuer.as_str()) {
+        app.storage
+            .revoke_access_token(&claims.jti, &client.id, now)
+            .await?;
+    }
+    let mut response = StatusCode::OK.into_response();
+    no_store(response.headers_mut());
+    Ok(response)
+}

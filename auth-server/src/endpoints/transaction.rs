@@ -1,0 +1,206 @@
+//! An authorization request on its way through the pages.
+
+use serde::{Deserialize, Serialize};
+
+use super::{browser::SignedIn, paths};
+use crate::{
+    app::App,
+    model::{
+        client::Client,
+        grant::{Approval, Code, Grant},
+        redirect::RedirectUri,
+        request::AuthorizationRequest,
+        secret::{Digest, Secret, identifier},
+    },
+    outside::Timestamp,
+    pages::Problem,
+    storage::{StorageError, StoredTransaction},
+};
+
+/// Seconds that a user has to sign in and decide.
+const LIFETIME_SECONDS: i64 = 15 * 60;
+
+/// What is kept on the server while the user decides.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Pending {
+    /// The client as it was when the request came.
+    pub(super) client: Client,
+    pub(super) request: AuthorizationRequest,
+}
+
+/// A pending request that this browser started.
+pub(super) struct Open {
+    pub(super) secret: Secret,
+    pub(super) stored: StoredTransaction,
+    pub(super) pending: Pending,
+}
+
+/// Stores a request and returns the secret that names it.
+pub(super) async fn begin(app: &App, browser: &Secret, pending: &Pending) -> Result<Secret, Problem> {
+    let secret = Secret::generate(&*app.outside.rng)?;
+    let stored = StoredTransaction {
+        digest: secret.digest(),
+        browser: browser.digest(),
+        content: serde_json::to_string(pending).map_err(StorageError::new)?,
+        session: None,
+        expires_at: app.now().plus_seconds(LIFETIME_SECONDS),
+    };
+    app.storage.insert_transaction(&stored).await?;
+    Ok(secret)
+}
+
+/// Finds what was stored, for the browser that started it and for no other.
+pub(super) async fn open(
+    app: &App,
+    browser: Option<&Secret>,
+    transaction: Option<&str>,
+) -> Result<Open, Problem> {
+    let (Some(browser), Some(transaction)) = (browser, transaction) else {
+        return Err(Problem::no_transaction());
+    };
+    let secret = Secret::received(transaction);
+    let stored = app
+        .storage
+        .transaction(&secret.digest(), app.now())
+        .await?
+        .ok_or(Problem::no_transaction())?;
+    if !stored.browser.matches(&browser.digest()) {
+        return Err(Problem::no_transaction());
+    }
+    let pending = serde_json::from_str(&stored.content).map_err(StorageError::new)?;
+    Ok(Open {
+        secret,
+        stored,
+        pending,
+    })
+}
+
+impl Open {
+    /// Whether the user must sign in before deciding.
+    pub(super) fn needs_login(&self, signed_in: Option<&SignedIn>, now: Timestamp) -> bool {
+        needs_login(
+            &self.pending.request,
+            self.stored.session.as_ref(),
+            signed_in,
+            now,
+        )
+    }
+
+    /// The page for a step of this transaction.
+    pub(super) fn page(&self, app: &App, path: &str) -> String {
+        page(app, path, &self.secret)
+    }
+}
+
+/// The URL of a step, relative to the host.
+pub(super) fn page(app: &App, path: &str, transaction: &Secret) -> String {
+    // the secret is base64url, which needs no encoding
+    format!("{}{path}?transaction={}", app.issuer.path(), transaction.expose())
+}
+
+/// `prompt=login` and `max_age` (OpenID Connect Core §3.1.2.1) ask for a sign-in within the transaction itself, whatever
+/// the clock says about an earlier one.
+pub(super) fn needs_login(
+    request: &AuthorizationRequest,
+    signed_in_within: Option<&Digest>,
+    signed_in: Option<&SignedIn>,
+    now: Timestamp,
+) -> bool {
+    let Some(signed_in) = signed_in else { return true };
+    let too_old = request
+        .max_age
+        .is_some_and(|max| now.seconds_since(signed_in.session.authenticated_at) >= max);
+    let within = signed_in_within.is_some_and(|session| session.matches(&signed_in.session.digest));
+    (request.prompt.login || too_old) && !within
+}
+
+/// Whether an earlier consent of the user stands for this request.
+pub(super) async fn is_consented(app: &App, user_id: &str, pending: &Pending) -> Result<bool, StorageError> {
+    let Pending { client, request } = pending;
+    if request.prompt.consent || !client.consent_may_be_remembered(&request.redirect_uri) {
+        return Ok(false);
+    }
+    for resource in &request.resources {
+        let earlier = app.storage.consent(user_id, &client.id, resource).await?;
+        if !earlier.is_some_and(|consent| consent.covers(client, &request.scopes)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Ends the transaction with a grant; the answer for the client carries the code.
+pub(super) async fn approve(
+    app: &App,
+    user_id: &str,
+    pending: Pending,
+    transaction: Option<&Digest>,
+) -> Result<String, Problem> {
+    let Pending { client, request } = pending;
+    let now = app.now();
+    let code = Secret::generate(&*app.outside.rng)?;
+    let grant = Grant {
+        id: identifier(&*app.outside.rng)?,
+        user_id: user_id.to_owned(),
+        client_id: client.id.clone(),
+        resources: request.resources.clone(),
+        refresh: request.wants_refresh(&client),
+        scopes: request.scopes,
+        created_at: now,
+        expires_at: now.plus_seconds(app.tokens.refresh_max),
+        revoked_at: None,
+    };
+    let stored_code = Code {
+        digest: code.digest(),
+        redirect_uri: request.redirect_uri.clone(),
+        code_challenge: request.code_challenge,
+        expires_at: now.plus_seconds(app.tokens.code),
+        failures: 0,
+        redeemed_at: None,
+    };
+    let approval = Approval {
+        grant,
+        code: stored_code,
+        client,
+    };
+    if !app.storage.approve(transaction, &approval).await? {
+        return Err(Problem::no_transaction());
+    }
+    tracing::info!(
+        client.id = approval.client.id,
+        user.id = user_id,
+        scopes = %approval.grant.scopes,
+        "authorization granted"
+    );
+    Ok(answer(
+        app,
+        &request.redirect_uri,
+        request.state.as_deref(),
+        &[("code", code.expose())],
+    ))
+}
+
+/// The client's redirect URI with an answer in it. `iss` is in every one (RFC 9207 §2).
+pub(super) fn answer(
+    app: &App,
+    to: &RedirectUri,
+    state: Option<&str>,
+    parameters: &[(&str, &str)],
+) -> String {
+    let mut all = parameters.to_vec();
+    if let Some(state) = state {
+        all.push(("state", state));
+    }
+    all.push(("iss", app.issuer.as_str()));
+    to.with_parameters(&all)
+}
+
+/// The token of one form: only the browser that holds `key` in a cookie can have been given it.
+pub(super) fn form_token(key: &Secret, step: &str, transaction: &Secret) -> Secret {
+    key.derive(&["form", step, transaction.expose()])
+}
+
+/// The next step for a transaction.
+pub(super) const fn next_step(needs_login: bool) -> &'static str {
+    if needs_login { paths::LOGIN } else { paths::CONSENT }
+}

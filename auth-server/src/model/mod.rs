@@ -1,0 +1,13 @@
+//! The rules of the authorization server, without HTTP and without a database.
+
+pub(crate) mod client;
+pub(crate) mod grant;
+pub(crate) mod pkce;
+pub(crate) mod redirect;
+pub(crate) mod registration;
+pub(crate) mod request;
+pub(crate) mod resource;
+pub(crate) mod scope;
+pub(crate) mod secret;
+pub(crate) mod session;
+pub(crate) mod text;

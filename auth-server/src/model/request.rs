@@ -1,0 +1,218 @@
+//! An authorization request whose client and redirect URI are already known to be right.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    client::Client,
+    pkce::CodeChallenge,
+    redirect::RedirectUri,
+    resource::{self, Resource},
+    scope::{OFFLINE_ACCESS, ScopeSet},
+};
+use crate::wire::{
+    error::ErrorCode,
+    params::{Params, Repeated},
+};
+
+const MAX_STATE_BYTES: usize = 4096;
+
+/// A validated request, kept on the server while the user signs in and decides.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct AuthorizationRequest {
+    pub(crate) redirect_uri: RedirectUri,
+    pub(crate) state: Option<String>,
+    pub(crate) scopes: ScopeSet,
+    /// Canonical URLs, never empty.
+    pub(crate) resources: Vec<String>,
+    pub(crate) code_challenge: CodeChallenge,
+    pub(crate) prompt: Prompt,
+    /// Seconds.
+    pub(crate) max_age: Option<i64>,
+    pub(crate) login_hint: Option<String>,
+}
+
+/// `prompt` of OpenID Connect Core §3.1.2.1.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Prompt {
+    pub(crate) none: bool,
+    pub(crate) login: bool,
+    pub(crate) consent: bool,
+}
+
+/// Why a request is refused, in the words of RFC 6749 §4.1.2.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) code: ErrorCode,
+    pub(crate) description: &'static str,
+}
+
+impl Refused {
+    pub(crate) const fn new(code: ErrorCode, description: &'static str) -> Self {
+        Self { code, description }
+    }
+}
+
+impl From<Repeated> for Refused {
+    fn from(_: Repeated) -> Self {
+        Self::new(ErrorCode::InvalidRequest, "a parameter is given more than once")
+    }
+}
+
+impl AuthorizationRequest {
+    /// Reads everything but `client_id` and `redirect_uri`.
+    pub(crate) fn read(
+        params: &Params,
+        redirect_uri: RedirectUri,
+        resources: &[Arc<Resource>],
+    ) -> Result<Self, Refused> {
+        if params.has("request") {
+            return Err(Refused::new(
+                ErrorCode::RequestNotSupported,
+                "request objects are not supported",
+            ));
+        }
+        if params.has("request_uri") {
+            return Err(Refused::new(
+                ErrorCode::RequestUriNotSupported,
+                "request_uri is not supported",
+            ));
+        }
+        match params.one("response_type")? {
+            None => {
+                return Err(Refused::new(
+                    ErrorCode::InvalidRequest,
+                    "response_type is required",
+                ));
+            }
+            Some("code") => {}
+            Some(_) => {
+                return Err(Refused::new(
+                    ErrorCode::UnsupportedResponseType,
+                    "only response_type=code is supported",
+                ));
+            }
+        }
+        if params.one("response_mode")?.is_some_and(|mode| mode != "query") {
+            return Err(Refused::new(
+                ErrorCode::InvalidRequest,
+                "only response_mode=query is supported",
+            ));
+        }
+        let state = params.one("state")?;
+        if state.is_some_and(|state| state.len() > MAX_STATE_BYTES) {
+            return Err(Refused::new(ErrorCode::InvalidRequest, "state is too long"));
+        }
+        let code_challenge = CodeChallenge::from_request(
+            params.one("code_challenge")?,
+            params.one("code_challenge_method")?,
+        )
+        .map_err(|_| {
+            Refused::new(
+                ErrorCode::InvalidRequest,
+                "code_challenge (43 characters) with code_challenge_method=S256 is required",
+            )
+        })?;
+        let prompt = Prompt::parse(params.one("prompt")?)?;
+        let max_age = match params.one("max_age")? {
+            None => None,
+            Some(text) => Some(text.parse::<u32>().map(i64::from).map_err(|_| {
+                Refused::new(ErrorCode::InvalidRequest, "max_age must be a number of seconds")
+            })?),
+        };
+        let targets = targets(params, resources)?;
+        let scopes = scopes(params, &targets)?;
+        Ok(Self {
+            redirect_uri,
+            state: state.map(str::to_owned),
+            scopes,
+            resources: targets.iter().map(|resource| resource.url().to_owned()).collect(),
+            code_challenge,
+            prompt,
+            max_age,
+            login_hint: params.one("login_hint")?.map(str::to_owned),
+        })
+    }
+
+    /// Whether the grant comes with refresh tokens: either of the two signals of a client suffices. Many clients never
+    /// ask for `offline_access`.
+    pub(crate) fn wants_refresh(&self, client: &Client) -> bool {
+        client.refresh || self.scopes.contains(OFFLINE_ACCESS)
+    }
+}
+
+impl Prompt {
+    fn parse(text: Option<&str>) -> Result<Self, Refused> {
+        let mut prompt = Self::default();
+        for word in text
+            .unwrap_or_default()
+            .split(' ')
+            .filter(|word| !word.is_empty())
+        {
+            match word {
+                "none" => prompt.none = true,
+                // choosing another account is signing in again
+                "login" | "select_account" => prompt.login = true,
+                "consent" => prompt.consent = true,
+                _ => {
+                    return Err(Refused::new(
+                        ErrorCode::InvalidRequest,
+                        "prompt has an unknown value",
+                    ));
+                }
+            }
+        }
+        if prompt.none && (prompt.login || prompt.consent) {
+            return Err(Refused::new(
+                ErrorCode::InvalidRequest,
+                "prompt=none stands alone",
+            ));
+        }
+        Ok(prompt)
+    }
+}
+
+/// The resources asked for (RFC 8707 §2), each once; the only configured one where none is named.
+fn targets<'r>(params: &Params, resources: &'r [Arc<Resource>]) -> Result<Vec<&'r Arc<Resource>>, Refused> {
+    let mut named =
+        resource::find(resources, params.all("resource")).map_err(|resource::UnknownResource| {
+            Refused::new(ErrorCode::InvalidTarget, "resource is not known to this server")
+        })?;
+    if named.is_empty() {
+        return match resources {
+            [only] => Ok(vec![only]),
+            _ => Err(Refused::new(ErrorCode::InvalidTarget, "resource is required")),
+        };
+    }
+    let mut seen = std::collections::HashSet::new();
+    named.retain(|resource| seen.insert(resource.url()));
+    Ok(named)
+}
+
+/// The scopes granted if the user agrees. Each must belong to one of the resources; without `scope`, every resource
+/// gives its default.
+fn scopes(params: &Params, targets: &[&Arc<Resource>]) -> Result<ScopeSet, Refused> {
+    let refused = Refused::new(ErrorCode::InvalidScope, "scope is not offered for this resource");
+    let requested = ScopeSet::parse(params.one("scope")?.unwrap_or_default()).map_err(|_| refused)?;
+    let for_resources = requested.for_access_token();
+    let mut granted = ScopeSet::default();
+    for resource in targets {
+        let catalogue = resource.catalogue();
+        let own: ScopeSet = catalogue
+            .names()
+            .filter(|name| for_resources.contains(name))
+            .collect();
+        if for_resources.is_empty() || !own.is_empty() {
+            granted = granted.union(&catalogue.resolve(&own).map_err(|_| refused)?);
+        }
+    }
+    if !for_resources.is_subset(&granted) {
+        return Err(refused);
+    }
+    Ok(if requested.contains(OFFLINE_ACCESS) {
+        granted.union(&[OFFLINE_ACCESS].into_iter().collect())
+    } else {
+        granted
+    })
+}

@@ -1,0 +1,112 @@
+//! Passwords: argon2id, off the async threads, so many at once and no more.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, anyhow};
+use argon2::{
+    Argon2,
+    password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::Semaphore;
+
+/// Longest password, in characters. Long enough for any passphrase; bounds what one request may make the server hash.
+pub(crate) const MAX_CHARS: usize = 128;
+/// Each hash takes 19 MiB and a core for a while: more at once would only be slower for everybody.
+const AT_ONCE: usize = 2;
+/// How long a sign-in waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Hashes and verifies passwords.
+#[derive(Debug)]
+pub(crate) struct Passwords {
+    turns: Arc<Semaphore>,
+    /// Of a password that nobody has, verified against when there is no such user, so that it takes as long.
+    decoy: String,
+}
+
+/// Too many sign-ins at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Overloaded;
+
+impl Passwords {
+    pub(crate) async fn new(decoy: SecretString) -> anyhow::Result<Self> {
+        Ok(Self {
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            decoy: hash(decoy).await?,
+        })
+    }
+
+    /// Whether `password` is the one that `hash` was made of. Without a hash, the answer is no, and takes as long.
+    pub(crate) async fn verify(
+        &self,
+        password: SecretString,
+        hash: Option<String>,
+    ) -> Result<bool, Overloaded> {
+        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else {
+            return Err(Overloaded);
+        };
+        let known = hash.is_some();
+        let hash = hash.unwrap_or_else(|| self.decoy.clone());
+        let verified = tokio::task::spawn_blocking(move || {
+            let verified = PasswordHash::new(&hash).is_ok_and(|parsed| {
+                Argon2::default()
+                    .verify_password(password.expose_secret().as_bytes(), &parsed)
+                    .is_ok()
+            });
+            drop(turn);
+            verified
+        })
+        .await;
+        Ok(verified.unwrap_or(false) && known)
+    }
+}
+
+/// Hashes a password with argon2id and a random salt.
+pub(crate) async fn hash(password: SecretString) -> anyhow::Result<String> {
+    tokio::task::spawn_blocking(move || {
+        Argon2::default()
+            .hash_password(password.expose_secret().as_bytes())
+            .map(|hash| hash.to_string())
+            .map_err(|error| anyhow!("the password could not be hashed: {error}"))
+    })
+    .await
+    .context("the password could not be hashed")?
+}
+
+/// What a password for a new user must be.
+pub(crate) fn check_new(password: &SecretString) -> anyhow::Result<()> {
+    let chars = password.expose_secret().chars().count();
+    anyhow::ensure!(
+        (8..=MAX_CHARS).contains(&chars),
+        "expected a password of 8 to {MAX_CHARS} characters, but found {chars}"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_right_password_verifies() {
+        let passwords = Passwords::new("decoy-password".into()).await.unwrap();
+        let stored = hash("correct horse".into()).await.unwrap();
+        assert!(stored.starts_with("$argon2id$"));
+        assert!(
+            passwords
+                .verify("correct horse".into(), Some(stored.clone()))
+                .await
+                .unwrap()
+        );
+        assert!(
+            !passwords
+                .verify("wrong horse".into(), Some(stored))
+                .await
+                .unwrap()
+        );
+        // not even whoever guesses the decoy signs in as nobody
+        assert!(!passwords.verify("decoy-password".into(), None).await.unwrap());
+    }
+}

@@ -1,0 +1,203 @@
+//! Starting and stopping.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use mcp_auth_runtime::{serve::serve, watch::SettledFile};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::App,
+    catalogue::ScopeCatalogue,
+    cimd::Documents,
+    config::Config,
+    directory::UNUSED_SECONDS,
+    keys::SigningKeys,
+    login_limits::LoginLimits,
+    model::{
+        resource::Resource,
+        secret::{Secret, identifier},
+        session::{User, user_name},
+    },
+    outside::Outside,
+    passwords::{self, Passwords},
+    router::router,
+    storage::{Accounts as _, Storage, sqlite::SqliteStorage},
+    throttle::Throttle,
+};
+
+/// How long requests may go on after a shutdown was asked for.
+const GRACE: Duration = Duration::from_secs(10);
+/// How often expired rows are removed.
+const PURGE_EVERY: Duration = Duration::from_secs(60);
+
+/// A server that runs.
+#[derive(Debug)]
+pub struct Running {
+    shutdown: CancellationToken,
+    server: JoinHandle<()>,
+    storage: Arc<dyn Storage>,
+}
+
+impl Running {
+    /// Asks the server to stop: no new connections, and running requests have ten seconds.
+    pub fn shutdown(&self) {
+        self.shutdown.cancel();
+    }
+
+    /// Waits until the server has stopped.
+    ///
+    /// # Errors
+    /// When the server did not stop in good order.
+    pub async fn stopped(self) -> anyhow::Result<()> {
+        let ended = self.server.await.context("the server broke off");
+        self.shutdown.cancel();
+        self.storage.close().await;
+        ended
+    }
+}
+
+/// Starts the server on listeners that are already bound; the configuration's own addresses are not used.
+///
+/// # Errors
+/// When the database cannot be opened or a watched file cannot be read.
+pub async fn start(config: Config, listeners: Vec<TcpListener>) -> anyhow::Result<Running> {
+    start_with(config, listeners, Outside::default()).await
+}
+
+/// As [`start`], with a clock, random source and resolver of the caller's choice: for tests.
+///
+/// # Errors
+/// As for [`start`].
+pub async fn start_with(
+    config: Config,
+    listeners: Vec<TcpListener>,
+    outside: Outside,
+) -> anyhow::Result<Running> {
+    let storage: Arc<dyn Storage> = Arc::new(open(&config).await?);
+    let keys = SigningKeys::load(&*storage, outside.clock.now()).await?;
+    let documents = if config.clients.metadata_documents {
+        Some(Documents::new(&config.clients, &outside)?)
+    } else {
+        None
+    };
+    let decoy = SecretString::from(Secret::generate(&*outside.rng)?.expose());
+    let shutdown = CancellationToken::new();
+    let mut resources = Vec::new();
+    for configured in config.resources {
+        if let Some(policy) = configured.policy {
+            watch(policy, Arc::clone(&configured.resource), shutdown.clone()).await?;
+        }
+        resources.push(configured.resource);
+    }
+    let app = Arc::new(App {
+        issuer: config.issuer,
+        resources,
+        registrations: Throttle::new(config.clients.registrations_per_minute, 60),
+        clients: config.clients,
+        tokens: config.tokens,
+        session_lifetime: config.session_lifetime,
+        storage: Arc::clone(&storage),
+        keys,
+        documents,
+        passwords: Passwords::new(decoy).await?,
+        login_limits: LoginLimits::new(),
+        outside,
+    });
+    tokio::spawn(purge(Arc::clone(&app), shutdown.clone()));
+    tracing::info!(issuer = app.issuer.as_str(), "authorization server started");
+    let server = tokio::spawn(serve(listeners, router(app), shutdown.clone(), GRACE));
+    Ok(Running {
+        shutdown,
+        server,
+        storage,
+    })
+}
+
+/// Creates a user who can sign in.
+///
+/// # Errors
+/// When the name is taken or not legal, the password is shorter than 8 or longer than 128 characters, or the database
+/// cannot be opened.
+pub async fn add_user(config: &Config, username: &str, password: &SecretString) -> anyhow::Result<()> {
+    let outside = Outside::default();
+    let name = user_name(username)?;
+    passwords::check_new(password)?;
+    let storage = open(config).await?;
+    let user = User {
+        id: identifier(&*outside.rng)?,
+        name,
+        password_hash: passwords::hash(SecretString::from(password.expose_secret())).await?,
+        created_at: outside.clock.now(),
+    };
+    let added = storage.insert_user(&user).await;
+    storage.close().await;
+    anyhow::ensure!(
+        added?,
+        "expected a new user name, but found `{}` in the database already",
+        user.name
+    );
+    Ok(())
+}
+
+async fn open(config: &Config) -> anyhow::Result<SqliteStorage> {
+    SqliteStorage::open(&config.database)
+        .await
+        .with_context(|| format!("the database `{}` cannot be opened", config.database.display()))
+}
+
+/// Follows a policy file. One that does not load changes nothing.
+async fn watch(file: PathBuf, resource: Arc<Resource>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let (text, mut watched) = SettledFile::open(&file)
+        .await
+        .with_context(|| format!("`{}` cannot be watched", file.display()))?;
+    // it may have been edited since the configuration was read
+    take_over(&text, &resource, &file);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                changed = watched.changed() => match changed {
+                    Ok(text) => take_over(&text, &resource, &file),
+                    Err(reason) => tracing::error!(file = %file.display(), %reason, "policy edit refused"),
+                },
+            }
+        }
+    });
+    Ok(())
+}
+
+fn take_over(text: &str, resource: &Resource, file: &std::path::Path) {
+    match ScopeCatalogue::from_policy(text) {
+        Ok(catalogue) => {
+            if *resource.catalogue() != catalogue {
+                tracing::info!(file = %file.display(), "scopes reloaded");
+                resource.replace_catalogue(catalogue);
+            }
+        }
+        Err(faults) => {
+            tracing::error!(
+                faults = faults.render(&file.display().to_string()),
+                "policy edit refused; the last good one holds"
+            );
+        }
+    }
+}
+
+async fn purge(app: Arc<App>, shutdown: CancellationToken) {
+    loop {
+        let now = app.now();
+        if let Err(error) = app.storage.purge(now, now.plus_seconds(-UNUSED_SECONDS)).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "expired rows not removed"
+            );
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            () = tokio::time::sleep(PURGE_EVERY) => {}
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! OAuth errors and the JSON that carries them (RFC 6749 §5.2).
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+/// Error codes that this server gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ErrorCode {
+    /// RFC 6749 §4.1.2.1
+    AccessDenied,
+    /// OpenID Connect Core §3.1.2.6
+    ConsentRequired,
+    /// RFC 6749 §5.2
+    InvalidClient,
+    /// RFC 7591 §3.2.2
+    InvalidClientMetadata,
+    /// RFC 6749 §5.2
+    InvalidGrant,
+    /// RFC 7591 §3.2.2
+    InvalidRedirectUri,
+    /// RFC 6749 §4.1.2.1, §5.2
+    InvalidRequest,
+    /// RFC 6749 §4.1.2.1, §5.2
+    InvalidScope,
+    /// RFC 8707 §2
+    InvalidTarget,
+    /// OpenID Connect Core §3.1.2.6
+    LoginRequired,
+    /// OpenID Connect Core §3.1.2.6
+    RequestNotSupported,
+    /// OpenID Connect Core §3.1.2.6
+    RequestUriNotSupported,
+    /// RFC 6749 §4.1.2.1
+    TemporarilyUnavailable,
+    /// RFC 6749 §5.2
+    UnsupportedGrantType,
+    /// RFC 6749 §4.1.2.1
+    UnsupportedResponseType,
+    /// No RFC: a path that is not there.
+    NotFound,
+}
+
+impl ErrorCode {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::AccessDenied => "access_denied",
+            Self::ConsentRequired => "consent_required",
+            Self::InvalidClient => "invalid_client",
+            Self::InvalidClientMetadata => "invalid_client_metadata",
+            Self::InvalidGrant => "invalid_grant",
+            Self::InvalidRedirectUri => "invalid_redirect_uri",
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidScope => "invalid_scope",
+            Self::InvalidTarget => "invalid_target",
+            Self::LoginRequired => "login_required",
+            Self::RequestNotSupported => "request_not_supported",
+            Self::RequestUriNotSupported => "request_uri_not_supported",
+            Self::TemporarilyUnavailable => "temporarily_unavailable",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::UnsupportedResponseType => "unsupported_response_type",
+            Self::NotFound => "not_found",
+        }
+    }
+}
+
+/// A refusal of an endpoint that answers in JSON. The description is ours alone: nothing of the request is echoed, so
+/// the character rules of RFC 6749 §5.2 hold by construction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ApiError {
+    code: ErrorCode,
+    description: &'static str,
+    status: StatusCode,
+    basic_challenge: bool,
+    retry_after_seconds: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct Body {
+    error: ErrorCode,
+    error_description: &'static str,
+}
+
+impl ApiError {
+    pub(crate) const fn new(code: ErrorCode, description: &'static str) -> Self {
+        Self {
+            code,
+            description,
+            status: StatusCode::BAD_REQUEST,
+            basic_challenge: false,
+            retry_after_seconds: None,
+        }
+    }
+
+    pub(crate) const fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// One answer for every cause, so that it does not tell which clients exist.
+    ///
+    /// RFC 6749 §5.2: a client that tried the `Authorization` header is challenged with the scheme that it used.
+    pub(crate) const fn invalid_client(tried_basic: bool) -> Self {
+        let mut error = Self::new(ErrorCode::InvalidClient, "client authentication failed");
+        error.status = StatusCode::UNAUTHORIZED;
+        error.basic_challenge = tried_basic;
+        error
+    }
+
+    pub(crate) const fn too_many_requests(retry_after_seconds: i64) -> Self {
+        let mut error = Self::new(ErrorCode::TemporarilyUnavailable, "too many requests");
+        error.status = StatusCode::TOO_MANY_REQUESTS;
+        error.retry_after_seconds = Some(retry_after_seconds);
+        error
+    }
+
+    pub(crate) const fn unavailable() -> Self {
+        let mut error = Self::new(
+            ErrorCode::TemporarilyUnavailable,
+            "the server cannot answer at the moment",
+        );
+        error.status = StatusCode::SERVICE_UNAVAILABLE;
+        error
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = Body {
+            error: self.code,
+            error_description: self.description,
+        };
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        no_store(headers);
+        if self.basic_challenge {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Basic realm=\"token\""),
+            );
+        }
+        if let Some(seconds) = self.retry_after_seconds {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// RFC 6749 §5.1: responses with tokens or credentials are never cached.
+pub(crate) fn no_store(headers: &mut http::HeaderMap) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+}

@@ -1,0 +1,41 @@
+//! Client metadata as clients send it (RFC 7591 §2), for registrations and for client ID metadata documents.
+
+use serde::{Deserialize, Serialize};
+
+/// The members that this server reads. Others are ignored, as RFC 7591 §2 wants; in particular none can raise trust.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ClientMetadata {
+    /// Not typed, so that a wrong type is told apart from other faults (RFC 7591 §3.2.2).
+    pub(crate) redirect_uris: Option<serde_json::Value>,
+    pub(crate) client_name: Option<String>,
+    pub(crate) token_endpoint_auth_method: Option<String>,
+    /// OpenID Connect RP Metadata Choices: what ChatGPT publishes beside the singular member.
+    pub(crate) token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    pub(crate) grant_types: Option<Vec<String>>,
+    pub(crate) response_types: Option<Vec<String>>,
+    pub(crate) application_type: Option<String>,
+    pub(crate) client_uri: Option<String>,
+    pub(crate) logo_uri: Option<String>,
+    pub(crate) policy_uri: Option<String>,
+    pub(crate) tos_uri: Option<String>,
+    pub(crate) jwks: Option<serde_json::Value>,
+    pub(crate) jwks_uri: Option<String>,
+}
+
+/// The answer to a registration (RFC 7591 §3.2.1): what was granted, not what was asked for.
+#[derive(Serialize)]
+pub(crate) struct Registered<'a> {
+    pub(crate) client_id: &'a str,
+    pub(crate) client_id_issued_at: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) client_secret: Option<&'a str>,
+    /// 0: the secret does not expire. Required whenever there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) client_secret_expires_at: Option<i64>,
+    pub(crate) client_name: &'a str,
+    pub(crate) redirect_uris: Vec<&'a str>,
+    pub(crate) grant_types: &'a [&'static str],
+    pub(crate) response_types: [&'static str; 1],
+    pub(crate) token_endpoint_auth_method: &'static str,
+}
