@@ -1,1 +1,98 @@
-//! Under construction.
+//! A reverse proxy that puts OAuth 2.1 per tool in front of any MCP server.
+//!
+//! The binary is a thin shell around [`Config::load`](config::Config::load) and [`start`], which tests and the demo call
+//! in their own process.
+
+mod access_log;
+mod body;
+pub mod cli;
+pub mod config;
+mod reload;
+mod respond;
+mod router;
+mod stack;
+mod upstream;
+
+use anyhow::Context as _;
+use mcp_auth_runtime::serve::serve;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use config::Config;
+
+/// Starts the gateway on the given listeners, whatever addresses the configuration names, and returns at once.
+///
+/// # Errors
+///
+/// If TLS cannot be set up or a policy file has become unreadable.
+pub async fn start(config: Config, listeners: Vec<TcpListener>) -> anyhow::Result<Running> {
+    let mut loopback = !listeners.is_empty();
+    for listener in &listeners {
+        let addr = listener
+            .local_addr()
+            .context("cannot tell where a listener listens")?;
+        loopback &= addr.ip().to_canonical().is_loopback();
+        tracing::info!(%addr, public_url = config.public_url.origin, "listening");
+    }
+    let router = stack::router(&config, loopback)?;
+
+    let draining = CancellationToken::new();
+    let stop = CancellationToken::new();
+    let watches = TaskTracker::new();
+    for policy in config.policies {
+        watches.spawn(reload::follow(policy, stop.clone()).await?);
+    }
+    watches.close();
+
+    let served = serve(listeners, router.clone(), stop.clone(), config.shutdown_grace);
+    let drained = draining.clone();
+    let delay = config.shutdown_delay;
+    let task = tokio::spawn(async move {
+        let ending = async {
+            drained.cancelled().await;
+            router.drain();
+            tracing::info!("draining");
+            // load balancers look at `/readyz` now and then, and send new requests until they have
+            tokio::time::sleep(delay).await;
+            stop.cancel();
+        };
+        tokio::join!(served, ending);
+        watches.wait().await;
+        tracing::info!("stopped");
+    });
+    Ok(Running { draining, task })
+}
+
+/// A gateway that runs. Dropping it shuts the gateway down.
+#[derive(Debug)]
+pub struct Running {
+    draining: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    /// Asks the gateway to end: `/readyz` says so, then no more connections are accepted, then requests under way have
+    /// the configured time to finish. Returns at once; [`Running::stopped`] waits.
+    pub fn shutdown(&self) {
+        self.draining.cancel();
+    }
+
+    /// Waits until the gateway has ended.
+    ///
+    /// # Errors
+    ///
+    /// If it ended by a fault of its own.
+    pub async fn stopped(mut self) -> anyhow::Result<()> {
+        (&mut self.task)
+            .await
+            .context("the gateway ended by a fault of its own")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.draining.cancel();
+    }
+}

@@ -1,0 +1,72 @@
+//! The command line.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use mcp_auth_runtime::{serve, shutdown, telemetry};
+
+use crate::config::Config;
+
+/// OAuth 2.1 per tool in front of any MCP server.
+#[derive(Debug, Parser)]
+#[command(name = "mcp-auth-gateway", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway until SIGTERM or Ctrl-C
+    Run(File),
+    /// Read the configuration and every file that it names, say what is wrong, and end
+    Check(File),
+}
+
+#[derive(Debug, Args)]
+struct File {
+    /// The configuration, in TOML; `MCP_AUTH_GATEWAY__SERVER__PUBLIC_URL=…` and the like override it
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+impl Cli {
+    /// Does what the command line asks; what is wrong goes to standard error, and makes the exit code 1.
+    pub async fn execute(self) -> ExitCode {
+        let outcome = match self.command {
+            Command::Run(file) => run(file).await,
+            Command::Check(file) => check(&file),
+        };
+        match outcome {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(fault) => {
+                // where standard error is closed, the exit code still tells
+                let _ = writeln!(std::io::stderr(), "{fault:#}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+async fn run(file: File) -> anyhow::Result<()> {
+    let config = Config::load(&file.config)?;
+    telemetry::init(config.log_json());
+    let listeners = serve::bind(config.listen()).await?;
+    let running = crate::start(config, listeners).await?;
+    shutdown::signal().await?;
+    running.shutdown();
+    running.stopped().await
+}
+
+fn check(file: &File) -> anyhow::Result<()> {
+    let config = Config::load(&file.config)?;
+    writeln!(
+        std::io::stdout(),
+        "{}: sound\n{}",
+        file.config.display(),
+        config.summary()
+    )?;
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! `[[issuers]]`
+
+use mcp_auth::document::KeyPath;
+use mcp_auth::verifier::Algorithm;
+use mcp_auth::verifier::keys::FixedKeys;
+use mcp_auth_runtime::config::Report;
+use url::Url;
+
+use super::raw;
+use super::{http_url, is_https_or_local};
+
+/// An authorization server whose tokens are accepted.
+#[derive(Debug)]
+pub(crate) struct IssuerConfig {
+    pub(crate) issuer: String,
+    pub(crate) keys: KeysFrom,
+    pub(crate) algorithms: Vec<Algorithm>,
+    pub(crate) leeway_seconds: u64,
+    pub(crate) token_types: Vec<String>,
+}
+
+/// Where its keys come from.
+#[derive(Debug)]
+pub(crate) enum KeysFrom {
+    /// Where its metadata says.
+    Metadata,
+    /// This URL.
+    Uri(Url),
+    /// A file, read already; shared by the verifiers of all routes.
+    File(std::sync::Arc<FixedKeys>),
+}
+
+/// More would make `exp` mean little.
+const MAX_LEEWAY_SECONDS: u16 = 300;
+
+pub(super) fn all(raw: &[raw::Issuer], report: &mut Report) -> Vec<IssuerConfig> {
+    let issuers = KeyPath::from("issuers");
+    if raw.is_empty() {
+        report.unexpected(
+            &issuers,
+            "at least one issuer, since every policy needs a token for something",
+        );
+    }
+    let mut all: Vec<IssuerConfig> = Vec::new();
+    for (index, raw) in raw.iter().enumerate() {
+        let path = issuers.index(index);
+        let Some(issuer) = one(raw, &path, report) else {
+            continue;
+        };
+        if all.iter().any(|other| other.issuer == issuer.issuer) {
+            let message = format!("expected each issuer once, but found `{}` again", issuer.issuer);
+            report.fault(&path.key("issuer"), message);
+            continue;
+        }
+        all.push(issuer);
+    }
+    all
+}
+
+fn one(raw: &raw::Issuer, path: &KeyPath, report: &mut Report) -> Option<IssuerConfig> {
+    let algorithms = algorithms(&raw.algorithms, &path.key("algorithms"), report);
+    if raw.leeway_seconds > MAX_LEEWAY_SECONDS {
+        report.unexpected(
+            &path.key("leeway_seconds"),
+            format!("at most {MAX_LEEWAY_SECONDS} seconds"),
+        );
+    }
+    if raw.token_types.is_empty() {
+        report.unexpected(&path.key("token_types"), "at least one type, such as `at+jwt`");
+    }
+    let keys = keys(raw, path, report);
+    let issuer = raw.issuer.as_deref().filter(|text| is_issuer(text));
+    if issuer.is_none() {
+        report.unexpected(
+            &path.key("issuer"),
+            "an https URL (or an http one of this machine) without query and fragment, as in the tokens' `iss`",
+        );
+    }
+    Some(IssuerConfig {
+        issuer: issuer?.to_owned(),
+        keys: keys?,
+        algorithms,
+        leeway_seconds: raw.leeway_seconds.into(),
+        token_types: raw.token_types.clone(),
+    })
+}
+
+/// RFC 8414 §2: https, without query and fragment.
+fn is_issuer(text: &str) -> bool {
+    http_url(text)
+        .is_some_and(|url| is_https_or_local(&url) && url.query().is_none() && url.fragment().is_none())
+}
+
+fn algorithms(names: &[String], path: &KeyPath, report: &mut Report) -> Vec<Algorithm> {
+    let allowed = Algorithm::ALL
+        .map(|algorithm| format!("`{algorithm}`"))
+        .join(", ");
+    if names.is_empty() {
+        report.unexpected(path, format!("at least one of {allowed}"));
+    }
+    let mut algorithms = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        match name.parse() {
+            Ok(algorithm) => algorithms.push(algorithm),
+            Err(_) => report.unexpected(&path.index(index), format!("one of {allowed}")),
+        }
+    }
+    algorithms
+}
+
+fn keys(raw: &raw::Issuer, path: &KeyPath, report: &mut Report) -> Option<KeysFrom> {
+    match (&raw.jwks_uri, &raw.jwks_file) {
+        (None, None) => Some(KeysFrom::Metadata),
+        (Some(_), Some(_)) => {
+            report.fault(
+                &path.key("jwks_file"),
+                "expected `jwks_uri` or `jwks_file`, but found both",
+            );
+            None
+        }
+        (Some(uri), None) => match http_url(uri).filter(is_https_or_local) {
+            Some(uri) => Some(KeysFrom::Uri(uri)),
+            None => {
+                report.unexpected(
+                    &path.key("jwks_uri"),
+                    "an https URL, or an http one of this machine",
+                );
+                None
+            }
+        },
+        (None, Some(file)) => {
+            let file = report.resolve(file);
+            let read = std::fs::read_to_string(&file)
+                .map_err(|reason| format!("it cannot be read: {reason}"))
+                .and_then(|json| FixedKeys::from_jwks(&json).map_err(|reason| reason.to_string()));
+            match read {
+                Ok(keys) => Some(KeysFrom::File(std::sync::Arc::new(keys))),
+                Err(reason) => {
+                    let message = format!(
+                        "expected a JSON Web Key Set in `{}`, but {reason}",
+                        file.display()
+                    );
+                    report.fault(&path.key("jwks_file"), message);
+                    None
+                }
+            }
+        }
+    }
+}

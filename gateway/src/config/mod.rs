@@ -1,0 +1,230 @@
+//! The configuration, understood: every value valid, every file that it names read.
+//!
+//! | from | wins over |
+//! |---|---|
+//! | `MCP_AUTH_GATEWAY__SERVER__PUBLIC_URL=…` | the file |
+//! | the TOML file | defaults |
+//!
+//! Whatever is wrong is reported at once, policy files included, each fault with its file, line and key.
+
+mod issuer;
+mod raw;
+mod route;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use mcp_auth::document::KeyPath;
+use mcp_auth_runtime::config::{Report, load};
+use url::Url;
+
+pub use mcp_auth_runtime::config::ConfigError;
+
+pub(crate) use issuer::{IssuerConfig, KeysFrom};
+pub(crate) use route::{PolicyFile, RouteConfig};
+
+use raw::Raw;
+
+/// Environment variables that begin with this and two underscores take the place of keys.
+const ENV_PREFIX: &str = "MCP_AUTH_GATEWAY";
+
+/// A valid configuration.
+#[derive(Debug)]
+pub struct Config {
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) public_url: PublicUrl,
+    pub(crate) allowed_origins: Vec<String>,
+    pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) shutdown_delay: Duration,
+    pub(crate) shutdown_grace: Duration,
+    pub(crate) log_json: bool,
+    pub(crate) issuers: Vec<IssuerConfig>,
+    pub(crate) routes: Vec<RouteConfig>,
+    /// Each policy file once, whatever number of routes it is for.
+    pub(crate) policies: Vec<PolicyFile>,
+}
+
+impl Config {
+    /// Reads the file, the environment, and every file that they name.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong, one fault a line, with file, line, key, what was expected and what was found.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let loaded = load::<Raw>(file, ENV_PREFIX)?;
+        Self::understand(&loaded.value, loaded.report)
+    }
+
+    /// The addresses to listen on.
+    pub fn listen(&self) -> &[SocketAddr] {
+        &self.listen
+    }
+
+    /// Whether logs are to be JSON.
+    pub fn log_json(&self) -> bool {
+        self.log_json
+    }
+
+    /// One line for people: what is served.
+    pub fn summary(&self) -> String {
+        let routes: Vec<_> = self
+            .routes
+            .iter()
+            .map(|route| {
+                format!(
+                    "{} -> {} ({})",
+                    route.resource,
+                    route.upstream,
+                    route.policy_path.display()
+                )
+            })
+            .collect();
+        routes.join("\n")
+    }
+
+    fn understand(raw: &Raw, mut report: Report) -> Result<Self, ConfigError> {
+        let server = KeyPath::from("server");
+        let listen = addresses(&raw.server.listen, &server.key("listen"), &mut report);
+        let public_url = public_url(
+            raw.server.public_url.as_deref(),
+            &server.key("public_url"),
+            &mut report,
+        );
+        origins(
+            &raw.server.allowed_origins,
+            &server.key("allowed_origins"),
+            &mut report,
+        );
+        hosts(
+            &raw.server.allowed_hosts,
+            &server.key("allowed_hosts"),
+            &mut report,
+        );
+        let issuers = issuer::all(&raw.issuers, &mut report);
+        let (routes, policies) = route::all(&raw.routes, public_url.as_ref(), &mut report);
+        let config = public_url.map(|public_url| Self {
+            listen,
+            public_url,
+            allowed_origins: raw.server.allowed_origins.clone(),
+            allowed_hosts: raw.server.allowed_hosts.clone(),
+            shutdown_delay: Duration::from_secs(raw.server.shutdown_delay_seconds.into()),
+            shutdown_grace: Duration::from_secs(raw.server.shutdown_grace_seconds.into()),
+            log_json: raw.server.log_json,
+            issuers,
+            routes,
+            policies,
+        });
+        match config {
+            Some(config) => report.finish(config),
+            // without a public URL a fault was noted
+            None => match report.finish(()) {
+                Err(error) => Err(error),
+                Ok(()) => Err(ConfigError::default()),
+            },
+        }
+    }
+}
+
+/// Where clients reach the gateway: scheme and authority, nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PublicUrl {
+    /// `https://gateway.example`, without a slash at the end.
+    pub(crate) origin: String,
+    /// `https`.
+    pub(crate) scheme: String,
+    /// `gateway.example`, with the port unless it is the scheme's own.
+    pub(crate) authority: String,
+}
+
+fn public_url(value: Option<&str>, path: &KeyPath, report: &mut Report) -> Option<PublicUrl> {
+    let wanted = "an absolute http or https URL without a path, such as `http://localhost:3000`";
+    let parsed = value.and_then(|text| {
+        let url = http_url(text)?;
+        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        let origin = url.origin().ascii_serialization();
+        let (scheme, authority) = origin.split_once("://")?;
+        bare.then(|| PublicUrl {
+            scheme: scheme.to_owned(),
+            authority: authority.to_owned(),
+            origin: origin.clone(),
+        })
+    });
+    if parsed.is_none() {
+        report.unexpected(path, wanted);
+    }
+    parsed
+}
+
+/// The URL, if it is an absolute http or https one without user information.
+fn http_url(text: &str) -> Option<Url> {
+    // what the parser would quietly repair
+    if text
+        .contains(|character: char| character == '\\' || character.is_whitespace() || character.is_control())
+    {
+        return None;
+    }
+    let url = Url::parse(text).ok()?;
+    let sound = matches!(url.scheme(), "http" | "https")
+        && url.host_str().is_some_and(|host| !host.is_empty())
+        && url.username().is_empty()
+        && url.password().is_none();
+    sound.then_some(url)
+}
+
+/// Whether the URL may be trusted with keys: https, or http that does not leave this machine.
+fn is_https_or_local(url: &Url) -> bool {
+    let local = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    url.scheme() == "https" || local
+}
+
+fn addresses(values: &[String], path: &KeyPath, report: &mut Report) -> Vec<SocketAddr> {
+    if values.is_empty() {
+        report.unexpected(path, "at least one address, such as `127.0.0.1:3000`");
+    }
+    let mut addresses = Vec::new();
+    for (index, value) in values.iter().enumerate() {
+        match value.parse() {
+            Ok(address) => addresses.push(address),
+            Err(_) => report.unexpected(
+                &path.index(index),
+                "an IP address and a port, such as `127.0.0.1:3000`",
+            ),
+        }
+    }
+    addresses
+}
+
+fn origins(values: &[String], path: &KeyPath, report: &mut Report) {
+    for (index, value) in values.iter().enumerate() {
+        // compared byte for byte with what a browser sends, so that it must be written as a browser writes it
+        let exact = http_url(value).is_some_and(|url| url.origin().ascii_serialization() == *value);
+        if !exact {
+            report.unexpected(
+                &path.index(index),
+                "an origin as a browser writes it, such as `https://app.example` (no path, no slash, no default port)",
+            );
+        }
+    }
+}
+
+fn hosts(values: &[String], path: &KeyPath, report: &mut Report) {
+    for (index, value) in values.iter().enumerate() {
+        let sound = value
+            .parse::<http::uri::Authority>()
+            .is_ok_and(|authority| !authority.as_str().contains('@'));
+        if !sound {
+            report.unexpected(
+                &path.index(index),
+                "a host and, where there is one, a port, such as `gateway.internal:3000`",
+            );
+        }
+    }
+}

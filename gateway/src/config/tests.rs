@@ -1,0 +1,262 @@
+use std::path::Path;
+
+use super::Config;
+
+const POLICY: &str = "version = 1\n[tools.echo]\nauth = \"public\"\n";
+
+const SOUND: &str = "\
+[server]
+public_url = \"http://localhost:3000\"
+[[issuers]]
+issuer = \"http://localhost:4000\"
+[[routes]]
+path = \"/mcp\"
+upstream = \"http://127.0.0.1:5000/mcp\"
+policy = \"policy.toml\"
+";
+
+/// Loads a configuration beside a sound `policy.toml` and other files; an error comes without the folder's name.
+fn load(text: &str, others: &[(&str, &str)]) -> Result<Config, String> {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("policy.toml"), POLICY).unwrap();
+    for (name, content) in others {
+        std::fs::write(dir.path().join(name), content).unwrap();
+    }
+    let file = dir.path().join("gateway.toml");
+    std::fs::write(&file, text).unwrap();
+    let folder = format!("{}/", dir.path().display());
+    Config::load(&file).map_err(|error| error.to_string().replace(&folder, ""))
+}
+
+/// The sound configuration with one line replaced, or with lines after one of its own.
+fn with(line: &str, instead: &str) -> String {
+    assert!(SOUND.contains(line), "{line}");
+    SOUND.replace(line, instead)
+}
+
+#[test]
+fn the_smallest_configuration_is_sound() {
+    let config = load(SOUND, &[]).unwrap();
+    assert_eq!(config.listen, ["127.0.0.1:3000".parse().unwrap()]);
+    assert_eq!(config.routes[0].resource.as_str(), "http://localhost:3000/mcp");
+    assert_eq!(config.issuers[0].leeway_seconds, 30);
+    assert_eq!(config.issuers[0].algorithms.len(), 3);
+    assert_eq!(config.routes[0].upstream, "http://127.0.0.1:5000/mcp");
+}
+
+#[test]
+fn the_reference_configuration_is_sound() {
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/gateway.toml");
+    let config = Config::load(&reference).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(config.summary().lines().count(), config.routes.len());
+}
+
+#[test]
+fn every_bad_value_is_a_fault_at_its_place() {
+    let url = "public_url = \"http://localhost:3000\"";
+    let issuer = "issuer = \"http://localhost:4000\"";
+    let path = "path = \"/mcp\"";
+    let upstream = "upstream = \"http://127.0.0.1:5000/mcp\"";
+    let policy = "policy = \"policy.toml\"";
+    let wanted_url = "`server.public_url`: expected an absolute http or https URL without a path, such as `http://localhost:3000`";
+    let wanted_issuer = "`issuers[0].issuer`: expected an https URL (or an http one of this machine) without query and fragment, as in the tokens' `iss`";
+    let wanted_upstream = "`routes[0].upstream`: expected an absolute http or https URL without query and fragment, such as `http://127.0.0.1:5000/mcp`";
+    let cases = [
+        (url, "public_url = \"localhost:3000\"", format!("2:14: {wanted_url}, but found `\"localhost:3000\"`")),
+        (url, "public_url = \"http://h/path\"", format!("2:14: {wanted_url}, but found `\"http://h/path\"`")),
+        (url, "public_url = \"http://u:p@h\"", format!("2:14: {wanted_url}, but found `\"http://u:p@h\"`")),
+        (url, "public_url = \"http://h?q\"", format!("2:14: {wanted_url}, but found `\"http://h?q\"`")),
+        (url, "public_url = \"http:\\\\\\\\h\"", format!("2:14: {wanted_url}, but found `\"http:\\\\\\\\h\"`")),
+        (url, "public_url = \"\"", format!("2:14: {wanted_url}, but found an empty string")),
+        (url, "listen = []", "2:10: `server.listen`: expected at least one address, such as `127.0.0.1:3000`, but found `[]`".to_owned()),
+        (
+            url,
+            "public_url = \"http://h\"\nlisten = [\"localhost:3000\"]",
+            "3:11: `server.listen[0]`: expected an IP address and a port, such as `127.0.0.1:3000`, but found `\"localhost:3000\"`".to_owned(),
+        ),
+        (
+            url,
+            "public_url = \"http://h\"\nallowed_origins = [\"https://a.example\", \"https://b.example/\"]",
+            "3:41: `server.allowed_origins[1]`: expected an origin as a browser writes it, such as `https://app.example` (no path, no slash, no default port), but found `\"https://b.example/\"`".to_owned(),
+        ),
+        (
+            url,
+            "public_url = \"http://h\"\nallowed_hosts = [\"http://a\"]",
+            "3:18: `server.allowed_hosts[0]`: expected a host and, where there is one, a port, such as `gateway.internal:3000`, but found `\"http://a\"`".to_owned(),
+        ),
+        (url, "public_url = \"http://h\"\npublic_uri = 1", "3:1: `server.public_uri`: unknown key `public_uri`; did you mean `public_url`?".to_owned()),
+        (issuer, "issuer = \"http://as.example\"", format!("4:10: {wanted_issuer}, but found `\"http://as.example\"`")),
+        (issuer, "issuer = \"https://as.example?a\"", format!("4:10: {wanted_issuer}, but found `\"https://as.example?a\"`")),
+        (issuer, "leeway_seconds = 5", format!("3:1: {wanted_issuer}, but the key is missing")),
+        (
+            issuer,
+            "issuer = \"https://a\"\nalgorithms = [\"RS256\", \"HS256\", \"none\"]",
+            "5:24: `issuers[0].algorithms[1]`: expected one of `RS256`, `PS256`, `ES256`, `EdDSA`, but found `\"HS256\"`\n\
+             gateway.toml:5:33: `issuers[0].algorithms[2]`: expected one of `RS256`, `PS256`, `ES256`, `EdDSA`, but found `\"none\"`".to_owned(),
+        ),
+        (
+            issuer,
+            "issuer = \"https://a\"\nalgorithms = []",
+            "5:14: `issuers[0].algorithms`: expected at least one of `RS256`, `PS256`, `ES256`, `EdDSA`, but found `[]`".to_owned(),
+        ),
+        (
+            issuer,
+            "issuer = \"https://a\"\nleeway_seconds = 301",
+            "5:18: `issuers[0].leeway_seconds`: expected at most 300 seconds, but found `301`".to_owned(),
+        ),
+        (
+            issuer,
+            "issuer = \"https://a\"\ntoken_types = []",
+            "5:15: `issuers[0].token_types`: expected at least one type, such as `at+jwt`, but found `[]`".to_owned(),
+        ),
+        (
+            issuer,
+            "issuer = \"https://a\"\njwks_uri = \"http://a/keys\"",
+            "5:12: `issuers[0].jwks_uri`: expected an https URL, or an http one of this machine, but found `\"http://a/keys\"`".to_owned(),
+        ),
+        (
+            issuer,
+            "issuer = \"https://a\"\njwks_uri = \"https://a\"\njwks_file = \"keys\"",
+            "6:13: `issuers[0].jwks_file`: expected `jwks_uri` or `jwks_file`, but found both".to_owned(),
+        ),
+        (
+            issuer,
+            "issuer = \"https://a\"\njwks_file = \"absent\"",
+            "5:13: `issuers[0].jwks_file`: expected a JSON Web Key Set in `absent`, but it cannot be read: No such file or directory (os error 2)".to_owned(),
+        ),
+        (
+            issuer,
+            "issuer = \"https://a\"\n[[issuers]]\nissuer = \"https://a\"",
+            "6:10: `issuers[1].issuer`: expected each issuer once, but found `https://a` again".to_owned(),
+        ),
+        (path, "path = \"mcp\"", "6:8: `routes[0].path`: expected a path that begins with a slash, such as `/mcp`, but found `\"mcp\"`".to_owned()),
+        (path, "path = \"/mcp/\"", "6:8: `routes[0].path`: expected a path without a slash at the end, but found `\"/mcp/\"`".to_owned()),
+        (path, "path = \"/a%20b\"", "6:8: `routes[0].path`: expected a path of letters, digits, `/`, `-`, `.`, `_` and `~`, but found `\"/a%20b\"`".to_owned()),
+        (path, "path = \"/a?b\"", "6:8: `routes[0].path`: expected a path of letters, digits, `/`, `-`, `.`, `_` and `~`, but found `\"/a?b\"`".to_owned()),
+        (path, "path = \"/a/../b\"", "6:8: `routes[0].path`: expected a path without empty, `.` and `..` segments, but found `\"/a/../b\"`".to_owned()),
+        (path, "path = \"/livez\"", "6:8: `routes[0].path`: expected a path other than the gateway's own: `/livez`, `/readyz`, `/.well-known/…`, but found `\"/livez\"`".to_owned()),
+        (path, "", "5:1: `routes[0].path`: expected a path, such as `/mcp`, but the key is missing".to_owned()),
+        (upstream, "upstream = \"127.0.0.1:5000\"", format!("7:12: {wanted_upstream}, but found `\"127.0.0.1:5000\"`")),
+        (upstream, "upstream = \"ftp://a\"", format!("7:12: {wanted_upstream}, but found `\"ftp://a\"`")),
+        (upstream, "upstream = \"http://a:0/\"", format!("7:12: {wanted_upstream}, but found `\"http://a:0/\"`")),
+        (upstream, "upstream = \"http://a/?q=1\"", format!("7:12: {wanted_upstream}, but found `\"http://a/?q=1\"`")),
+        (policy, "", "5:1: `routes[0].policy`: expected the path of a policy file, but the key is missing".to_owned()),
+        (
+            policy,
+            "policy = \"absent.toml\"",
+            "8:10: `routes[0].policy`: expected a policy file, but `absent.toml` cannot be read: No such file or directory (os error 2)".to_owned(),
+        ),
+        (
+            policy,
+            "policy = \"policy.toml\"\nresource = \"localhost\"",
+            "9:12: `routes[0].resource`: expected an absolute http or https URL, but found `localhost`".to_owned(),
+        ),
+        (
+            policy,
+            "policy = \"policy.toml\"\nconnect_timeout_seconds = 0",
+            "9:27: `routes[0].connect_timeout_seconds`: expected at least 1 second, but found `0`".to_owned(),
+        ),
+        (
+            policy,
+            "policy = \"policy.toml\"\nupstream_ca_file = \"policy.toml\"",
+            "9:20: `routes[0].upstream_ca_file`: expected certificates in PEM form in `policy.toml`, but it holds none".to_owned(),
+        ),
+        (
+            policy,
+            "policy = \"policy.toml\"\nforward_claims = { \"X-Email\" = \"email\" }",
+            "9:32: `routes[0].forward_claims.X-Email`: expected a header name that begins with `X-Auth-`, but found `X-Email`".to_owned(),
+        ),
+        (
+            policy,
+            "policy = \"policy.toml\"\nforward_claims = { \"x-auth-subject\" = \"email\" }",
+            "9:39: `routes[0].forward_claims.x-auth-subject`: expected a header other than the gateway's own, but found `x-auth-subject`".to_owned(),
+        ),
+        (
+            policy,
+            "policy = \"policy.toml\"\nforward_claims = { \"X-Auth-A\" = \"a\", \"x-auth-a\" = \"b\" }",
+            "9:51: `routes[0].forward_claims.x-auth-a`: expected each header once, but found `x-auth-a` again".to_owned(),
+        ),
+        (
+            policy,
+            "policy = \"policy.toml\"\n[[routes]]\npath = \"/mcp\"\nupstream = \"http://a\"\npolicy = \"policy.toml\"",
+            "10:8: `routes[1].path`: expected each path once, but found `/mcp` again".to_owned(),
+        ),
+    ];
+    for (line, instead, expected) in cases {
+        let error = load(&with(line, instead), &[]).unwrap_err();
+        let expected = format!("gateway.toml:{expected}");
+        let without_hints = error
+            .lines()
+            .filter(|line| !line.starts_with("  hint"))
+            .collect::<Vec<_>>();
+        // `public_url` missing is a fault of its own where its line made way for another
+        let seen = without_hints
+            .iter()
+            .filter(|line| !line.ends_with("but the key is missing") || expected.contains("missing"));
+        assert_eq!(
+            seen.copied().collect::<Vec<_>>().join("\n"),
+            expected,
+            "{instead}"
+        );
+    }
+}
+
+#[test]
+fn all_faults_of_all_files_come_at_once() {
+    let text = "\
+[server]
+listen = [\"localhost:80\"]
+public_url = \"localhost\"
+allowed_orgins = []
+
+[[issuers]]
+issuer = \"http://as.example\"
+algorithms = [\"HS256\"]
+leeway_seconds = \"30\"
+
+[[routes]]
+path = \"mcp\"
+upstream = \"127.0.0.1:5000\"
+policy = \"broken.toml\"
+
+[[routes]]
+path = \"/two\"
+upstream = \"http://127.0.0.1:5000/two\"
+policy = \"broken.toml\"
+
+[[routes]]
+path = \"/two\"
+upstream = \"http://127.0.0.1:5000/two\"
+policy = \"absent.toml\"
+";
+    let policy = "version = 1\n[tools.echo]\nauth = \"pubic\"\nscope = [\"a\"]\n";
+    insta::assert_snapshot!(load(text, &[("broken.toml", policy)]).unwrap_err());
+}
+
+#[test]
+fn nothing_at_all_says_what_is_needed() {
+    insta::assert_snapshot!(load("", &[]).unwrap_err());
+}
+
+#[test]
+fn routes_share_the_policy_of_one_file() {
+    let text = format!(
+        "{SOUND}[[routes]]\npath = \"/two\"\nupstream = \"http://a\"\npolicy = \"./policy.toml\"\n\
+         [[routes]]\npath = \"/three\"\nupstream = \"http://a\"\npolicy = \"other.toml\"\n"
+    );
+    let config = load(&text, &[("other.toml", POLICY)]).unwrap();
+    assert_eq!(config.policies.len(), 2);
+    assert_eq!(config.routes.len(), 3);
+}
+
+#[test]
+fn a_resource_may_have_a_name_of_its_own() {
+    let text = with(
+        "policy = \"policy.toml\"",
+        "policy = \"policy.toml\"\nresource = \"https://Public.example/a/b\"",
+    );
+    assert_eq!(
+        load(&text, &[]).unwrap().routes[0].resource.as_str(),
+        "https://public.example/a/b"
+    );
+}

@@ -1,0 +1,50 @@
+//! Answers of the gateway's own.
+
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Response, StatusCode};
+use mcp_auth::request::RequestId;
+
+use crate::body::{ResponseBody, full};
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// A JSON-RPC error whose code is the HTTP status. The `id` is the request's, and left out where it has none.
+///
+/// The message goes to the client: it says nothing of the upstream that a client should not know.
+pub(crate) fn rpc_error(status: StatusCode, id: Option<&RequestId>, message: &str) -> Response<ResponseBody> {
+    let id = id
+        .map(|id| format!("\"id\":{},", id.as_json()))
+        .unwrap_or_default();
+    let message = serde_json::Value::from(message);
+    let code = status.as_u16();
+    json(
+        status,
+        format!(r#"{{"jsonrpc":"2.0",{id}"error":{{"code":{code},"message":{message}}}}}"#),
+    )
+}
+
+/// Nothing lives at this path. Any page may read it: clients look around before they know whom they talk to, and one
+/// that cannot read the answer cannot tell "nothing here" from "not for you".
+pub(crate) fn not_found() -> Response<ResponseBody> {
+    let body = r#"{"error":"not_found","error_description":"nothing lives at this path"}"#;
+    let mut response = json(StatusCode::NOT_FOUND, body.to_owned());
+    response
+        .headers_mut()
+        .insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+}
+
+/// A word for whoever watches over the process.
+pub(crate) fn health(status: StatusCode, word: &'static str) -> Response<ResponseBody> {
+    json(status, format!(r#"{{"status":"{word}"}}"#))
+}
+
+fn json(status: StatusCode, body: String) -> Response<ResponseBody> {
+    let mut response = Response::new(full(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,163 @@
+//! Which request goes where: exact paths, and nothing but exact paths.
+//!
+//! `//mcp`, `/mcp/`, `/%6dcp` and `/MCP` are other paths than `/mcp`; what no route names, nobody serves. So a request
+//! is never judged under one path and served under another.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use mcp_auth::McpAuth;
+use mcp_auth::resource::WELL_KNOWN_PREFIX;
+use tower_service::Service;
+
+use crate::access_log;
+use crate::body::{RequestBody, ResponseBody};
+use crate::respond::{health, not_found, rpc_error};
+use crate::upstream::Forward;
+
+/// One route, its guard in front.
+pub(crate) struct Route {
+    pub(crate) path: String,
+    /// The path of the resource identifier, under which its metadata is found (RFC 9728 §3.1).
+    pub(crate) resource_path: String,
+    pub(crate) service: McpAuth<Forward>,
+}
+
+/// Everything that the gateway serves.
+#[derive(Clone)]
+pub(crate) struct Router(Arc<Table>);
+
+struct Table {
+    routes: Vec<Route>,
+    by_path: HashMap<String, Destination>,
+    draining: AtomicBool,
+}
+
+#[derive(Clone)]
+enum Destination {
+    Live,
+    Ready,
+    Mcp(usize),
+    /// The metadata of a route, which its guard knows under this path.
+    Metadata(usize, PathAndQuery),
+}
+
+impl Router {
+    pub(crate) fn new(routes: Vec<Route>) -> Self {
+        let mut by_path = HashMap::new();
+        by_path.insert("/livez".to_owned(), Destination::Live);
+        by_path.insert("/readyz".to_owned(), Destination::Ready);
+        for (index, route) in routes.iter().enumerate() {
+            by_path.insert(route.path.clone(), Destination::Mcp(index));
+            // a resource of another name than the route's path is asked for under either, depending on how the proxy in
+            // front maps paths
+            let canonical = format!("{WELL_KNOWN_PREFIX}{}", route.resource_path);
+            // made of a path that is valid already
+            let Ok(known) = PathAndQuery::try_from(canonical.as_str()) else {
+                continue;
+            };
+            let own = format!("{WELL_KNOWN_PREFIX}{}", route.path.trim_end_matches('/'));
+            for path in [canonical, own] {
+                by_path
+                    .entry(path)
+                    .or_insert_with(|| Destination::Metadata(index, known.clone()));
+            }
+            // the root form can describe one resource only
+            if routes.len() == 1 {
+                let root = WELL_KNOWN_PREFIX.to_owned();
+                by_path
+                    .entry(root)
+                    .or_insert_with(|| Destination::Metadata(index, known.clone()));
+            }
+        }
+        Self(Arc::new(Table {
+            routes,
+            by_path,
+            draining: AtomicBool::new(false),
+        }))
+    }
+
+    /// From now on `/readyz` says that new requests should go elsewhere.
+    pub(crate) fn drain(&self) {
+        self.0.draining.store(true, Ordering::Relaxed);
+    }
+
+    async fn respond(self, request: Request<Incoming>) -> Response<ResponseBody> {
+        let started = Instant::now();
+        let http_method = request.method().clone();
+        let destination = self.0.by_path.get(request.uri().path()).cloned();
+        let route = match &destination {
+            Some(Destination::Mcp(index) | Destination::Metadata(index, _)) => self.0.routes.get(*index),
+            _ => None,
+        };
+        let response = match (destination, route) {
+            (Some(Destination::Live), _) => self.health(&http_method, true),
+            (Some(Destination::Ready), _) => {
+                self.health(&http_method, !self.0.draining.load(Ordering::Relaxed))
+            }
+            (Some(Destination::Mcp(_)), Some(route)) => guarded(route, request).await,
+            (Some(Destination::Metadata(_, path)), Some(route)) => {
+                guarded(route, with_path(request, path)).await
+            }
+            _ => not_found(),
+        };
+        access_log::record(
+            route.map(|route| route.path.as_str()),
+            &http_method,
+            &response,
+            started.elapsed(),
+        );
+        response
+    }
+
+    fn health(&self, method: &Method, well: bool) -> Response<ResponseBody> {
+        match (method, well) {
+            (&Method::GET | &Method::HEAD, true) => health(StatusCode::OK, "ok"),
+            (&Method::GET | &Method::HEAD, false) => health(StatusCode::SERVICE_UNAVAILABLE, "draining"),
+            _ => rpc_error(StatusCode::METHOD_NOT_ALLOWED, None, "expected GET or HEAD"),
+        }
+    }
+}
+
+async fn guarded(route: &Route, request: Request<Incoming>) -> Response<ResponseBody> {
+    // always ready: neither the guard nor what is behind it has a limit to wait for
+    let mut service = route.service.clone();
+    match service.call(request.map(RequestBody::from)).await {
+        Ok(response) => response.map(|body| body.map_err(Into::into).boxed_unsync()),
+        Err(never) => match never {},
+    }
+}
+
+fn with_path(mut request: Request<Incoming>, path: PathAndQuery) -> Request<Incoming> {
+    let mut parts = request.uri().clone().into_parts();
+    parts.path_and_query = Some(path);
+    // scheme and authority are as they were
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+    request
+}
+
+impl Service<Request<Incoming>> for Router {
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let router = self.clone();
+        Box::pin(async move { Ok(router.respond(request).await) })
+    }
+}

@@ -1,0 +1,168 @@
+//! FORWARD: a permitted request to its MCP server, and the answer back.
+//!
+//! Only a request that carries the layer's [`Permit`] goes on; whatever else reaches this station is a fault of the
+//! gateway itself, and ends here.
+
+mod client;
+mod request;
+mod response;
+
+use std::convert::Infallible;
+use std::error::Error as StdError;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{HeaderName, Request, Response, StatusCode, Uri};
+use http_body_util::BodyExt as _;
+use mcp_auth::Permit;
+use mcp_auth::request::RequestId;
+use tower_service::Service;
+
+use crate::body::{RequestBody, ResponseBody};
+use crate::config::{PublicUrl, RouteConfig};
+use crate::respond::rpc_error;
+
+pub(crate) use client::{Client, ClientError};
+pub(crate) use request::IDENTITY_HEADERS;
+
+/// Forwards to one upstream.
+#[derive(Clone, Debug)]
+pub(crate) struct Forward(Arc<Target>);
+
+#[derive(Debug)]
+struct Target {
+    /// For the log.
+    route: String,
+    uri: Uri,
+    client: Client,
+    response_timeout: Duration,
+    public_url: PublicUrl,
+    forward_claims: Vec<(HeaderName, String)>,
+}
+
+impl Forward {
+    /// # Errors
+    ///
+    /// If TLS cannot be set up.
+    pub(crate) fn new(route: &RouteConfig, public_url: &PublicUrl) -> Result<Self, ClientError> {
+        Ok(Self(Arc::new(Target {
+            route: route.path.clone(),
+            uri: route.upstream.clone(),
+            client: Client::new(route.connect_timeout, route.upstream_ca.clone())?,
+            response_timeout: route.response_timeout,
+            public_url: public_url.clone(),
+            forward_claims: route.forward_claims.clone(),
+        })))
+    }
+}
+
+impl Service<Request<RequestBody>> for Forward {
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // the pool of connections has no limit to wait for
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        let target = Arc::clone(&self.0);
+        Box::pin(async move { Ok(target.forward(request).await) })
+    }
+}
+
+impl Target {
+    async fn forward(&self, mut request: Request<RequestBody>) -> Response<ResponseBody> {
+        let id = request.extensions_mut().remove::<RequestId>();
+        let Some(permit) = request.extensions_mut().remove::<Permit>() else {
+            tracing::error!(route = %self.route, "a request without a permit reached the upstream's door");
+            return rpc_error(StatusCode::INTERNAL_SERVER_ERROR, id.as_ref(), "internal error");
+        };
+        let outgoing = match self.outgoing(request, &permit) {
+            Ok(outgoing) => outgoing,
+            Err(refusal) => {
+                tracing::warn!(route = %self.route, header = %refusal.header, reason = refusal.reason, "the user's identity cannot be passed on");
+                return rpc_error(
+                    StatusCode::FORBIDDEN,
+                    id.as_ref(),
+                    "your identity cannot be passed on to this server: it has characters that no header can carry",
+                );
+            }
+        };
+        let answer = tokio::time::timeout(self.response_timeout, self.client.send(outgoing)).await;
+        match answer {
+            Ok(Ok(answer)) => self.incoming(answer, id.as_ref()),
+            Ok(Err(reason)) => {
+                tracing::warn!(route = %self.route, upstream = %self.uri, reason = %with_causes(&reason), "the upstream cannot be reached");
+                rpc_error(
+                    StatusCode::BAD_GATEWAY,
+                    id.as_ref(),
+                    "the MCP server cannot be reached",
+                )
+            }
+            Err(_) => {
+                tracing::warn!(route = %self.route, upstream = %self.uri, "the upstream did not answer in time");
+                rpc_error(
+                    StatusCode::GATEWAY_TIMEOUT,
+                    id.as_ref(),
+                    "the MCP server did not answer in time",
+                )
+            }
+        }
+    }
+
+    fn outgoing(
+        &self,
+        request: Request<RequestBody>,
+        permit: &Permit,
+    ) -> Result<Request<request::CleanBody>, request::UnfitIdentity> {
+        let uri = request::with_query(&self.uri, request.uri().query());
+        let (mut parts, body) = request.into_parts();
+        request::clean(&mut parts.headers);
+        request::say_where_from(&mut parts, &self.public_url);
+        if let Some(user) = permit.principal() {
+            request::say_who(&mut parts.headers, user, &self.forward_claims)?;
+        }
+        let mut outgoing = Request::new(request::CleanBody(body));
+        *outgoing.method_mut() = parts.method;
+        *outgoing.uri_mut() = uri;
+        *outgoing.headers_mut() = parts.headers;
+        Ok(outgoing)
+    }
+
+    fn incoming(
+        &self,
+        answer: Response<hyper::body::Incoming>,
+        id: Option<&RequestId>,
+    ) -> Response<ResponseBody> {
+        let status = answer.status();
+        if let Some(reason) = response::unfit(status) {
+            tracing::warn!(route = %self.route, upstream = %self.uri, %status, reason, "the upstream's answer is not passed on");
+            return rpc_error(
+                StatusCode::BAD_GATEWAY,
+                id,
+                "the MCP server gave an answer that cannot be passed on",
+            );
+        }
+        let (mut parts, body) = answer.into_parts();
+        response::clean(&mut parts.headers);
+        // what the connection to the upstream left here says nothing about the one to the client
+        parts.extensions.clear();
+        Response::from_parts(parts, body.map_err(Into::into).boxed_unsync())
+    }
+}
+
+/// An error says *that* something failed; why stands in the chain of its causes.
+fn with_causes(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

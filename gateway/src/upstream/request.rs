@@ -1,0 +1,236 @@
+//! What the upstream gets: the client's request without what is the gateway's alone to say.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http_body::{Body, Frame, SizeHint};
+use mcp_auth::verifier::VerifiedToken;
+use mcp_auth_runtime::serve::PeerAddr;
+use serde_json::Value;
+
+use crate::body::RequestBody;
+use crate::config::PublicUrl;
+
+const X_AUTH_ISSUER: HeaderName = HeaderName::from_static("x-auth-issuer");
+const X_AUTH_SUBJECT: HeaderName = HeaderName::from_static("x-auth-subject");
+const X_AUTH_CLIENT_ID: HeaderName = HeaderName::from_static("x-auth-client-id");
+const X_AUTH_SCOPES: HeaderName = HeaderName::from_static("x-auth-scopes");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// The headers that tell the upstream whom it serves; configuration may not take them for claims.
+pub(crate) const IDENTITY_HEADERS: [HeaderName; 4] =
+    [X_AUTH_ISSUER, X_AUTH_SUBJECT, X_AUTH_CLIENT_ID, X_AUTH_SCOPES];
+
+/// Headers that are for the next hop only (RFC 9110 §7.6.1), besides those that `Connection` names. Content length
+/// and coding are the client's again to work out.
+pub(super) const HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("proxy-authenticate"),
+    HeaderName::from_static("proxy-authorization"),
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// What is removed besides: secrets that are for the gateway, what the gateway says itself, and what could make the
+/// upstream see another request than the one that was judged.
+const REMOVED: [HeaderName; 15] = [
+    AUTHORIZATION,
+    COOKIE,
+    HeaderName::from_static("dpop"),
+    FORWARDED,
+    HOST,
+    CONTENT_LENGTH,
+    // answered by the gateway's own server
+    EXPECT,
+    // the layer has to read lists, and a stream that is compressed is held back until a block is full
+    ACCEPT_ENCODING,
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+    HeaderName::from_static("x-original-method"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-method-override"),
+];
+
+/// A body whose trailers say nothing that only the gateway may say: servers may merge them into the headers (RFC 9110
+/// §6.5.1).
+#[derive(Debug)]
+pub(crate) struct CleanBody(pub(super) RequestBody);
+
+impl Body for CleanBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.get_mut().0)
+            .poll_frame(cx)
+            .map_ok(|frame| match frame.into_trailers() {
+                Ok(mut trailers) => {
+                    clean(&mut trailers);
+                    Frame::trailers(trailers)
+                }
+                Err(frame) => frame,
+            })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+/// A user whose identity no header can carry.
+#[derive(Debug)]
+pub(super) struct UnfitIdentity {
+    pub(super) header: HeaderName,
+    pub(super) reason: &'static str,
+}
+
+/// The upstream's URL with the query of the request. The path is the upstream's alone: nothing of the client's can
+/// lead it elsewhere.
+pub(super) fn with_query(upstream: &Uri, query: Option<&str>) -> Uri {
+    let Some(query) = query else {
+        return upstream.clone();
+    };
+    let mut parts = upstream.clone().into_parts();
+    parts.path_and_query = PathAndQuery::try_from(format!("{}?{query}", upstream.path())).ok();
+    // both came out of valid URIs
+    Uri::from_parts(parts).unwrap_or_else(|_| upstream.clone())
+}
+
+/// Removes everything that must not reach the upstream.
+pub(super) fn clean(headers: &mut HeaderMap) {
+    let named = named_by_connection(headers);
+    let unwanted: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| named.contains(name) || is_removed(name))
+        .cloned()
+        .collect();
+    for name in unwanted {
+        headers.remove(name);
+    }
+}
+
+/// Headers that the sender of these declares to be for the next hop only.
+pub(super) fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        .collect()
+}
+
+fn is_removed(name: &HeaderName) -> bool {
+    let name = as_servers_read_it(name);
+    name.starts_with("x-auth-")
+        || name.starts_with("x-forwarded-")
+        || HOP_BY_HOP
+            .iter()
+            .chain(&REMOVED)
+            .any(|removed| removed.as_str() == name)
+}
+
+/// CGI and its descendants hand `X-Auth-Subject` and `X_Auth_Subject` to the program under one name, and some do so
+/// with every character that is no letter or digit.
+fn as_servers_read_it(name: &HeaderName) -> String {
+    name.as_str()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect()
+}
+
+/// Says where the request came in, from what the gateway knows itself and never from the request's own `Host`.
+pub(super) fn say_where_from(parts: &mut Parts, public_url: &PublicUrl) {
+    let peer = parts
+        .extensions
+        .get::<PeerAddr>()
+        .map(|peer| peer.0.ip().to_canonical().to_string());
+    let facts = [
+        (X_FORWARDED_FOR, peer.as_deref()),
+        (X_FORWARDED_HOST, Some(public_url.authority.as_str())),
+        (X_FORWARDED_PROTO, Some(public_url.scheme.as_str())),
+    ];
+    for (name, fact) in facts {
+        // an address or a part of a URL is always a legal value
+        if let Some(Ok(value)) = fact.map(HeaderValue::from_str) {
+            parts.headers.insert(name, value);
+        }
+    }
+}
+
+/// Says whom the request is served as.
+///
+/// # Errors
+///
+/// A value that a header cannot carry unchanged: leaving it out, or changing it, would be another identity.
+pub(super) fn say_who(
+    headers: &mut HeaderMap,
+    user: &VerifiedToken,
+    forward_claims: &[(HeaderName, String)],
+) -> Result<(), UnfitIdentity> {
+    let mut say = |name: &HeaderName, text: &str| -> Result<(), UnfitIdentity> {
+        let unfit = |reason| UnfitIdentity {
+            header: name.clone(),
+            reason,
+        };
+        // whoever reads the header drops white space around it
+        if text != text.trim_matches([' ', '\t']) {
+            return Err(unfit("white space at an end"));
+        }
+        // other bytes are read in one encoding here and in another there (RFC 9110 §5.5)
+        let value = HeaderValue::from_str(text)
+            .ok()
+            .filter(|_| text.bytes().all(|b| matches!(b, b' '..=b'~')));
+        let value = value.ok_or_else(|| unfit("characters other than visible ASCII"))?;
+        headers.insert(name, value);
+        Ok(())
+    };
+    for (name, text) in [(&X_AUTH_ISSUER, user.issuer()), (&X_AUTH_SUBJECT, user.subject())] {
+        say(name, text)?;
+        if text.is_empty() {
+            return Err(UnfitIdentity {
+                header: name.clone(),
+                reason: "an empty value",
+            });
+        }
+    }
+    if let Some(client) = user.client_id() {
+        say(&X_AUTH_CLIENT_ID, client)?;
+    }
+    say(&X_AUTH_SCOPES, &user.scopes().to_string())?;
+    for (name, claim) in forward_claims {
+        match user.claim(claim) {
+            None | Some(Value::Null) => {}
+            Some(Value::String(text)) => say(name, text)?,
+            // numbers and booleans as they are written; lists and objects as JSON
+            Some(other) => say(name, &other.to_string())?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+use std::net::SocketAddr;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
+use mcp_auth::policy::ScopeSet;
+use mcp_auth::verifier::VerifiedToken;
+use mcp_auth_runtime::serve::PeerAddr;
+use serde_json::{Map, Value, json};
+
+use super::{clean, say_where_from, say_who, with_query};
+use crate::config::PublicUrl;
+
+fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in pairs {
+        headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    headers
+}
+
+fn user(issuer: &str, subject: &str, client: Option<&str>, claims: &Value) -> VerifiedToken {
+    let scopes: ScopeSet = ["notes:write", "notes:read"].into_iter().collect();
+    let claims: Map<String, Value> = claims.as_object().cloned().unwrap_or_default();
+    VerifiedToken::assert_verified(issuer, subject, client.map(Into::into), scopes, 0, claims)
+}
+
+#[test]
+fn what_a_client_must_not_say_is_removed() {
+    let removed = [
+        "authorization",
+        "proxy-authorization",
+        "cookie",
+        "dpop",
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-anything",
+        "x_forwarded_for",
+        "x-real-ip",
+        "x-auth-subject",
+        "x_auth_subject",
+        "x-auth_subject",
+        "x_auth-subject",
+        "x.auth.subject",
+        "x-auth-",
+        "x_auth_anything",
+        "x-original-url",
+        "x_original_url",
+        "x-rewrite-url",
+        "x-http-method-override",
+        "x-method-override",
+        "host",
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "content-length",
+        "expect",
+        "accept-encoding",
+    ];
+    for name in removed {
+        let mut headers = headers(&[(name, "one"), (name, "two"), ("accept", "*/*")]);
+        clean(&mut headers);
+        assert_eq!(headers.len(), 1, "{name}: {headers:?}");
+    }
+}
+
+#[test]
+fn what_connection_names_is_removed() {
+    let mut headers = headers(&[
+        ("connection", "close, X-Secret ,, te"),
+        ("connection", "X-Other"),
+        ("x-secret", "1"),
+        ("x-other", "1"),
+        ("x-kept", "1"),
+    ]);
+    clean(&mut headers);
+    assert_eq!(headers.keys().collect::<Vec<_>>(), ["x-kept"]);
+}
+
+#[test]
+fn what_mcp_needs_is_kept() {
+    let kept = [
+        ("accept", "application/json, text/event-stream"),
+        ("content-type", "application/json"),
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", "tools/call"),
+        ("mcp-name", "echo"),
+        ("mcp-param-x", "1"),
+        ("mcp-session-id", "s"),
+        ("last-event-id", "7"),
+        ("traceparent", "00-1-1-01"),
+        ("x-authority", "no identity header"),
+        ("x-author", "neither"),
+    ];
+    let mut headers = headers(&kept);
+    clean(&mut headers);
+    assert_eq!(headers.len(), kept.len());
+}
+
+#[test]
+fn the_query_goes_with_the_upstreams_path() {
+    let cases = [
+        ("http://up:5000/mcp", None, "http://up:5000/mcp"),
+        (
+            "http://up:5000/mcp",
+            Some("a=1&b=%2F"),
+            "http://up:5000/mcp?a=1&b=%2F",
+        ),
+        ("http://up:5000", Some("a"), "http://up:5000/?a"),
+        ("https://up/mcp", Some(""), "https://up/mcp?"),
+        ("https://up/mcp", Some("@evil/../"), "https://up/mcp?@evil/../"),
+    ];
+    for (upstream, query, expected) in cases {
+        let upstream: Uri = upstream.parse().unwrap();
+        assert_eq!(with_query(&upstream, query), expected, "{query:?}");
+    }
+}
+
+#[test]
+fn where_from_is_the_gateways_own_knowledge() {
+    let public_url = PublicUrl {
+        origin: "https://gw.example:8443".to_owned(),
+        scheme: "https".to_owned(),
+        authority: "gw.example:8443".to_owned(),
+    };
+    let cases = [
+        ("192.0.2.7:1", "192.0.2.7"),
+        ("[2001:db8::1]:1", "2001:db8::1"),
+        ("[::ffff:192.0.2.7]:1", "192.0.2.7"),
+    ];
+    for (peer, expected) in cases {
+        let peer: SocketAddr = peer.parse().unwrap();
+        let request = Request::builder()
+            .header("host", "evil")
+            .extension(PeerAddr(peer))
+            .body(())
+            .unwrap();
+        let (mut parts, ()) = request.into_parts();
+        clean(&mut parts.headers);
+        say_where_from(&mut parts, &public_url);
+        assert_eq!(
+            parts.headers,
+            headers(&[
+                ("x-forwarded-host", "gw.example:8443"),
+                ("x-forwarded-proto", "https")
+            ])
+            .into_iter()
+            .chain([(
+                Some(HeaderName::from_static("x-forwarded-for")),
+                HeaderValue::from_str(expected).unwrap()
+            )])
+            .fold(HeaderMap::new(), |mut all, (name, value)| {
+                all.insert(name.unwrap(), value);
+                all
+            })
+        );
+    }
+}
+
+#[test]
+fn a_user_is_named_in_full() {
+    let claims = json!({
+        "email": "alex@example.com", "age": 41, "admin": true, "groups": ["a", "b"], "nothing": null
+    });
+    let forward = ["email", "age", "admin", "groups", "nothing", "absent"].map(|claim| {
+        (
+            HeaderName::from_bytes(format!("x-auth-{claim}").as_bytes()).unwrap(),
+            claim.to_owned(),
+        )
+    });
+    let mut named = HeaderMap::new();
+    say_who(
+        &mut named,
+        &user("https://as.example", "alex", Some("client"), &claims),
+        &forward,
+    )
+    .unwrap();
+    let expected = headers(&[
+        ("x-auth-issuer", "https://as.example"),
+        ("x-auth-subject", "alex"),
+        ("x-auth-client-id", "client"),
+        ("x-auth-scopes", "notes:read notes:write"),
+        ("x-auth-email", "alex@example.com"),
+        ("x-auth-age", "41"),
+        ("x-auth-admin", "true"),
+        ("x-auth-groups", r#"["a","b"]"#),
+    ]);
+    assert_eq!(named, expected);
+
+    let mut named = HeaderMap::new();
+    say_who(
+        &mut named,
+        &user("https://as.example", "alex", None, &claims),
+        &[],
+    )
+    .unwrap();
+    assert!(!named.contains_key("x-auth-client-id"));
+}
+
+#[test]
+fn an_identity_that_no_header_carries_unchanged_is_refused() {
+    let email = [(HeaderName::from_static("x-auth-email"), "email".to_owned())];
+    let bad = [
+        "a\r\nX-Auth-Subject: root",
+        "a\nb",
+        "a\0b",
+        "größe",
+        "\u{7f}",
+        " alex",
+        "alex\t",
+        "",
+    ];
+    for text in bad {
+        let fine = "fine";
+        let cases = [
+            user(text, fine, None, &json!({})),
+            user(fine, text, None, &json!({})),
+            user(fine, fine, Some(text), &json!({})),
+            user(fine, fine, None, &json!({ "email": text })),
+            user(fine, fine, None, &json!({ "email": [text] })),
+        ];
+        let refused: Vec<_> = cases
+            .iter()
+            .map(|user| say_who(&mut HeaderMap::new(), user, &email).is_err())
+            .collect();
+        // JSON quotes what it holds: control characters, and white space, come out as visible ASCII
+        let quoted = matches!(text, "größe" | "\u{7f}");
+        let expected = [true, true, !text.is_empty(), !text.is_empty(), quoted];
+        assert_eq!(refused, expected, "{text:?}");
+    }
+}
