@@ -123,14 +123,13 @@ fn judge(rule: &Rule, caller: Option<&VerifiedToken>) -> Verdict {
     match (rule.access(), caller) {
         (Access::Deny, _) => Verdict::Absent,
         (Access::OAuth2, None) => Verdict::NoToken,
-        (Access::Public | Access::Optional, None) => Verdict::Anonymously,
         (Access::Public, Some(_)) => Verdict::AsUser,
         (Access::OAuth2 | Access::Optional, Some(token)) if rule.is_satisfied_by(token.scopes()) => {
             Verdict::AsUser
         }
         (Access::OAuth2, Some(_)) => Verdict::NoScope,
-        // Identity withheld: the tool gives what it gives to strangers.
-        (Access::Optional, Some(_)) => Verdict::Anonymously,
+        // Strangers, and those whose token does not hold the scopes: their identity is withheld.
+        (Access::Public, None) | (Access::Optional, _) => Verdict::Anonymously,
     }
 }
 

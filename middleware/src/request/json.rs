@@ -27,11 +27,8 @@ impl<'de> Keys<'de> {
         }
     }
 
-    /// The next key of `map`: the known one, or `None` for any other; the outer `None` is the end of the object.
-    pub(super) fn next<A: MapAccess<'de>>(
-        &mut self,
-        map: &mut A,
-    ) -> Result<Option<Option<&'static str>>, A::Error> {
+    /// The next key of `map`; `None` is the end of the object.
+    pub(super) fn next<A: MapAccess<'de>>(&mut self, map: &mut A) -> Result<Option<Member>, A::Error> {
         let Some(Key(key)) = map.next_key()? else {
             return Ok(None);
         };
@@ -41,7 +38,7 @@ impl<'de> Keys<'de> {
                 return Err(A::Error::custom(format_args!("the key `{known}` is given twice")));
             }
             self.seen_known |= bit;
-            return Ok(Some(Some(known)));
+            return Ok(Some(Member::Known(known)));
         }
         if let Some(known) = self.known.iter().find(|known| folds_to(&key, known)) {
             return Err(A::Error::custom(format_args!(
@@ -56,8 +53,14 @@ impl<'de> Keys<'de> {
             )));
         }
         self.seen_other.insert(key);
-        Ok(Some(None))
+        Ok(Some(Member::Other))
     }
+}
+
+/// Whether a key is one that we read.
+pub(super) enum Member {
+    Known(&'static str),
+    Other,
 }
 
 /// Whether `key` is `known` in the eyes of a parser that folds; `known` is ASCII.

@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::json::{Field, Keys, Skim, SkimVisitor};
+use super::json::{Field, Keys, Member, Skim, SkimVisitor};
 
 /// The `id` of a JSON-RPC request as the client spelled it, for an answer that must echo it byte for byte.
 ///
@@ -99,6 +99,10 @@ impl std::error::Error for Malformed {}
 
 /// What one body holds.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one lives at a time, on the stack, and nearly all are calls"
+)]
 pub(super) enum Message<'a> {
     /// `id` is `None` for a notification.
     Call {
@@ -215,15 +219,15 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
         let mut keys = Keys::of(&["jsonrpc", "id", "method", "params", "result", "error"]);
         while let Some(key) = keys.next(&mut map)? {
             match key {
-                Some("jsonrpc") => envelope.jsonrpc = map.next_value()?,
-                Some("id") => envelope.id = Some(map.next_value()?),
-                Some("method") => envelope.method = map.next_value()?,
-                Some("params") => envelope.params = Some(map.next_value()?),
-                Some(_) => {
+                Member::Known("jsonrpc") => envelope.jsonrpc = map.next_value()?,
+                Member::Known("id") => envelope.id = Some(map.next_value()?),
+                Member::Known("method") => envelope.method = map.next_value()?,
+                Member::Known("params") => envelope.params = Some(map.next_value()?),
+                Member::Known(_) => {
                     envelope.answers = true;
                     map.next_value::<Skim>()?;
                 }
-                None => {
+                Member::Other => {
                     map.next_value::<Skim>()?;
                 }
             }
@@ -293,13 +297,15 @@ object!(
     ],
     |params, key, map| {
         match key {
-            Some("name") => params.name = map.next_value()?,
-            Some("uri") => params.uri = map.next_value()?,
-            Some("ref") => params.reference = map.next_value()?,
-            Some("notifications") => {
-                params.subscribed_resources = map.next_value::<Subscriptions<'_>>()?.resources
+            Member::Known("name") => params.name = map.next_value()?,
+            Member::Known("uri") => params.uri = map.next_value()?,
+            Member::Known("ref") => params.reference = map.next_value()?,
+            Member::Known("notifications") => {
+                params.subscribed_resources = map.next_value::<Subscriptions<'_>>()?.resources;
             }
-            Some("_meta") => params.protocol_version = map.next_value::<Meta<'_>>()?.protocol_version,
+            Member::Known("_meta") => {
+                params.protocol_version = map.next_value::<Meta<'_>>()?.protocol_version;
+            }
             _ => {
                 map.next_value::<Skim>()?;
             }
@@ -313,9 +319,9 @@ object!(
     &["type", "name", "uri"],
     |reference, key, map| {
         match key {
-            Some("type") => reference.kind = map.next_value()?,
-            Some("name") => reference.name = map.next_value()?,
-            Some("uri") => reference.uri = map.next_value()?,
+            Member::Known("type") => reference.kind = map.next_value()?,
+            Member::Known("name") => reference.name = map.next_value()?,
+            Member::Known("uri") => reference.uri = map.next_value()?,
             _ => {
                 map.next_value::<Skim>()?;
             }
@@ -334,7 +340,7 @@ object!(
     &["resourceSubscriptions", "taskIds"],
     |subscriptions, key, map| {
         match key {
-            Some("resourceSubscriptions") => {
+            Member::Known("resourceSubscriptions") => {
                 let uris: Vec<Field<'_>> = map.next_value()?;
                 let mut resources = Vec::with_capacity(uris.len());
                 for uri in uris {
@@ -365,8 +371,8 @@ object!(
     &["io.modelcontextprotocol/protocolVersion"],
     |meta, key, map| {
         match key {
-            Some(_) => meta.protocol_version = map.next_value()?,
-            None => {
+            Member::Known(_) => meta.protocol_version = map.next_value()?,
+            Member::Other => {
                 map.next_value::<Skim>()?;
             }
         }

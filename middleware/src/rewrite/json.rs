@@ -128,19 +128,14 @@ impl Edits {
 
     /// Sets one member of an object whose present value, if any, is `member`.
     pub(super) fn set(&mut self, object: &Value<'_>, key: &str, member: Option<&Value<'_>>, value: &str) {
-        match member {
-            Some(member) => self.replace(member.range(), value),
-            None => {
-                let body = object.text.trim_end();
-                let inner = body.strip_suffix('}').unwrap_or(body);
-                let comma = if inner.trim_end().ends_with('{') { "" } else { "," };
-                // Behind the last member, before what white space the upstream put there.
-                self.insert(
-                    object.start + inner.trim_end().len(),
-                    format!("{comma}\"{key}\":{value}"),
-                );
-            }
+        if let Some(member) = member {
+            return self.replace(member.range(), value);
         }
+        // Behind the last member, before what white space the upstream put there.
+        let body = object.text.trim_end();
+        let members = body.strip_suffix('}').unwrap_or(body).trim_end();
+        let comma = if members.ends_with('{') { "" } else { "," };
+        self.insert(object.start + members.len(), format!("{comma}\"{key}\":{value}"));
     }
 
     pub(super) fn apply(mut self, text: &str) -> String {

@@ -82,7 +82,8 @@ impl FromStr for Algorithm {
 /// Defaults: algorithms ES256, RS256 and EdDSA; 30 seconds of leeway; type `at+jwt`; the audience is the resource.
 #[derive(Debug, Clone)]
 pub struct Issuer {
-    issuer: Box<str>,
+    /// Its identifier: `iss`.
+    id: Box<str>,
     keys: Arc<dyn KeySource>,
     algorithms: Vec<Algorithm>,
     leeway_seconds: u64,
@@ -93,7 +94,7 @@ impl Issuer {
     /// `issuer` is compared with `iss` byte for byte.
     pub fn new(issuer: impl Into<Box<str>>, keys: Arc<dyn KeySource>) -> Self {
         Self {
-            issuer: issuer.into(),
+            id: issuer.into(),
             keys,
             algorithms: vec![Algorithm::ES256, Algorithm::RS256, Algorithm::EdDSA],
             leeway_seconds: 30,
@@ -173,7 +174,7 @@ impl JwtVerifier {
         // Unverified, and used for nothing but to choose whose keys to try.
         let Selector { iss } = jsonwebtoken::dangerous::insecure_decode_claims(token)
             .map_err(|_| untrusted("no JWT with an `iss`"))?;
-        let Some(issuer) = self.issuers.iter().find(|issuer| *issuer.issuer == *iss) else {
+        let Some(issuer) = self.issuers.iter().find(|issuer| *issuer.id == *iss) else {
             return Err(VerifyError::Invalid(InvalidToken::UnknownIssuer));
         };
         let typ = header.typ.as_deref().unwrap_or_default();
@@ -203,7 +204,7 @@ impl JwtVerifier {
             .map_err(|_| untrusted("the signature or the claims are not valid"))?
             .claims;
         let wanted = Wanted {
-            issuer: &issuer.issuer,
+            issuer: &issuer.id,
             resource: &self.resource,
             now: self.clock.unix_seconds(),
             leeway_seconds: issuer.leeway_seconds,
@@ -240,20 +241,16 @@ impl JwtVerifierBuilder {
             return Err(ConfigError::new("expected at least one issuer, but found none"));
         }
         for (index, issuer) in issuers.iter().enumerate() {
-            if issuers
-                .iter()
-                .take(index)
-                .any(|earlier| earlier.issuer == issuer.issuer)
-            {
+            if issuers.iter().take(index).any(|earlier| earlier.id == issuer.id) {
                 return Err(ConfigError::new(format!(
                     "expected each issuer once, but found `{}` twice",
-                    issuer.issuer
+                    issuer.id
                 )));
             }
             if issuer.algorithms.is_empty() || issuer.token_types.is_empty() {
                 return Err(ConfigError::new(format!(
                     "expected an algorithm and a token type for `{}`, but found none",
-                    issuer.issuer
+                    issuer.id
                 )));
             }
         }

@@ -29,16 +29,16 @@ fn body(method: &str, params: &str, modern: bool) -> (String, HeaderMap) {
 
 /// Status, headers and body, as a client reads them.
 fn print(response: &Response<Bytes>) -> String {
-    let headers: String = response
-        .headers()
-        .iter()
-        .map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap()))
-        .collect();
-    format!(
-        "{}\n{headers}\n{}",
-        response.status().as_u16(),
-        std::str::from_utf8(response.body()).unwrap()
-    )
+    let mut lines = vec![response.status().as_u16().to_string()];
+    lines.extend(
+        response
+            .headers()
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())),
+    );
+    lines.push(String::new());
+    lines.push(std::str::from_utf8(response.body()).unwrap().to_owned());
+    lines.join("\n")
 }
 
 fn respond(
@@ -82,7 +82,7 @@ const CALL: &str = r#"{"name":"notes_list"}"#;
 
 #[test]
 fn every_cell_of_the_challenge_table() {
-    let mut printed = String::new();
+    let mut printed = Vec::new();
     for (name, refusal) in [
         ("no token", sign_in()),
         (
@@ -114,16 +114,16 @@ fn every_cell_of_the_challenge_table() {
                 ("prompts/get", "prompts/get", CALL, false),
             ] {
                 let response = respond(refusal.clone(), method, params, modern, form, agent);
-                printed.push_str(&format!("### {name} | {form_name} | {what}\n{response}\n\n"));
+                printed.push(format!("### {name} | {form_name} | {what}\n{response}"));
             }
         }
     }
-    insta::assert_snapshot!(printed);
+    insta::assert_snapshot!(printed.join("\n\n"));
 }
 
 #[test]
 fn what_does_not_exist_looks_so() {
-    let mut printed = String::new();
+    let mut printed = Vec::new();
     for (object, method, params) in [
         (UnknownObject::Object(ObjectKind::Tool), "tools/call", CALL),
         (UnknownObject::Object(ObjectKind::Prompt), "prompts/get", CALL),
@@ -143,15 +143,15 @@ fn what_does_not_exist_looks_so() {
                 ChallengeForm::Auto,
                 "x",
             );
-            printed.push_str(&format!("### {method} modern={modern}\n{response}\n\n"));
+            printed.push(format!("### {method} modern={modern}\n{response}"));
         }
     }
-    insta::assert_snapshot!(printed);
+    insta::assert_snapshot!(printed.join("\n\n"));
 }
 
 #[test]
 fn other_refusals_are_jsonrpc_errors() {
-    let mut printed = String::new();
+    let mut printed = Vec::new();
     for refusal in [
         Refusal::ForeignHost,
         Refusal::ForeignOrigin,
@@ -167,9 +167,9 @@ fn other_refusals_are_jsonrpc_errors() {
         };
         let response = refuse(refusal.clone(), &to);
         assert_eq!(response.extensions().get::<Refusal>(), Some(&refusal));
-        printed.push_str(&format!("### {}\n{}\n\n", refusal.code(), print(&response)));
+        printed.push(format!("### {}\n{}", refusal.code(), print(&response)));
     }
-    insta::assert_snapshot!(printed);
+    insta::assert_snapshot!(printed.join("\n\n"));
 }
 
 #[test]

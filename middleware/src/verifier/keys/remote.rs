@@ -141,7 +141,7 @@ impl RemoteKeys {
             match self.fetch_keys().await {
                 Ok(keys) => self.current.store(Some(Arc::new(Fetched { keys, at: now }))),
                 Err(error) => {
-                    tracing::warn!(keys.from = %self.location, error, "the keys of an issuer could not be fetched")
+                    tracing::warn!(keys.from = %self.location, error, "the keys of an issuer could not be fetched");
                 }
             }
         }

@@ -1,0 +1,13 @@
+//! The layer as a whole: requests in, responses out, a server behind it that records what reaches it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "test code"
+)]
+
+mod example;
+mod harness;
+mod requests;
+mod responses;
+mod tokens;

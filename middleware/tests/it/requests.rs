@@ -1,0 +1,332 @@
+//! What gets in: bodies, methods, hosts, origins, and the metadata.
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use mcp_auth::policy::Policy;
+
+use crate::harness::{Harness, ISSUER, METADATA, RESOURCE, bearer, call};
+
+#[tokio::test]
+async fn a_body_that_is_not_understood_reaches_nobody() {
+    let harness = Harness::with(
+        |builder| builder.max_body_bytes(1000),
+        ("application/json", "{}".to_owned()),
+    );
+    let large = call(&"x".repeat(1000));
+    for (body, status, code) in [
+        ("", 400, -32700),
+        ("not json", 400, -32700),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"open","name":"closed"}}"#,
+            400,
+            -32600,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"open","Name":"closed"}}"#,
+            400,
+            -32600,
+        ),
+        (
+            r#"[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"closed"}}]"#,
+            400,
+            -32600,
+        ),
+        (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, 400, -32600),
+        (&large, 413, 413),
+    ] {
+        let answer = harness.post(body, &[]).await;
+        assert_eq!(
+            (answer.status, answer.json()["error"]["code"].as_i64()),
+            (status, Some(code)),
+            "{body}"
+        );
+        assert_eq!(answer.json().get("id"), None, "{body}");
+    }
+    for content_type in [
+        "text/plain",
+        "application/json-rpc",
+        "application/json; charset=utf-16",
+    ] {
+        let request = Request::post("/mcp")
+            .header("host", "gw.test")
+            .header("content-type", content_type);
+        let answer = harness.send(request.body(call("open").into()).unwrap()).await;
+        assert_eq!(
+            (answer.status, answer.json()["error"]["code"].as_i64()),
+            (415, Some(415)),
+            "{content_type}"
+        );
+    }
+    assert_eq!(harness.reached(), 0);
+}
+
+#[tokio::test]
+async fn what_was_judged_is_what_is_forwarded_byte_for_byte() {
+    let harness = Harness::new();
+    let body = " {\"id\" :\"\\u0061\",\"params\":{\"arguments\":{\"b\":1.0e5 ,\"a\":null},\"name\":\"op\\u0065n\"},\r\n\t\"method\":\"tools\\/call\",\"jsonrpc\":\"2.0\"} ";
+    assert_eq!(
+        harness
+            .post(
+                body,
+                &[("x-kept", "1"), ("mcp-name", "closed"), ("mcp-method", "x")]
+            )
+            .await
+            .status,
+        200
+    );
+    let seen = harness.seen.lock().unwrap();
+    assert_eq!(seen[0].body, body);
+    assert_eq!(seen[0].head.headers["x-kept"], "1");
+    assert!(
+        !seen[0].head.headers.contains_key("mcp-name") && !seen[0].head.headers.contains_key("mcp-method")
+    );
+    assert_eq!(
+        seen[0]
+            .head
+            .extensions
+            .get::<mcp_auth::request::RequestId>()
+            .unwrap()
+            .as_json(),
+        r#""\u0061""#
+    );
+}
+
+#[tokio::test]
+async fn a_modern_request_loses_its_session_and_keeps_its_headers() {
+    let harness = Harness::new();
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"open","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
+    let headers = [
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", "tools/call"),
+        ("mcp-name", "open"),
+        ("mcp-param-x", "1"),
+        ("mcp-session-id", "s"),
+        ("last-event-id", "e"),
+    ];
+    assert_eq!(harness.post(body, &headers).await.status, 200);
+    let mismatch = harness.post(&body.replace("open", "closed"), &headers).await;
+    assert_eq!(
+        (
+            mismatch.status,
+            mismatch.json()["error"]["code"].as_i64(),
+            mismatch.json()["id"].as_i64()
+        ),
+        (400, Some(-32020), Some(1))
+    );
+    let seen = harness.seen.lock().unwrap();
+    assert_eq!(seen.len(), 1);
+    let kept = &seen[0].head.headers;
+    assert!(
+        kept.contains_key("mcp-name")
+            && kept.contains_key("mcp-param-x")
+            && kept.contains_key("mcp-protocol-version")
+    );
+    assert!(!kept.contains_key("mcp-session-id") && !kept.contains_key("last-event-id"));
+}
+
+#[tokio::test]
+async fn every_http_method_has_a_rule() {
+    let harness = Harness::new();
+    let send = |method: &str, body: &'static str| {
+        harness.send(
+            Request::builder()
+                .method(method)
+                .uri("/mcp")
+                .header("host", "gw.test")
+                .body(body.into())
+                .unwrap(),
+        )
+    };
+    assert_eq!(
+        (send("GET", "").await.status, send("DELETE", "").await.status),
+        (200, 200)
+    );
+    assert_eq!(
+        (send("GET", "{}").await.status, send("DELETE", "x").await.status),
+        (400, 400)
+    );
+    for method in ["PUT", "PATCH", "TRACE", "QUERY"] {
+        assert_eq!(send(method, "").await.status, 405, "{method}");
+    }
+    assert_eq!((send("OPTIONS", "").await.status, harness.reached()), (204, 2));
+    // Where nothing is open, a stream needs a token like everything else.
+    harness
+        .policy
+        .replace(Policy::parse("version = 1\n[tools.closed]\nauth = \"oauth2\"\n").unwrap());
+    for method in ["GET", "DELETE"] {
+        assert_eq!(send(method, "").await.status, 401, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn foreign_hosts_and_origins_are_403() {
+    let harness = Harness::with(
+        |builder| builder.allowed_origin("https://app.test"),
+        ("application/json", "{}".to_owned()),
+    );
+    for (host, origin, refusal) in [
+        ("evil.test", None, "foreign-host"),
+        ("gw.test:1", None, "foreign-host"),
+        ("localhost", None, "foreign-host"),
+        ("gw.test", Some("https://evil.test"), "foreign-origin"),
+        ("gw.test", Some("null"), "foreign-origin"),
+        ("gw.test", Some("http://localhost:1"), "foreign-origin"),
+    ] {
+        let mut request = Request::post("/mcp")
+            .header("host", host)
+            .header("content-type", "application/json");
+        if let Some(origin) = origin {
+            request = request.header("origin", origin);
+        }
+        let answer = harness.send(request.body(call("open").into()).unwrap()).await;
+        assert_eq!(
+            (answer.status, answer.refusal),
+            (403, Some(refusal)),
+            "{host} {origin:?}"
+        );
+        assert!(!answer.headers.contains_key("access-control-allow-origin"));
+        assert_eq!(answer.json().get("id"), None);
+    }
+    assert_eq!(harness.reached(), 0);
+}
+
+#[tokio::test]
+async fn an_allowed_origin_can_read_the_challenge() {
+    let harness = Harness::with(
+        |builder| builder.allowed_origin("https://app.test"),
+        ("application/json", "{}".to_owned()),
+    );
+    for tool in ["open", "closed"] {
+        let answer = harness.call(tool, &[("origin", "https://app.test")]).await;
+        assert_eq!(
+            answer.header("access-control-allow-origin"),
+            "https://app.test",
+            "{tool}"
+        );
+        assert_eq!(
+            answer.header("access-control-expose-headers"),
+            "WWW-Authenticate, Mcp-Session-Id",
+            "{tool}"
+        );
+        assert_eq!(answer.header("vary"), "Origin", "{tool}");
+    }
+    let preflight = Request::options("/mcp")
+        .header("host", "gw.test")
+        .header("origin", "https://app.test")
+        .header("access-control-request-method", "POST")
+        .header(
+            "access-control-request-headers",
+            "authorization, mcp-param-region, x-evil\u{7f}",
+        )
+        .body(Full::<Bytes>::default());
+    assert!(
+        preflight.is_err(),
+        "a header value with a control character is no header value"
+    );
+    let preflight = Request::options("/mcp")
+        .header("host", "gw.test")
+        .header("origin", "https://app.test")
+        .header("access-control-request-method", "POST")
+        .header(
+            "access-control-request-headers",
+            "authorization, mcp-param-region, x-other",
+        )
+        .body(Full::default())
+        .unwrap();
+    let answer = harness.send(preflight).await;
+    assert_eq!(
+        (answer.status, answer.header("access-control-allow-origin")),
+        (204, "https://app.test")
+    );
+    let allowed = answer.header("access-control-allow-headers");
+    assert!(
+        allowed.contains("Authorization")
+            && allowed.ends_with(", mcp-param-region")
+            && !allowed.contains("x-other"),
+        "{allowed}"
+    );
+}
+
+#[tokio::test]
+async fn the_metadata_is_published_at_both_places_and_from_the_configuration_alone() {
+    let harness = Harness::new();
+    for path in [
+        "/.well-known/oauth-protected-resource/mcp",
+        "/.well-known/oauth-protected-resource",
+    ] {
+        let request = Request::get(path)
+            .header("host", "gw.test")
+            .header("x-forwarded-host", "evil.test")
+            .header("origin", "https://any.test");
+        let answer = harness.send(request.body(Full::default()).unwrap()).await;
+        assert_eq!(
+            (
+                answer.status,
+                answer.header("content-type"),
+                answer.header("access-control-allow-origin")
+            ),
+            (200, "application/json", "*")
+        );
+        assert_eq!(
+            answer.text,
+            format!(
+                r#"{{"resource":"{RESOURCE}","authorization_servers":["{ISSUER}"],"scopes_supported":["profile:read"],"bearer_methods_supported":["header"]}}"#
+            )
+        );
+    }
+    for path in [
+        "/.well-known/oauth-protected-resource/",
+        "/.well-known/oauth-protected-resource/mcp/",
+        "/.well-known/oauth-protected-resourcex",
+    ] {
+        let post = Request::post(path)
+            .header("host", "gw.test")
+            .header("content-type", "application/json");
+        assert_eq!(
+            harness
+                .send(post.body(call("closed").into()).unwrap())
+                .await
+                .status,
+            401,
+            "{path}"
+        );
+    }
+    let post = Request::post("/.well-known/oauth-protected-resource/mcp").header("host", "gw.test");
+    assert_eq!(
+        harness.send(post.body(Full::default()).unwrap()).await.status,
+        405
+    );
+    assert_eq!(harness.reached(), 0);
+    assert!(
+        harness
+            .call("closed", &[])
+            .await
+            .header("www-authenticate")
+            .starts_with(&format!("Bearer resource_metadata=\"{METADATA}\""))
+    );
+}
+
+#[tokio::test]
+async fn another_policy_decides_the_next_request() {
+    let harness = Harness::new();
+    assert_eq!(harness.call("open", &[]).await.status, 200);
+    harness
+        .policy
+        .replace(Policy::parse("version = 1\n[tools.open]\nauth = \"oauth2\"\nscopes = [\"s\"]\n").unwrap());
+    assert_eq!(harness.call("open", &[]).await.status, 401);
+    assert_eq!(
+        harness
+            .call("open", &[("authorization", &bearer(""))])
+            .await
+            .status,
+        403
+    );
+    assert_eq!(
+        harness
+            .call("open", &[("authorization", &bearer("s"))])
+            .await
+            .status,
+        200
+    );
+}
