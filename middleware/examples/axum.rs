@@ -16,14 +16,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}/mcp", listener.local_addr()?);
 
-    let keys = Arc::new(RemoteKeys::discovered(
-        issuer,
-        Arc::new(HttpFetch::new()?),
-        clock.clone(),
-    )?);
-    let verifier = JwtVerifier::builder(url.parse()?, clock)
-        .issuer(Issuer::new(issuer, keys))
-        .build()?;
+    let keys = Arc::new(RemoteKeys::discovered(issuer, Arc::new(HttpFetch::new()?), clock.clone())?);
+    let verifier = JwtVerifier::builder(url.parse()?, clock).issuer(Issuer::new(issuer, keys)).build()?;
     let policy = PolicyHandle::new(Policy::parse(POLICY)?);
     let auth = McpAuthLayer::builder(url.parse()?, policy, Arc::new(verifier));
     let auth = auth.authorization_server(issuer).build()?;
@@ -34,9 +28,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// An MCP server with one answer; a real one would look at the call.
 async fn mcp(permit: axum::Extension<Permit>) -> Json<Value> {
-    let text = format!(
-        "Hello, {}",
-        permit.principal().map_or("stranger", |user| user.subject())
-    );
+    let text = format!("Hello, {}", permit.principal().map_or("stranger", |user| user.subject()));
     Json(json!({"jsonrpc": "2.0", "id": 1, "result": {"content": [{"type": "text", "text": text}]}}))
 }

@@ -127,9 +127,7 @@ impl McpAuthLayerBuilder {
     /// - an origin that is not spelled as browsers do: with a path, upper case, a default port, …
     pub fn build(self) -> Result<McpAuthLayer, ConfigError> {
         if self.0.authorization_servers.is_empty() {
-            return Err(ConfigError::new(
-                "expected at least one authorization server, but found none",
-            ));
+            return Err(ConfigError::new("expected at least one authorization server, but found none"));
         }
         for origin in &self.0.allowed.origins {
             if !Url::parse(origin).is_ok_and(|url| url.origin().ascii_serialization() == **origin) {

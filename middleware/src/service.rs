@@ -59,9 +59,8 @@ impl Judged {
     }
 
     fn of(request: &Classified<'_>) -> Self {
-        let object = matches!(request.operation, Operation::Object { .. })
-            .then(|| request.object_name())
-            .flatten();
+        let object =
+            matches!(request.operation, Operation::Object { .. }).then(|| request.object_name()).flatten();
         Self {
             method: request.method.as_deref().map(Into::into),
             object: object.map(Into::into),
@@ -106,11 +105,7 @@ where
             if !shared.allowed.host(&parts) {
                 return Ok(shared.refuse(Refusal::ForeignHost, None, &parts));
             }
-            if shared
-                .metadata_paths
-                .iter()
-                .any(|path| **path == *parts.uri.path())
-            {
+            if shared.metadata_paths.iter().any(|path| **path == *parts.uri.path()) {
                 return Ok(metadata::respond(&parts.method, &shared.metadata()).map(ResponseBody::whole));
             }
             let origin = parts.headers.get(http::header::ORIGIN).cloned();
@@ -121,12 +116,7 @@ where
                 Method::OPTIONS => cors::options(&parts).map(ResponseBody::whole),
                 _ => match shared.judge(parts, body).await {
                     Err(refused) => refused.map(ResponseBody::whole),
-                    Ok(Forward {
-                        request,
-                        list,
-                        id,
-                        judged,
-                    }) => {
+                    Ok(Forward { request, list, id, judged }) => {
                         let response = inner.call(request).await?;
                         let mut response = match list {
                             Some(list) => rewrite(response, list, id).await,
@@ -162,8 +152,7 @@ impl Shared {
         request: Option<&Classified<'_>>,
         parts: &Parts,
     ) -> Response<ResponseBody<R>> {
-        self.answer(refusal, request, parts, &self.policy.load())
-            .map(ResponseBody::whole)
+        self.answer(refusal, request, parts, &self.policy.load()).map(ResponseBody::whole)
     }
 
     fn answer(
@@ -180,9 +169,7 @@ impl Shared {
             form: policy.challenge(),
         };
         let mut response = refuse(refusal, &answering);
-        response
-            .extensions_mut()
-            .insert(request.map(Judged::of).unwrap_or_default());
+        response.extensions_mut().insert(request.map(Judged::of).unwrap_or_default());
         response
     }
 
@@ -210,10 +197,9 @@ impl Shared {
         let permit = match self.caller(&parts).await {
             Ok(caller) => policy.decide(&request, caller.as_ref()),
             Err(NoCaller::Ambiguous(why)) => Err(Refusal::AmbiguousCredentials(why)),
-            Err(NoCaller::Invalid(description)) => Err(Refusal::InvalidToken {
-                description,
-                scopes: policy.scopes_for(&request),
-            }),
+            Err(NoCaller::Invalid(description)) => {
+                Err(Refusal::InvalidToken { description, scopes: policy.scopes_for(&request) })
+            }
             Err(NoCaller::Unavailable) => Err(Refusal::VerifierUnavailable),
         };
         let permit = permit.map_err(|refusal| self.answer(refusal, Some(&request), &parts, &policy))?;
@@ -222,22 +208,14 @@ impl Shared {
             Operation::List(kind, method) => Some(ListRewriter { policy, kind, method }),
             _ => None,
         };
-        let judged = Judged {
-            permit: Some(permit.clone()),
-            ..Judged::of(&request)
-        };
+        let judged = Judged { permit: Some(permit.clone()), ..Judged::of(&request) };
         let (era, id) = (request.era, request.id);
         prepare(&mut parts, era, list.is_some());
         parts.extensions.insert(permit);
         if let Some(id) = &id {
             parts.extensions.insert(id.clone());
         }
-        Ok(Forward {
-            request: Request::from_parts(parts, B::from(bytes)),
-            list,
-            id,
-            judged,
-        })
+        Ok(Forward { request: Request::from_parts(parts, B::from(bytes)), list, id, judged })
     }
 
     async fn caller(&self, parts: &Parts) -> Result<Option<Arc<VerifiedToken>>, NoCaller> {
@@ -285,8 +263,6 @@ fn prepare(parts: &mut Parts, era: Era, is_list: bool) {
         }
     }
     if is_list {
-        parts
-            .headers
-            .insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        parts.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
 }

@@ -36,14 +36,10 @@ pub(crate) fn options(parts: &Parts) -> Response<Bytes> {
 /// The headers of MCP by name, and of the open-ended `Mcp-Param-…` those that this request asks for.
 fn allowed_headers(requested: &HeaderMap) -> HeaderValue {
     let mut allowed = ALLOWED_HEADERS.to_owned();
-    let requested = requested
-        .get_all(ACCESS_CONTROL_REQUEST_HEADERS)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
+    let requested =
+        requested.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter().filter_map(|value| value.to_str().ok());
     for name in requested.flat_map(|list| list.split(',')).map(str::trim) {
-        let is_parameter = name
-            .get(..10)
-            .is_some_and(|prefix| prefix.eq_ignore_ascii_case("mcp-param-"));
+        let is_parameter = name.get(..10).is_some_and(|prefix| prefix.eq_ignore_ascii_case("mcp-param-"));
         if is_parameter && http::HeaderName::from_bytes(name.as_bytes()).is_ok() {
             allowed.push_str(", ");
             allowed.push_str(name);

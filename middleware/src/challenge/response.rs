@@ -26,31 +26,19 @@ pub(crate) struct Answering<'a> {
 /// The response to a refused request, with the refusal in its extensions.
 pub(crate) fn refuse(refusal: Refusal, to: &Answering<'_>) -> Response<Bytes> {
     let mut response = match &refusal {
-        Refusal::ForeignHost => rpc_error(
-            StatusCode::FORBIDDEN,
-            403,
-            "the Host header names none of this server's hosts",
-            None,
-        ),
+        Refusal::ForeignHost => {
+            rpc_error(StatusCode::FORBIDDEN, 403, "the Host header names none of this server's hosts", None)
+        }
         Refusal::ForeignOrigin => rpc_error(StatusCode::FORBIDDEN, 403, "this origin is not allowed", None),
         Refusal::MethodNotAllowed => {
-            let mut response = rpc_error(
-                StatusCode::METHOD_NOT_ALLOWED,
-                405,
-                "expected POST, GET or DELETE",
-                None,
-            );
-            response
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static("GET, POST, DELETE, OPTIONS"));
+            let mut response =
+                rpc_error(StatusCode::METHOD_NOT_ALLOWED, 405, "expected POST, GET or DELETE", None);
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST, DELETE, OPTIONS"));
             response
         }
-        Refusal::Malformed(malformed) => rpc_error(
-            malformed.status,
-            malformed.code,
-            &malformed.message,
-            malformed.id.as_ref(),
-        ),
+        Refusal::Malformed(malformed) => {
+            rpc_error(malformed.status, malformed.code, &malformed.message, malformed.id.as_ref())
+        }
         Refusal::VerifierUnavailable => {
             let id = to.request.and_then(|request| request.id.as_ref());
             let mut response = rpc_error(
@@ -59,33 +47,22 @@ pub(crate) fn refuse(refusal: Refusal, to: &Answering<'_>) -> Response<Bytes> {
                 "the access token cannot be verified now; try again",
                 id,
             );
-            response
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from_static("10"));
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
             response
         }
         Refusal::Unknown(object) => unknown(*object, to),
-        Refusal::AmbiguousCredentials(why) => challenge(
-            StatusCode::BAD_REQUEST,
-            &Reason::new("invalid_request", why),
-            None,
-            to,
-        ),
-        Refusal::InvalidToken { description, scopes } => challenge(
-            StatusCode::UNAUTHORIZED,
-            &Reason::new("invalid_token", description),
-            Some(scopes),
-            to,
-        ),
+        Refusal::AmbiguousCredentials(why) => {
+            challenge(StatusCode::BAD_REQUEST, &Reason::new("invalid_request", why), None, to)
+        }
+        Refusal::InvalidToken { description, scopes } => {
+            challenge(StatusCode::UNAUTHORIZED, &Reason::new("invalid_token", description), Some(scopes), to)
+        }
         Refusal::SignIn { scopes } => {
             challenge(StatusCode::UNAUTHORIZED, &Reason::sign_in(to), Some(scopes), to)
         }
-        Refusal::InsufficientScope { scopes, needed } => challenge(
-            StatusCode::FORBIDDEN,
-            &Reason::step_up(needed, to),
-            Some(scopes),
-            to,
-        ),
+        Refusal::InsufficientScope { scopes, needed } => {
+            challenge(StatusCode::FORBIDDEN, &Reason::step_up(needed, to), Some(scopes), to)
+        }
     };
     response.extensions_mut().insert(refusal);
     response
@@ -104,12 +81,7 @@ struct Reason {
 
 impl Reason {
     fn new(error: &'static str, description: &str) -> Self {
-        Self {
-            error,
-            description: description.to_owned(),
-            quiet_header: false,
-            curable: false,
-        }
+        Self { error, description: description.to_owned(), quiet_header: false, curable: false }
     }
 
     fn sign_in(to: &Answering<'_>) -> Self {
@@ -117,12 +89,7 @@ impl Reason {
             Some((_, tool)) => format!("Sign in to use {tool}"),
             None => "Sign in to use this server".to_owned(),
         };
-        Self {
-            error: "insufficient_scope",
-            description,
-            quiet_header: true,
-            curable: true,
-        }
+        Self { error: "insufficient_scope", description, quiet_header: true, curable: true }
     }
 
     fn step_up(needed: &ScopeSet, to: &Answering<'_>) -> Self {
@@ -130,12 +97,7 @@ impl Reason {
             Some((_, tool)) => format!("{tool} needs more permissions: {needed}"),
             None => format!("This needs more permissions: {needed}"),
         };
-        Self {
-            error: "insufficient_scope",
-            description,
-            quiet_header: false,
-            curable: true,
-        }
+        Self { error: "insufficient_scope", description, quiet_header: false, curable: true }
     }
 }
 
@@ -159,31 +121,18 @@ fn challenge(
             .error(reason.error, &reason.description)
     };
     let header = if reason.quiet_header {
-        BearerChallenge::new()
-            .resource_metadata(to.resource_metadata)
-            .scope(scopes)
+        BearerChallenge::new().resource_metadata(to.resource_metadata).scope(scopes)
     } else {
         full.clone()
     };
-    let mut response = match to
-        .request
-        .and_then(|request| Some((request, request.called_tool()?)))
-    {
+    let mut response = match to.request.and_then(|request| Some((request, request.called_tool()?))) {
         Some((request, (id, _))) => tool_result(status, reason, &full, id, request.era),
-        None => json(
-            status,
-            &OAuthError {
-                error: reason.error,
-                error_description: &reason.description,
-            },
-        ),
+        None => json(status, &OAuthError { error: reason.error, error_description: &reason.description }),
     };
     if reason.curable && reads_tool_results(to) {
         *response.status_mut() = StatusCode::OK;
     } else {
-        response
-            .headers_mut()
-            .insert(WWW_AUTHENTICATE, header.to_header_value());
+        response.headers_mut().insert(WWW_AUTHENTICATE, header.to_header_value());
     }
     response
 }
@@ -263,14 +212,9 @@ fn tool_result(
     };
     let result = ToolResult {
         result_type: (era == Era::Modern).then_some("complete"),
-        content: [Text {
-            r#type: "text",
-            text: &text,
-        }],
+        content: [Text { r#type: "text", text: &text }],
         is_error: true,
-        meta: Meta {
-            www_authenticate: [challenge.to_string()],
-        },
+        meta: Meta { www_authenticate: [challenge.to_string()] },
     };
     json(
         status,
@@ -312,12 +256,7 @@ pub(crate) fn rpc_error(
     let error = RpcError { code, message };
     json(
         status,
-        &RpcAnswer::<(), _> {
-            jsonrpc: "2.0",
-            id: raw(id).as_deref(),
-            result: None,
-            error: Some(error),
-        },
+        &RpcAnswer::<(), _> { jsonrpc: "2.0", id: raw(id).as_deref(), result: None, error: Some(error) },
     )
 }
 
@@ -330,13 +269,9 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes>
     // Structs of strings, numbers and booleans: there is nothing in them that could fail to serialise.
     let mut response = Response::new(Bytes::from(serde_json::to_vec(body).unwrap_or_default()));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     // The answer to one caller, at one time, under one policy.
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

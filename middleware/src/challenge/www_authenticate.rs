@@ -27,17 +27,12 @@ impl BearerChallenge {
 
     /// The scopes to ask for; an empty set is left out.
     pub fn scope(self, scopes: &ScopeSet) -> Self {
-        if scopes.is_empty() {
-            self
-        } else {
-            self.parameter("scope", &scopes.to_string())
-        }
+        if scopes.is_empty() { self } else { self.parameter("scope", &scopes.to_string()) }
     }
 
     /// An error code of RFC 6750 §3.1, and words for a developer.
     pub fn error(self, code: &str, description: &str) -> Self {
-        self.parameter("error", code)
-            .parameter("error_description", description)
+        self.parameter("error", code).parameter("error_description", description)
     }
 
     fn parameter(mut self, name: &str, value: &str) -> Self {
@@ -45,13 +40,11 @@ impl BearerChallenge {
         self.0.push_str(name);
         self.0.push_str("=\"");
         // %x20-21 / %x23-5B / %x5D-7E: a quoted string that needs no escapes (RFC 6750 §3).
-        self.0.extend(value.chars().map(|c| {
-            if matches!(c, '\x20'..='\x21' | '\x23'..='\x5B' | '\x5D'..='\x7E') {
-                c
-            } else {
-                '?'
-            }
-        }));
+        self.0.extend(
+            value.chars().map(|c| {
+                if matches!(c, '\x20'..='\x21' | '\x23'..='\x5B' | '\x5D'..='\x7E') { c } else { '?' }
+            }),
+        );
         self.0.push('"');
         self
     }
@@ -77,23 +70,11 @@ mod tests {
 
     #[test]
     fn nothing_breaks_out_of_a_value() {
-        for hostile in [
-            "a\"b",
-            "a\\\"b",
-            "a\r\nSet-Cookie: x=y",
-            "é",
-            "\u{0}",
-            "\", error=\"x",
-        ] {
-            let header = BearerChallenge::new()
-                .error("invalid_token", hostile)
-                .to_header_value();
+        for hostile in ["a\"b", "a\\\"b", "a\r\nSet-Cookie: x=y", "é", "\u{0}", "\", error=\"x"] {
+            let header = BearerChallenge::new().error("invalid_token", hostile).to_header_value();
             let text = header.to_str().unwrap();
             assert_eq!(text.matches('"').count(), 4, "{text}");
-            assert!(
-                text.starts_with("Bearer error=\"invalid_token\", error_description=\""),
-                "{text}"
-            );
+            assert!(text.starts_with("Bearer error=\"invalid_token\", error_description=\""), "{text}");
         }
     }
 

@@ -28,10 +28,7 @@ impl Expected {
     /// with the question.
     pub(super) fn array_for<'de, V: Visitor<'de>>(visitor: V) -> Self {
         let element = match visitor.visit_seq(AskOne) {
-            Err(ReadError {
-                expected: Some(expected),
-                ..
-            }) => Some(Box::new(expected)),
+            Err(ReadError { expected: Some(expected), .. }) => Some(Box::new(expected)),
             Ok(_) | Err(_) => None,
         };
         Self::Array(element)

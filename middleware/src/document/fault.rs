@@ -62,28 +62,17 @@ pub struct Fault {
 impl Fault {
     /// A fault of the text as a whole.
     pub fn in_document(message: impl Into<String>) -> Self {
-        Self {
-            position: None,
-            subject: Subject::Document,
-            message: message.into(),
-            hint: None,
-        }
+        Self { position: None, subject: Subject::Document, message: message.into(), hint: None }
     }
 
     /// A fault of the value at `key`, written as in [`KeyPath`](super::KeyPath).
     pub fn in_key(key: impl fmt::Display, message: impl Into<String>) -> Self {
-        Self {
-            subject: Subject::Key(key.to_string()),
-            ..Self::in_document(message)
-        }
+        Self { subject: Subject::Key(key.to_string()), ..Self::in_document(message) }
     }
 
     /// A fault of an environment variable that takes the place of a key.
     pub fn in_variable(variable: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            subject: Subject::Variable(variable.into()),
-            ..Self::in_document(message)
-        }
+        Self { subject: Subject::Variable(variable.into()), ..Self::in_document(message) }
     }
 
     /// The same fault, located.

@@ -71,9 +71,7 @@ pub struct Document<'a> {
 impl fmt::Debug for Document<'_> {
     /// Without the text: it may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Document")
-            .field("bytes", &self.text.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Document").field("bytes", &self.text.len()).finish_non_exhaustive()
     }
 }
 
@@ -88,11 +86,7 @@ impl<'a> Document<'a> {
         let (table, errors) = DeTable::parse_recoverable(text);
         let whole = table.span();
         let root = Spanned::new(whole, DeValue::Table(table.into_inner()));
-        let mut document = Self {
-            text,
-            root,
-            duplicates: Vec::new(),
-        };
+        let mut document = Self { text, root, duplicates: Vec::new() };
         let mut syntax: Vec<Fault> = Vec::new();
         for error in errors {
             let span = error.span().unwrap_or(0..0);
@@ -189,28 +183,25 @@ impl<'a> Document<'a> {
 
     /// The span of the last key of `path`, where there is one, and the value there.
     fn find(&self, path: &KeyPath) -> Option<(Option<Range<usize>>, &Spanned<DeValue<'a>>)> {
-        path.segments()
-            .iter()
-            .try_fold((None, &self.root), |(_, value), segment| {
-                match (segment, value.get_ref()) {
-                    (Segment::Key(key), DeValue::Table(table)) => table
-                        .get_key_value(key.as_str())
-                        .map(|(key, value)| (Some(key.span()), value)),
-                    (Segment::Index(index), DeValue::Array(array)) => {
-                        array.get(*index).map(|value| (None, value))
-                    }
-                    _ => None,
+        path.segments().iter().try_fold((None, &self.root), |(_, value), segment| {
+            match (segment, value.get_ref()) {
+                (Segment::Key(key), DeValue::Table(table)) => {
+                    table.get_key_value(key.as_str()).map(|(key, value)| (Some(key.span()), value))
                 }
-            })
+                (Segment::Index(index), DeValue::Array(array)) => {
+                    array.get(*index).map(|value| (None, value))
+                }
+                _ => None,
+            }
+        })
     }
 
     fn fault_of(&self, path: &KeyPath, error: &ReadError) -> Fault {
         match (&error.kind, &error.expected) {
             (Kind::UnknownKey(known), _) => self.unknown_key(path, known),
-            (Kind::MissingKey(key), _) => self.fault_at(
-                &path.key(key),
-                format!("expected the key `{key}`, but it is missing"),
-            ),
+            (Kind::MissingKey(key), _) => {
+                self.fault_at(&path.key(key), format!("expected the key `{key}`, but it is missing"))
+            }
             (_, Some(expected)) => self.unexpected_at(path, expected),
             (Kind::Message(message), None) => self.fault_at(path, message.clone()),
             (Kind::Unfit, None) => self.unexpected_at(path, "another value"),
@@ -293,9 +284,7 @@ fn is_secret(path: &KeyPath) -> bool {
     path.segments().iter().any(|segment| match segment {
         Segment::Key(key) => {
             let key = key.to_ascii_lowercase();
-            ["secret", "password", "token", "private_key"]
-                .iter()
-                .any(|word| key.ends_with(word))
+            ["secret", "password", "token", "private_key"].iter().any(|word| key.ends_with(word))
         }
         Segment::Index(_) => false,
     })

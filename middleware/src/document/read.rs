@@ -35,19 +35,11 @@ pub(super) enum Kind {
 
 impl ReadError {
     pub(super) fn expected(expected: Expected) -> Self {
-        Self {
-            path: None,
-            expected: Some(expected),
-            kind: Kind::Unfit,
-        }
+        Self { path: None, expected: Some(expected), kind: Kind::Unfit }
     }
 
     fn other(kind: Kind) -> Self {
-        Self {
-            path: None,
-            expected: None,
-            kind,
-        }
+        Self { path: None, expected: None, kind }
     }
 
     /// Locates the error, unless something deeper did.
@@ -106,11 +98,7 @@ pub(super) struct Node<'a, 'i> {
 impl<'a, 'i> Node<'a, 'i> {
     /// The whole document.
     pub(super) fn root(value: &'a DeValue<'i>, pruned: &'a BTreeSet<KeyPath>) -> Self {
-        Self {
-            value,
-            path: KeyPath::root(),
-            pruned,
-        }
+        Self { value, path: KeyPath::root(), pruned }
     }
 
     fn wants<T>(&self, expected: Expected) -> Result<T, ReadError> {
@@ -129,12 +117,7 @@ impl<'a, 'i> Node<'a, 'i> {
     }
 
     fn table(&self, table: &'a DeTable<'i>) -> TableAccess<'a, 'i> {
-        TableAccess {
-            entries: table.iter(),
-            path: self.path.clone(),
-            pruned: self.pruned,
-            value: None,
-        }
+        TableAccess { entries: table.iter(), path: self.path.clone(), pruned: self.pruned, value: None }
     }
 }
 
@@ -193,10 +176,9 @@ impl<'de> Deserializer<'de> for Node<'_, '_> {
             DeValue::Float(_) => return self.deserialize_f64(visitor),
             DeValue::Boolean(value) => visitor.visit_bool(*value),
             DeValue::Datetime(time) => visitor.visit_string(time.to_string()),
-            DeValue::Array(array) => visitor.visit_seq(ArrayAccess {
-                elements: array.iter().enumerate(),
-                parent: &self,
-            }),
+            DeValue::Array(array) => {
+                visitor.visit_seq(ArrayAccess { elements: array.iter().enumerate(), parent: &self })
+            }
             DeValue::Table(table) => visitor.visit_map(self.table(table)),
         }
         .map_err(|error: ReadError| error.at(&path))
@@ -204,9 +186,9 @@ impl<'de> Deserializer<'de> for Node<'_, '_> {
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self.value {
-            DeValue::Boolean(value) => visitor
-                .visit_bool(*value)
-                .map_err(|error: ReadError| error.at(&self.path)),
+            DeValue::Boolean(value) => {
+                visitor.visit_bool(*value).map_err(|error: ReadError| error.at(&self.path))
+            }
             _ => self.wants(Expected::Boolean),
         }
     }
@@ -222,18 +204,14 @@ impl<'de> Deserializer<'de> for Node<'_, '_> {
             _ => return self.wants(Expected::Number),
         };
         match text.parse::<f64>() {
-            Ok(number) => visitor
-                .visit_f64(number)
-                .map_err(|error: ReadError| error.at(&self.path)),
+            Ok(number) => visitor.visit_f64(number).map_err(|error: ReadError| error.at(&self.path)),
             Err(_) => self.wants(Expected::Number),
         }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         let path = self.path.clone();
-        visitor
-            .visit_some(self)
-            .map_err(|error: ReadError| error.at(&path))
+        visitor.visit_some(self).map_err(|error: ReadError| error.at(&path))
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -242,18 +220,13 @@ impl<'de> Deserializer<'de> for Node<'_, '_> {
         visitor: V,
     ) -> Result<V::Value, ReadError> {
         let path = self.path.clone();
-        visitor
-            .visit_newtype_struct(self)
-            .map_err(|error: ReadError| error.at(&path))
+        visitor.visit_newtype_struct(self).map_err(|error: ReadError| error.at(&path))
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self.value {
             DeValue::Array(array) => visitor
-                .visit_seq(ArrayAccess {
-                    elements: array.iter().enumerate(),
-                    parent: &self,
-                })
+                .visit_seq(ArrayAccess { elements: array.iter().enumerate(), parent: &self })
                 .map_err(|error: ReadError| error.at(&self.path)),
             _ => self.wants(Expected::array_for(visitor)),
         }
@@ -274,9 +247,9 @@ impl<'de> Deserializer<'de> for Node<'_, '_> {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self.value {
-            DeValue::Table(table) => visitor
-                .visit_map(self.table(table))
-                .map_err(|error: ReadError| error.at(&self.path)),
+            DeValue::Table(table) => {
+                visitor.visit_map(self.table(table)).map_err(|error: ReadError| error.at(&self.path))
+            }
             _ => self.wants(Expected::Table),
         }
     }
@@ -330,15 +303,8 @@ impl<'de> SeqAccess<'de> for ArrayAccess<'_, '_, '_> {
             if self.parent.pruned.contains(&path) {
                 continue;
             }
-            let node = Node {
-                value: element.get_ref(),
-                path: path.clone(),
-                pruned: self.parent.pruned,
-            };
-            return seed
-                .deserialize(node)
-                .map(Some)
-                .map_err(|error: ReadError| error.at(&path));
+            let node = Node { value: element.get_ref(), path: path.clone(), pruned: self.parent.pruned };
+            return seed.deserialize(node).map(Some).map_err(|error: ReadError| error.at(&path));
         }
         Ok(None)
     }
@@ -361,14 +327,8 @@ impl<'de> MapAccess<'de> for TableAccess<'_, '_> {
                 continue;
             }
             let word: StrDeserializer<'_, ReadError> = key.get_ref().as_ref().into_deserializer();
-            let read = seed
-                .deserialize(word)
-                .map_err(|error: ReadError| error.at(&path))?;
-            self.value = Some(Node {
-                value: value.get_ref(),
-                path,
-                pruned: self.pruned,
-            });
+            let read = seed.deserialize(word).map_err(|error: ReadError| error.at(&path))?;
+            self.value = Some(Node { value: value.get_ref(), path, pruned: self.pruned });
             return Ok(Some(read));
         }
         Ok(None)

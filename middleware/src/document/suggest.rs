@@ -18,20 +18,12 @@ pub fn nearest<'a>(seen: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 
 /// The words as a list in prose: `` `a`, `b` ``.
 pub(super) fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    words
-        .into_iter()
-        .map(|word| format!("`{word}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    words.into_iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn normal(word: &str) -> Vec<char> {
     // a key longer than any known one cannot be a slip; the cut keeps the table below small for hostile input
-    word.chars()
-        .take(64)
-        .flat_map(char::to_lowercase)
-        .map(|c| if c == '-' { '_' } else { c })
-        .collect()
+    word.chars().take(64).flat_map(char::to_lowercase).map(|c| if c == '-' { '_' } else { c }).collect()
 }
 
 fn goes_on(a: &[char], b: &[char]) -> bool {
@@ -45,9 +37,7 @@ fn distance(a: &[char], b: &[char]) -> usize {
         let mut next = vec![i + 1];
         let mut before = i + 1;
         for ((right, diagonal), above) in b.iter().zip(&row).zip(row.iter().skip(1)) {
-            before = (diagonal + usize::from(left != right))
-                .min(above + 1)
-                .min(before + 1);
+            before = (diagonal + usize::from(left != right)).min(above + 1).min(before + 1);
             next.push(before);
         }
         row = next;
@@ -85,13 +75,9 @@ mod tests {
     #[test]
     fn distance_is_levenshtein() {
         let chars = |word: &str| word.chars().collect::<Vec<_>>();
-        for (a, b, expected) in [
-            ("", "", 0),
-            ("kitten", "sitting", 3),
-            ("abc", "", 3),
-            ("", "abc", 3),
-            ("flaw", "lawn", 2),
-        ] {
+        for (a, b, expected) in
+            [("", "", 0), ("kitten", "sitting", 3), ("abc", "", 3), ("", "abc", 3), ("flaw", "lawn", 2)]
+        {
             assert_eq!(distance(&chars(a), &chars(b)), expected, "{a} {b}");
         }
     }

@@ -55,11 +55,7 @@ impl TryFrom<String> for Method {
     type Error = String;
 
     fn try_from(name: String) -> Result<Self, String> {
-        if name.is_empty() {
-            Err("expected a method name".to_owned())
-        } else {
-            Ok(Self(name))
-        }
+        if name.is_empty() { Err("expected a method name".to_owned()) } else { Ok(Self(name)) }
     }
 }
 
@@ -74,14 +70,8 @@ fn faults(text: &str) -> String {
 #[test]
 fn says_where_what_was_wanted_and_what_was_found() {
     let cases = [
-        (
-            "version = \"1\"",
-            "1:11: `version`: expected a whole number, but found `\"1\"`",
-        ),
-        (
-            "version = 1.5",
-            "1:11: `version`: expected a whole number, but found `1.5`",
-        ),
+        ("version = \"1\"", "1:11: `version`: expected a whole number, but found `\"1\"`"),
+        ("version = 1.5", "1:11: `version`: expected a whole number, but found `1.5`"),
         (
             "version = 99999999999999999999",
             "1:11: `version`: expected a whole number, but found `99999999999999999999`",
@@ -90,39 +80,15 @@ fn says_where_what_was_wanted_and_what_was_found() {
             "challenge = \"htp\"",
             "1:13: `challenge`: expected one of `http`, `tool-result`, but found `\"htp\"`",
         ),
-        (
-            "challenge = 1",
-            "1:13: `challenge`: expected one of `http`, `tool-result`, but found `1`",
-        ),
-        (
-            "baseline = \"a\"",
-            "1:12: `baseline`: expected an array of strings, but found `\"a\"`",
-        ),
-        (
-            "baseline = \"\"",
-            "1:12: `baseline`: expected an array of strings, but found an empty string",
-        ),
-        (
-            "baseline = [\"a\", 2]",
-            "1:18: `baseline[1]`: expected a string, but found `2`",
-        ),
+        ("challenge = 1", "1:13: `challenge`: expected one of `http`, `tool-result`, but found `1`"),
+        ("baseline = \"a\"", "1:12: `baseline`: expected an array of strings, but found `\"a\"`"),
+        ("baseline = \"\"", "1:12: `baseline`: expected an array of strings, but found an empty string"),
+        ("baseline = [\"a\", 2]", "1:18: `baseline[1]`: expected a string, but found `2`"),
         ("server = 1", "1:10: `server`: expected a table, but found `1`"),
-        (
-            "routes = 1",
-            "1:10: `routes`: expected an array of tables, but found `1`",
-        ),
-        (
-            "[routes]\npath = \"/\"",
-            "1:1: `routes`: expected an array of tables, but found a table",
-        ),
-        (
-            "[[server]]\nport = 1",
-            "1:1: `server`: expected a table, but found an array of tables",
-        ),
-        (
-            "[server]\npublic_url = 5",
-            "2:14: `server.public_url`: expected a string, but found `5`",
-        ),
+        ("routes = 1", "1:10: `routes`: expected an array of tables, but found `1`"),
+        ("[routes]\npath = \"/\"", "1:1: `routes`: expected an array of tables, but found a table"),
+        ("[[server]]\nport = 1", "1:1: `server`: expected a table, but found an array of tables"),
+        ("[server]\npublic_url = 5", "2:14: `server.public_url`: expected a string, but found `5`"),
         (
             "[server]\npublic_url = [\n1,\n]",
             "2:14: `server.public_url`: expected a string, but found an array",
@@ -143,26 +109,11 @@ fn says_where_what_was_wanted_and_what_was_found() {
             "[server]\ntimeout_seconds = -5",
             "2:19: `server.timeout_seconds`: expected a whole number of at least 0, but found `-5`",
         ),
-        (
-            "[server]\nratio = true",
-            "2:9: `server.ratio`: expected a number, but found `true`",
-        ),
-        (
-            "[server]\ntls = \"yes\"",
-            "2:7: `server.tls`: expected `true` or `false`, but found `\"yes\"`",
-        ),
-        (
-            "[[routes]]\nmethods = [\"\"]",
-            "2:12: `routes[0].methods[0]`: expected a method name",
-        ),
-        (
-            "[[routes]]\nmethods = 7",
-            "2:11: `routes[0].methods`: expected an array of strings, but found `7`",
-        ),
-        (
-            "tools = { x = 1 }",
-            "1:15: `tools.x`: expected a table, but found `1`",
-        ),
+        ("[server]\nratio = true", "2:9: `server.ratio`: expected a number, but found `true`"),
+        ("[server]\ntls = \"yes\"", "2:7: `server.tls`: expected `true` or `false`, but found `\"yes\"`"),
+        ("[[routes]]\nmethods = [\"\"]", "2:12: `routes[0].methods[0]`: expected a method name"),
+        ("[[routes]]\nmethods = 7", "2:11: `routes[0].methods`: expected an array of strings, but found `7`"),
+        ("tools = { x = 1 }", "1:15: `tools.x`: expected a table, but found `1`"),
         (
             "[server]\nclient_secret = 12345",
             "2:17: `server.client_secret`: expected a string, but found something else (not shown: the key holds a secret)",
@@ -210,10 +161,7 @@ scopes = [\"a\"]
     let document = Document::parse(text).unwrap();
     let (raw, found) = document.read::<Raw>();
     let found = Faults::new(found);
-    let places: Vec<_> = found
-        .iter()
-        .map(|fault| (fault.line().unwrap(), fault.key().to_owned()))
-        .collect();
+    let places: Vec<_> = found.iter().map(|fault| (fault.line().unwrap(), fault.key().to_owned())).collect();
     let expected = [
         (1, "version"),
         (4, "server.tls"),
@@ -228,10 +176,7 @@ scopes = [\"a\"]
     assert_eq!(raw.server.port, Some(3000));
     assert_eq!(raw.routes.len(), 3);
     assert_eq!(raw.routes[0].path, "/mcp");
-    assert!(
-        raw.routes[1].methods.is_empty(),
-        "an array with a hole would shift what follows"
-    );
+    assert!(raw.routes[1].methods.is_empty(), "an array with a hole would shift what follows");
     assert_eq!(raw.tools["list"].scopes, ["a"]);
 }
 
@@ -243,14 +188,8 @@ fn a_key_given_twice_is_a_fault_among_the_others() {
             "2:1: expected each key once, but found `version` again\n\
              3:13: `challenge`: expected one of `http`, `tool-result`, but found `5`",
         ),
-        (
-            "[server]\nport = 1\n[server]\ntls = true",
-            "3:2: expected each key once, but found `server` again",
-        ),
-        (
-            "[tools]\nx = {}\n[tools.\"x\"]\n",
-            "3:8: expected each key once, but found `\"x\"` again",
-        ),
+        ("[server]\nport = 1\n[server]\ntls = true", "3:2: expected each key once, but found `server` again"),
+        ("[tools]\nx = {}\n[tools.\"x\"]\n", "3:8: expected each key once, but found `\"x\"` again"),
     ];
     for (text, expected) in cases {
         assert_eq!(faults(text), expected, "{text}");
@@ -271,29 +210,18 @@ fn syntax_errors_are_located_one_a_line() {
         let found = Document::parse(text).unwrap_err();
         let seen: Vec<_> = found.iter().filter_map(super::Fault::line).collect();
         assert_eq!(seen, lines, "{text}: {found}");
-        assert!(
-            found
-                .iter()
-                .all(|fault| fault.message().starts_with("not valid TOML: ")),
-            "{found}"
-        );
+        assert!(found.iter().all(|fault| fault.message().starts_with("not valid TOML: ")), "{found}");
     }
 }
 
 #[test]
 fn carriage_returns_and_wide_characters_do_not_shift_the_place() {
-    assert_eq!(
-        faults("version = 1\r\n\r\nchallenge = 5\r\n").split(' ').next(),
-        Some("3:13:")
-    );
+    assert_eq!(faults("version = 1\r\n\r\nchallenge = 5\r\n").split(' ').next(), Some("3:13:"));
     assert_eq!(
         faults("tools = { \"größe→\" = { auth = 5 } }"),
         "1:31: `tools.\"größe→\".auth`: expected one of `http`, `tool-result`, but found `5`"
     );
-    assert_eq!(
-        faults("\u{feff}version = true").split(' ').next_back(),
-        Some("`true`")
-    );
+    assert_eq!(faults("\u{feff}version = true").split(' ').next_back(), Some("`true`"));
 }
 
 #[test]
@@ -306,18 +234,9 @@ fn semantic_faults_find_their_place() {
             KeyPath::from("server").key("public_url"),
             "2:14: `server.public_url`: expected a URL, but found `\"localhost\"`",
         ),
-        (
-            routes.index(0).key("path"),
-            "5:8: `routes[0].path`: expected a URL, but found `\"mcp\"`",
-        ),
-        (
-            routes.index(1).key("path"),
-            "6:1: `routes[1].path`: expected a URL, but the key is missing",
-        ),
-        (
-            KeyPath::from("issuers"),
-            "1:1: `issuers`: expected a URL, but the key is missing",
-        ),
+        (routes.index(0).key("path"), "5:8: `routes[0].path`: expected a URL, but found `\"mcp\"`"),
+        (routes.index(1).key("path"), "6:1: `routes[1].path`: expected a URL, but the key is missing"),
+        (KeyPath::from("issuers"), "1:1: `issuers`: expected a URL, but the key is missing"),
         (
             KeyPath::root().key("server").key("a b"),
             "1:1: `server.\"a b\"`: expected a URL, but the key is missing",
@@ -343,10 +262,7 @@ fn a_long_or_many_lined_value_is_not_repeated_whole() {
 
 #[test]
 fn hostile_documents_end_in_faults() {
-    let many = (0..1000)
-        .map(|n| format!("k{n} = {n}"))
-        .collect::<Vec<_>>()
-        .join("\n");
+    let many = (0..1000).map(|n| format!("k{n} = {n}")).collect::<Vec<_>>().join("\n");
     let (_, found) = Document::parse(&many).unwrap().read::<Raw>();
     assert_eq!(found.len(), super::MOST_FAULTS);
     assert!(Document::parse(&format!("version = {}", "[".repeat(100_000))).is_err());

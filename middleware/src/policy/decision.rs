@@ -180,10 +180,7 @@ impl Policy {
             Operation::Method { name, .. } => Some(self.methods.get(name)),
             Operation::Lifecycle(_) | Operation::List(..) => None,
         };
-        self.challenge_scopes_of(
-            rule.filter(|rule| rule.access() != Access::Deny)
-                .map(|rule| &**rule),
-        )
+        self.challenge_scopes_of(rule.filter(|rule| rule.access() != Access::Deny).map(|rule| &**rule))
     }
 
     fn enforce_object(
@@ -209,9 +206,11 @@ impl Policy {
 
     /// The rule of a method that is open to everyone while `open`, unless the policy has a rule for it.
     fn open_rule(&self, method: Option<&str>, open: bool) -> &Arc<Rule> {
-        method
-            .and_then(|method| self.methods.explicit(method))
-            .unwrap_or(if open { &self.opened } else { &self.closed })
+        method.and_then(|method| self.methods.explicit(method)).unwrap_or(if open {
+            &self.opened
+        } else {
+            &self.closed
+        })
     }
 
     fn enforce(
@@ -220,12 +219,7 @@ impl Policy {
         caller: Option<&Arc<VerifiedToken>>,
         object: UnknownObject,
     ) -> Result<Permit, Refusal> {
-        let permit = |principal| {
-            Ok(Permit {
-                principal,
-                rule: Arc::clone(rule),
-            })
-        };
+        let permit = |principal| Ok(Permit { principal, rule: Arc::clone(rule) });
         match judge(rule, caller.map(|token| &**token)) {
             Verdict::AsUser => permit(caller.cloned()),
             Verdict::Anonymously => permit(None),
@@ -236,18 +230,12 @@ impl Policy {
     }
 
     fn sign_in(&self, rule: Option<&Rule>) -> Refusal {
-        Refusal::SignIn {
-            scopes: self.challenge_scopes_of(rule),
-        }
+        Refusal::SignIn { scopes: self.challenge_scopes_of(rule) }
     }
 
     fn challenge_scopes_of(&self, rule: Option<&Rule>) -> ScopeSet {
         let needed: ScopeSet = rule.into_iter().flat_map(Rule::scopes).collect();
-        let scopes = if needed.is_empty() {
-            &self.baseline_scopes
-        } else {
-            &needed
-        };
+        let scopes = if needed.is_empty() { &self.baseline_scopes } else { &needed };
         challengeable(scopes.iter())
     }
 

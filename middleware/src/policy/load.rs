@@ -27,12 +27,8 @@ const DECIDED_BY_OBJECT: [&str; 6] = [
 pub(super) fn load(text: &str) -> Result<Policy, Faults> {
     let document = Document::parse(text)?;
     let (raw, faults) = document.read::<RawPolicy>();
-    let mut loader = Loader {
-        document: &document,
-        faults,
-        satisfiers: HashMap::new(),
-        known: BTreeSet::new(),
-    };
+    let mut loader =
+        Loader { document: &document, faults, satisfiers: HashMap::new(), known: BTreeSet::new() };
     let policy = loader.policy(&raw);
     Faults::new(loader.faults).into_result().map(|()| policy)
 }
@@ -52,20 +48,14 @@ impl Loader<'_> {
             Some(1) => {}
             // A value that could not be read has its fault already.
             None if self.document.contains(&version) => {}
-            _ => self
-                .faults
-                .push(self.document.unexpected_at(&version, "`version = 1`")),
+            _ => self.faults.push(self.document.unexpected_at(&version, "`version = 1`")),
         }
         let scopes = self.scopes(&raw.scopes);
         let baseline_scopes = self.scope_list(&KeyPath::from("baseline_scopes"), &raw.baseline_scopes);
         let tools = self.table("tools", &raw.tools, raw.defaults.tools, false);
         let resources = self.table("resources", &raw.resources, raw.defaults.resources, true);
         let prompts = self.table("prompts", &raw.prompts, raw.defaults.prompts, false);
-        for method in raw
-            .methods
-            .keys()
-            .filter(|method| DECIDED_BY_OBJECT.contains(&&***method))
-        {
+        for method in raw.methods.keys().filter(|method| DECIDED_BY_OBJECT.contains(&&***method)) {
             let path = KeyPath::from("methods").key(method);
             let message = format!(
                 "`{method}` is decided by the rule of the object that it names, never by a method rule"
@@ -98,28 +88,19 @@ impl Loader<'_> {
             let path = KeyPath::from("scopes").key(name);
             self.scope_token(&path, name);
             let implies = self.scope_list(&path.key("implies"), &scope.implies);
-            scopes.insert(
-                name.as_str().into(),
-                ScopeInfo {
-                    description: scope.description.clone(),
-                    implies,
-                },
-            );
+            scopes
+                .insert(name.as_str().into(), ScopeInfo { description: scope.description.clone(), implies });
         }
         for name in raw.keys() {
             let (reached, cyclic) = implied(name, raw);
             if cyclic {
                 let path = KeyPath::from("scopes").key(name).key("implies");
                 self.faults.push(
-                    self.document
-                        .fault_at(&path, format!("expected no cycle, but `{name}` implies itself")),
+                    self.document.fault_at(&path, format!("expected no cycle, but `{name}` implies itself")),
                 );
             }
             for scope in reached {
-                self.satisfiers
-                    .entry(scope.to_owned())
-                    .or_default()
-                    .insert(name.clone());
+                self.satisfiers.entry(scope.to_owned()).or_default().insert(name.clone());
             }
         }
         scopes
@@ -139,11 +120,7 @@ impl Loader<'_> {
             let rule = Arc::new(self.rule(&path, raw));
             if pattern.contains(['*', '?', '[', '{']) {
                 // In a URI a star stays between two slashes and `**` does not; names know no separator.
-                match GlobBuilder::new(pattern)
-                    .literal_separator(uris)
-                    .backslash_escape(true)
-                    .build()
-                {
+                match GlobBuilder::new(pattern).literal_separator(uris).backslash_escape(true).build() {
                     Ok(glob) => patterns.push((pattern, glob.compile_matcher(), Arc::clone(&rule))),
                     Err(error) => {
                         let message = format!("expected a glob pattern, but {}", error.kind());
@@ -162,40 +139,26 @@ impl Loader<'_> {
         });
         RuleTable {
             exact,
-            patterns: patterns
-                .into_iter()
-                .map(|(_, matcher, rule)| (matcher, rule))
-                .collect(),
+            patterns: patterns.into_iter().map(|(_, matcher, rule)| (matcher, rule)).collect(),
             default: Arc::new(Rule::new(format!("defaults.{section}"), default, [])),
-            denied: Arc::new(Rule::new(
-                format!("{section}: path with dot segments"),
-                Access::Deny,
-                [],
-            )),
+            denied: Arc::new(Rule::new(format!("{section}: path with dot segments"), Access::Deny, [])),
         }
     }
 
     fn rule(&mut self, path: &KeyPath, raw: &RawRule) -> Rule {
         let auth = path.key("auth");
         if raw.auth.is_none() && !self.document.contains(&auth) {
-            self.faults.push(
-                self.document
-                    .unexpected_at(&auth, "`public`, `oauth2`, `optional` or `deny`"),
-            );
+            self.faults.push(self.document.unexpected_at(&auth, "`public`, `oauth2`, `optional` or `deny`"));
         }
         let scopes_path = path.key("scopes");
         let scopes = self.scope_list(&scopes_path, &raw.scopes);
-        for (index, scope) in raw
-            .scopes
-            .iter()
-            .enumerate()
-            .filter(|(_, scope)| NEVER_CHALLENGED.contains(&&***scope))
+        for (index, scope) in
+            raw.scopes.iter().enumerate().filter(|(_, scope)| NEVER_CHALLENGED.contains(&&***scope))
         {
             let message = format!(
                 "expected a scope of this resource, but found `{scope}`, which no challenge may ask for"
             );
-            self.faults
-                .push(self.document.fault_at(&scopes_path.index(index), message));
+            self.faults.push(self.document.fault_at(&scopes_path.index(index), message));
         }
         let access = raw.auth.unwrap_or(Access::Deny);
         if raw.auth.is_some() && matches!(access, Access::Public | Access::Deny) && !scopes.is_empty() {
@@ -210,13 +173,7 @@ impl Loader<'_> {
             .iter()
             .map(|scope| {
                 let mut satisfied_by: BTreeSet<&str> = BTreeSet::from([scope]);
-                satisfied_by.extend(
-                    self.satisfiers
-                        .get(scope)
-                        .into_iter()
-                        .flatten()
-                        .map(String::as_str),
-                );
+                satisfied_by.extend(self.satisfiers.get(scope).into_iter().flatten().map(String::as_str));
                 Needed {
                     scope: scope.into(),
                     satisfied_by: satisfied_by.into_iter().map(Into::into).collect(),

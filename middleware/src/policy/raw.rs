@@ -69,12 +69,7 @@ pub(super) struct RawDefaults {
 
 impl Default for RawDefaults {
     fn default() -> Self {
-        Self {
-            tools: Access::Deny,
-            resources: Access::Deny,
-            prompts: Access::Deny,
-            methods: Access::OAuth2,
-        }
+        Self { tools: Access::Deny, resources: Access::Deny, prompts: Access::Deny, methods: Access::OAuth2 }
     }
 }
 

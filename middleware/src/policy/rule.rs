@@ -26,11 +26,7 @@ pub(super) struct Needed {
 
 impl Rule {
     pub(super) fn new(label: impl Into<Box<str>>, access: Access, needed: impl Into<Box<[Needed]>>) -> Self {
-        Self {
-            label: label.into(),
-            access,
-            needed: needed.into(),
-        }
+        Self { label: label.into(), access, needed: needed.into() }
     }
 
     /// Where the rule stands in the file: `tools.notes_list`, `defaults.tools`.
@@ -50,9 +46,7 @@ impl Rule {
 
     /// Whether the granted scopes, and what they imply, cover the rule's.
     pub(super) fn is_satisfied_by(&self, granted: &ScopeSet) -> bool {
-        self.needed
-            .iter()
-            .all(|needed| needed.satisfied_by.iter().any(|scope| granted.contains(scope)))
+        self.needed.iter().all(|needed| needed.satisfied_by.iter().any(|scope| granted.contains(scope)))
     }
 }
 
@@ -94,8 +88,5 @@ impl RuleTable {
 
 /// How many characters of a pattern must be matched as they stand; more is more specific.
 pub(super) fn literal_length(pattern: &str) -> usize {
-    pattern
-        .chars()
-        .filter(|c| !matches!(c, '*' | '?' | '[' | ']' | '{' | '}' | ','))
-        .count()
+    pattern.chars().filter(|c| !matches!(c, '*' | '?' | '[' | ']' | '{' | '}' | ',')).count()
 }

@@ -55,24 +55,16 @@ pub(crate) fn credentials(parts: &Parts) -> Result<Option<UnverifiedToken>, Cred
         return Ok(None);
     };
     if headers.next().is_some() {
-        return Err(CredentialsError::Ambiguous(
-            "the request carries two Authorization headers",
-        ));
+        return Err(CredentialsError::Ambiguous("the request carries two Authorization headers"));
     }
-    let value = header
-        .to_str()
-        .map_err(|_| CredentialsError::Unusable("The access token is malformed"))?;
+    let value = header.to_str().map_err(|_| CredentialsError::Unusable("The access token is malformed"))?;
     let (scheme, token) = value.trim().split_once(' ').unwrap_or((value.trim(), ""));
     if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(CredentialsError::Unusable(
-            "The Authorization scheme must be Bearer",
-        ));
+        return Err(CredentialsError::Unusable("The Authorization scheme must be Bearer"));
     }
     let token = token.trim_start_matches(' ');
     if token.contains(',') {
-        return Err(CredentialsError::Ambiguous(
-            "the Authorization header carries two tokens",
-        ));
+        return Err(CredentialsError::Ambiguous("the Authorization header carries two tokens"));
     }
     if !is_b64token(token) {
         return Err(CredentialsError::Unusable("The access token is malformed"));
@@ -113,10 +105,7 @@ mod tests {
             ("/mcp?access_token=a", &[]),
             ("/mcp?x=1&access%5Ftoken=a", &["Bearer a"]),
         ] {
-            assert!(
-                matches!(read(uri, headers), Err(CredentialsError::Ambiguous(_))),
-                "{uri} {headers:?}"
-            );
+            assert!(matches!(read(uri, headers), Err(CredentialsError::Ambiguous(_))), "{uri} {headers:?}");
         }
     }
 
@@ -134,20 +123,13 @@ mod tests {
             "a.b.c",
             "Bearer =",
         ] {
-            assert!(
-                matches!(read("/mcp", &[value]), Err(CredentialsError::Unusable(_))),
-                "{value:?}"
-            );
+            assert!(matches!(read("/mcp", &[value]), Err(CredentialsError::Unusable(_))), "{value:?}");
         }
     }
 
     #[test]
     fn the_scheme_is_read_without_regard_to_case() {
-        for value in [
-            "Bearer a.b-c_d~e+f/g==",
-            "bearer a.b-c_d~e+f/g==",
-            "BEARER  a.b-c_d~e+f/g==",
-        ] {
+        for value in ["Bearer a.b-c_d~e+f/g==", "bearer a.b-c_d~e+f/g==", "BEARER  a.b-c_d~e+f/g=="] {
             assert_eq!(
                 read("/mcp?x=access_token", &[value]),
                 Ok(Some(UnverifiedToken::new("a.b-c_d~e+f/g=="))),
@@ -159,9 +141,6 @@ mod tests {
 
     #[test]
     fn a_token_is_not_printed() {
-        assert_eq!(
-            format!("{:?}", read("/", &["Bearer secret"])),
-            "Ok(Some(UnverifiedToken(…)))"
-        );
+        assert_eq!(format!("{:?}", read("/", &["Bearer secret"])), "Ok(Some(UnverifiedToken(…)))");
     }
 }

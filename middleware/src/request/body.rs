@@ -31,10 +31,7 @@ where
     match Limited::new(body, max_body_bytes).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(_) => Err(Malformed::bad_request(
-            Malformed::PARSE_ERROR,
-            "the body broke off",
-        )),
+        Err(_) => Err(Malformed::bad_request(Malformed::PARSE_ERROR, "the body broke off")),
     }
 }
 
@@ -45,10 +42,7 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     read(body, 0).await.map_err(|_| {
-        Malformed::bad_request(
-            Malformed::INVALID_REQUEST,
-            "expected no body with this HTTP method",
-        )
+        Malformed::bad_request(Malformed::INVALID_REQUEST, "expected no body with this HTTP method")
     })
 }
 
@@ -72,10 +66,7 @@ pub(crate) fn check_headers(headers: &HeaderMap) -> Result<(), Malformed> {
         return unsupported("expected one Content-Type, but found several");
     }
     let mut parts = content_type.split(';').map(str::trim);
-    if !parts
-        .next()
-        .is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
-    {
+    if !parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json")) {
         return unsupported("expected a Content-Type of application/json");
     }
     for parameter in parts {
@@ -88,11 +79,10 @@ pub(crate) fn check_headers(headers: &HeaderMap) -> Result<(), Malformed> {
             return unsupported("expected a body in UTF-8, but the Content-Type names another charset");
         }
     }
-    let coded = headers.get_all(CONTENT_ENCODING).iter().any(|value| {
-        !value
-            .to_str()
-            .is_ok_and(|value| value.trim().eq_ignore_ascii_case("identity"))
-    });
+    let coded = headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .any(|value| !value.to_str().is_ok_and(|value| value.trim().eq_ignore_ascii_case("identity")));
     if coded {
         return unsupported("expected a body without content coding");
     }
@@ -121,17 +111,11 @@ mod tests {
             &[(CONTENT_TYPE, "application/json-rpc")],
             &[(CONTENT_TYPE, "application/jsonx")],
             &[(CONTENT_TYPE, "application/json, text/plain")],
-            &[
-                (CONTENT_TYPE, "application/json"),
-                (CONTENT_TYPE, "application/json"),
-            ],
+            &[(CONTENT_TYPE, "application/json"), (CONTENT_TYPE, "application/json")],
             &[(CONTENT_TYPE, "application/json; charset=utf-16")],
             &[(CONTENT_TYPE, "application/json; a=b; Charset=\"latin1\"")],
             &[(CONTENT_TYPE, "application/json"), (CONTENT_ENCODING, "gzip")],
-            &[
-                (CONTENT_TYPE, "application/json"),
-                (CONTENT_ENCODING, "identity, gzip"),
-            ],
+            &[(CONTENT_TYPE, "application/json"), (CONTENT_ENCODING, "identity, gzip")],
         ] {
             let refused = check_headers(&headers(pairs)).expect_err(&format!("{pairs:?}"));
             assert_eq!(refused.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE, "{pairs:?}");
@@ -147,19 +131,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_above_the_limit_is_refused_whole() {
-        assert_eq!(
-            read(Full::new(Bytes::from_static(b"1234")), 4).await.unwrap(),
-            "1234"
-        );
-        let declared = read(Full::new(Bytes::from_static(b"12345")), 4)
-            .await
-            .unwrap_err();
+        assert_eq!(read(Full::new(Bytes::from_static(b"1234")), 4).await.unwrap(), "1234");
+        let declared = read(Full::new(Bytes::from_static(b"12345")), 4).await.unwrap_err();
         assert_eq!(declared.status(), StatusCode::PAYLOAD_TOO_LARGE);
         let chunks = futures_chunks(["123", "45"]);
-        assert_eq!(
-            read(chunks, 4).await.unwrap_err().status(),
-            StatusCode::PAYLOAD_TOO_LARGE
-        );
+        assert_eq!(read(chunks, 4).await.unwrap_err().status(), StatusCode::PAYLOAD_TOO_LARGE);
     }
 
     /// A body that does not say its length.
@@ -168,9 +144,7 @@ mod tests {
     ) -> impl Body<Data = Bytes, Error = std::convert::Infallible> + use<N> {
         let mut chunks = chunks.into_iter();
         http_body_util::StreamBody::new(futures_util::stream::iter(std::iter::from_fn(move || {
-            chunks
-                .next()
-                .map(|chunk| Ok(http_body::Frame::data(Bytes::from_static(chunk.as_bytes()))))
+            chunks.next().map(|chunk| Ok(http_body::Frame::data(Bytes::from_static(chunk.as_bytes()))))
         })))
     }
 }

@@ -70,12 +70,7 @@ pub struct Classified<'a> {
 impl<'a> Classified<'a> {
     /// A request without a body: a `GET` stream or a `DELETE`.
     pub(crate) fn bodyless() -> Self {
-        Self {
-            operation: Operation::Lifecycle(None),
-            era: Era::Legacy,
-            id: None,
-            method: None,
-        }
+        Self { operation: Operation::Lifecycle(None), era: Era::Legacy, id: None, method: None }
     }
 
     /// Reads a JSON-RPC body, with the headers that must confirm it.
@@ -90,12 +85,7 @@ impl<'a> Classified<'a> {
             Message::Call { id, method, params } => {
                 let operation = operation(&method, params, id.is_none())
                     .map_err(|malformed| malformed.with_id(id.as_ref()))?;
-                Ok(Self {
-                    operation,
-                    era,
-                    id,
-                    method: Some(method),
-                })
+                Ok(Self { operation, era, id, method: Some(method) })
             }
         }
     }
@@ -113,13 +103,7 @@ impl<'a> Classified<'a> {
     /// The tool of a single `tools/call` that expects an answer: the only call whose refusal can be a tool result.
     pub(crate) fn called_tool(&self) -> Option<(&RequestId, &str)> {
         match (&self.operation, &self.id) {
-            (
-                Operation::Object {
-                    kind: ObjectKind::Tool,
-                    name,
-                },
-                Some(id),
-            ) => Some((id, name)),
+            (Operation::Object { kind: ObjectKind::Tool, name }, Some(id)) => Some((id, name)),
             _ => None,
         }
     }
@@ -140,14 +124,8 @@ fn operation<'a>(
         }
         // What completes an argument tells what the object knows.
         "completion/complete" => match &*text(params.reference.kind, "params.ref.type")? {
-            "ref/prompt" => object(
-                ObjectKind::Prompt,
-                text(params.reference.name, "params.ref.name")?,
-            ),
-            "ref/resource" => object(
-                ObjectKind::Resource,
-                text(params.reference.uri, "params.ref.uri")?,
-            ),
+            "ref/prompt" => object(ObjectKind::Prompt, text(params.reference.name, "params.ref.name")?),
+            "ref/resource" => object(ObjectKind::Resource, text(params.reference.uri, "params.ref.uri")?),
             _ => Err(Malformed::bad_request(
                 Malformed::INVALID_PARAMS,
                 "expected `params.ref.type` to be `ref/prompt` or `ref/resource`",

@@ -58,9 +58,7 @@ fn era(headers: &HeaderMap, method: &str, params: &Params<'_>, notification: boo
             ))
         }
         Field::Absent => Ok(Era::Legacy),
-        Field::Other => Err(invalid(
-            "expected the protocol version in `params._meta` to be a string",
-        )),
+        Field::Other => Err(invalid("expected the protocol version in `params._meta` to be a string")),
         Field::Text(in_body) => {
             same(&PROTOCOL_VERSION, version.map(Cow::Borrowed), in_body)?;
             method_and_name(headers, method, params, notification)?;
@@ -96,12 +94,8 @@ fn method_and_name(
 fn same(header: &HeaderName, value: Option<Cow<'_, str>>, in_body: &str) -> Result<(), Malformed> {
     match value {
         Some(value) if value == in_body => Ok(()),
-        Some(_) => Err(mismatch(format!(
-            "expected the {header} header to repeat the body, but they differ"
-        ))),
-        None => Err(mismatch(format!(
-            "expected a {header} header that repeats the body, but found none"
-        ))),
+        Some(_) => Err(mismatch(format!("expected the {header} header to repeat the body, but they differ"))),
+        None => Err(mismatch(format!("expected a {header} header that repeats the body, but found none"))),
     }
 }
 
@@ -114,18 +108,14 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
     if values.next().is_some() {
         return Err(mismatch(format!("expected one {name} header, but found several")));
     }
-    let value = value
-        .to_str()
-        .map_err(|_| mismatch(format!("expected visible ASCII in the {name} header")))?;
+    let value =
+        value.to_str().map_err(|_| mismatch(format!("expected visible ASCII in the {name} header")))?;
     Ok(Some(value.trim_matches([' ', '\t'])))
 }
 
 /// `=?base64?…?=` is how a value that is no plain header text travels; anything else is meant literally.
 fn decode_sentinel(value: &str) -> Result<Cow<'_, str>, Malformed> {
-    let Some(encoded) = value
-        .strip_prefix("=?base64?")
-        .and_then(|rest| rest.strip_suffix("?="))
-    else {
+    let Some(encoded) = value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) else {
         return Ok(Cow::Borrowed(value));
     };
     let bytes = STANDARD

@@ -20,11 +20,7 @@ pub(super) struct Keys<'de> {
 impl<'de> Keys<'de> {
     pub(super) fn of(known: &'static [&'static str]) -> Self {
         // A set that nothing is put into does not allocate; ordinary messages have few keys that we do not know.
-        Self {
-            known,
-            seen_known: 0,
-            seen_other: HashSet::new(),
-        }
+        Self { known, seen_known: 0, seen_other: HashSet::new() }
     }
 
     /// The next key of `map`; `None` is the end of the object.
@@ -47,10 +43,7 @@ impl<'de> Keys<'de> {
             )));
         }
         if self.seen_other.contains(&key) {
-            return Err(A::Error::custom(format_args!(
-                "the key `{}` is given twice",
-                key.escape_debug()
-            )));
+            return Err(A::Error::custom(format_args!("the key `{}` is given twice", key.escape_debug())));
         }
         self.seen_other.insert(key);
         Ok(Some(Member::Other))

@@ -56,12 +56,7 @@ impl Malformed {
     pub(crate) const HEADER_MISMATCH: i64 = -32020;
 
     pub(crate) fn new(status: StatusCode, code: i64, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            status,
-            code,
-            message: message.into(),
-            id: None,
-        }
+        Self { status, code, message: message.into(), id: None }
     }
 
     pub(crate) fn bad_request(code: i64, message: impl Into<Cow<'static, str>>) -> Self {
@@ -99,17 +94,10 @@ impl std::error::Error for Malformed {}
 
 /// What one body holds.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one lives at a time, on the stack, and nearly all are calls"
-)]
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, on the stack, and nearly all are calls")]
 pub(super) enum Message<'a> {
     /// `id` is `None` for a notification.
-    Call {
-        id: Option<RequestId>,
-        method: Cow<'a, str>,
-        params: Params<'a>,
-    },
+    Call { id: Option<RequestId>, method: Cow<'a, str>, params: Params<'a> },
     /// A client's answer to a request of the server.
     Response,
 }
@@ -177,17 +165,15 @@ impl<'a> Envelope<'a> {
             return Err(invalid("expected `jsonrpc` to be `2.0`").with_id(id.as_ref()));
         }
         match (self.method, self.answers) {
-            (Field::Text(method), false) => Ok(Message::Call {
-                id,
-                method,
-                params: self.params.unwrap_or_default(),
-            }),
+            (Field::Text(method), false) => {
+                Ok(Message::Call { id, method, params: self.params.unwrap_or_default() })
+            }
             (Field::Absent, true) if id.is_some() => Ok(Message::Response),
             (Field::Absent, true) => Err(invalid("expected an `id` in a response")),
             (Field::Absent, false) => Err(invalid("expected a `method`").with_id(id.as_ref())),
-            (Field::Text(_), true) => Err(invalid(
-                "expected either a `method` or a `result` or `error`, but found both",
-            )),
+            (Field::Text(_), true) => {
+                Err(invalid("expected either a `method` or a `result` or `error`, but found both"))
+            }
             (Field::Other, _) => Err(invalid("expected `method` to be a string").with_id(id.as_ref())),
         }
     }
@@ -286,15 +272,7 @@ macro_rules! object {
 object!(
     Params,
     "`params` as an object",
-    &[
-        "name",
-        "uri",
-        "ref",
-        "notifications",
-        "_meta",
-        "arguments",
-        "taskId"
-    ],
+    &["name", "uri", "ref", "notifications", "_meta", "arguments", "taskId"],
     |params, key, map| {
         match key {
             Member::Known("name") => params.name = map.next_value()?,
@@ -313,21 +291,16 @@ object!(
     }
 );
 
-object!(
-    Reference,
-    "`ref` as an object",
-    &["type", "name", "uri"],
-    |reference, key, map| {
-        match key {
-            Member::Known("type") => reference.kind = map.next_value()?,
-            Member::Known("name") => reference.name = map.next_value()?,
-            Member::Known("uri") => reference.uri = map.next_value()?,
-            _ => {
-                map.next_value::<Skim>()?;
-            }
+object!(Reference, "`ref` as an object", &["type", "name", "uri"], |reference, key, map| {
+    match key {
+        Member::Known("type") => reference.kind = map.next_value()?,
+        Member::Known("name") => reference.name = map.next_value()?,
+        Member::Known("uri") => reference.uri = map.next_value()?,
+        _ => {
+            map.next_value::<Skim>()?;
         }
     }
-);
+});
 
 #[derive(Default)]
 struct Subscriptions<'a> {
@@ -365,16 +338,11 @@ struct Meta<'a> {
     protocol_version: Field<'a>,
 }
 
-object!(
-    Meta,
-    "`_meta` as an object",
-    &["io.modelcontextprotocol/protocolVersion"],
-    |meta, key, map| {
-        match key {
-            Member::Known(_) => meta.protocol_version = map.next_value()?,
-            Member::Other => {
-                map.next_value::<Skim>()?;
-            }
+object!(Meta, "`_meta` as an object", &["io.modelcontextprotocol/protocolVersion"], |meta, key, map| {
+    match key {
+        Member::Known(_) => meta.protocol_version = map.next_value()?,
+        Member::Other => {
+            map.next_value::<Skim>()?;
         }
     }
-);
+});

@@ -35,9 +35,7 @@ impl Allowed {
     }
 
     fn names(&self, host: &str) -> bool {
-        self.hosts
-            .iter()
-            .any(|allowed| allowed.eq_ignore_ascii_case(host))
+        self.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
             || (self.loopback
                 && Url::parse(&format!("http://{host}")).is_ok_and(|url| is_bare(&url) && is_loopback(&url)))
     }
@@ -83,11 +81,7 @@ mod tests {
     use super::*;
 
     fn allowed(loopback: bool) -> Allowed {
-        Allowed {
-            hosts: vec!["gw.test".into()],
-            origins: vec!["https://app.test".into()],
-            loopback,
-        }
+        Allowed { hosts: vec!["gw.test".into()], origins: vec!["https://app.test".into()], loopback }
     }
 
     fn parts(uri: &str, headers: &[(http::HeaderName, &str)]) -> Parts {
@@ -120,14 +114,7 @@ mod tests {
 
     #[test]
     fn our_hosts_are_accepted() {
-        for host in [
-            "gw.test",
-            "GW.test",
-            "localhost:3000",
-            "127.0.0.1:1",
-            "[::1]:3000",
-            "localhost",
-        ] {
+        for host in ["gw.test", "GW.test", "localhost:3000", "127.0.0.1:1", "[::1]:3000", "localhost"] {
             assert!(allowed(true).host(&parts("/mcp", &[(HOST, host)])), "{host}");
         }
         assert!(allowed(false).host(&parts("https://gw.test/mcp", &[])));
@@ -146,30 +133,19 @@ mod tests {
             "file://",
             "http://a@localhost",
         ] {
-            assert!(
-                !allowed(true).origin(&parts("/mcp", &[(ORIGIN, origin)])),
-                "{origin}"
-            );
+            assert!(!allowed(true).origin(&parts("/mcp", &[(ORIGIN, origin)])), "{origin}");
         }
         assert!(!allowed(false).origin(&parts("/mcp", &[(ORIGIN, "http://localhost:6274")])));
-        assert!(!allowed(true).origin(&parts(
-            "/mcp",
-            &[(ORIGIN, "https://app.test"), (ORIGIN, "https://app.test")]
-        )));
+        assert!(
+            !allowed(true)
+                .origin(&parts("/mcp", &[(ORIGIN, "https://app.test"), (ORIGIN, "https://app.test")]))
+        );
     }
 
     #[test]
     fn listed_and_local_origins_are_accepted() {
-        for origin in [
-            "https://app.test",
-            "http://localhost:6274",
-            "http://127.0.0.1:1",
-            "http://[::1]:5",
-        ] {
-            assert!(
-                allowed(true).origin(&parts("/mcp", &[(ORIGIN, origin)])),
-                "{origin}"
-            );
+        for origin in ["https://app.test", "http://localhost:6274", "http://127.0.0.1:1", "http://[::1]:5"] {
+            assert!(allowed(true).origin(&parts("/mcp", &[(ORIGIN, origin)])), "{origin}");
         }
         assert!(allowed(true).origin(&parts("/mcp", &[])));
     }

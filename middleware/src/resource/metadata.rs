@@ -68,10 +68,7 @@ pub(crate) fn respond(method: &Method, document: &str) -> Response<Bytes> {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(
-        "access-control-allow-headers",
-        HeaderValue::from_static("MCP-Protocol-Version"),
-    );
+    headers.insert("access-control-allow-headers", HeaderValue::from_static("MCP-Protocol-Version"));
     if status == StatusCode::OK {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         // The baseline scopes follow the policy, which may be edited at any time.

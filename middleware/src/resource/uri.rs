@@ -75,10 +75,7 @@ impl FromStr for ResourceUri {
     type Err = InvalidResourceUri;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refuse = |wanted| InvalidResourceUri {
-            wanted,
-            found: text.to_owned(),
-        };
+        let refuse = |wanted| InvalidResourceUri { wanted, found: text.to_owned() };
         let url = Url::parse(text).map_err(|_| refuse("an absolute http or https URL"))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
             return Err(refuse("an absolute http or https URL"));
@@ -177,9 +174,6 @@ mod tests {
         }
         let bare: ResourceUri = "https://gw.test".parse().unwrap();
         assert!(bare.is("https://gw.test/") && bare.is("https://gw.test:443"));
-        assert_eq!(
-            bare.metadata_url(),
-            "https://gw.test/.well-known/oauth-protected-resource"
-        );
+        assert_eq!(bare.metadata_url(), "https://gw.test/.well-known/oauth-protected-resource");
     }
 }

@@ -42,17 +42,11 @@ pin_project! {
 
 impl<B> ResponseBody<B> {
     pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self {
-            inner: Inner::Whole {
-                body: Full::new(bytes),
-            },
-        }
+        Self { inner: Inner::Whole { body: Full::new(bytes) } }
     }
 
     pub(crate) fn upstream(body: B) -> Self {
-        Self {
-            inner: Inner::Upstream { body },
-        }
+        Self { inner: Inner::Upstream { body } }
     }
 }
 
@@ -77,20 +71,11 @@ where
             let events = EventRewriter::new(list, MOST_LIST_BYTES);
             return Response::from_parts(
                 parts,
-                ResponseBody {
-                    inner: Inner::Events {
-                        body,
-                        events,
-                        id,
-                        ended: false,
-                    },
-                },
+                ResponseBody { inner: Inner::Events { body, events, id, ended: false } },
             );
         }
         Some(Content::Json) => read_json(body, &list).await,
-        None => Err(Unreadable(
-            "expected a list as JSON or as events, without content coding".to_owned(),
-        )),
+        None => Err(Unreadable("expected a list as JSON or as events, without content coding".to_owned())),
     };
     match read {
         Ok(bytes) => {
@@ -105,12 +90,7 @@ where
 }
 
 fn withheld(id: Option<&RequestId>) -> Response<Bytes> {
-    rpc_error(
-        StatusCode::BAD_GATEWAY,
-        502,
-        "the server sent a list that cannot be read",
-        id,
-    )
+    rpc_error(StatusCode::BAD_GATEWAY, 502, "the server sent a list that cannot be read", id)
 }
 
 async fn read_json<B>(body: B, list: &ListRewriter) -> Result<Bytes, Unreadable>
@@ -137,13 +117,7 @@ fn content(headers: &HeaderMap) -> Option<Content> {
         .get_all(CONTENT_ENCODING)
         .iter()
         .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    let essence = headers
-        .get(CONTENT_TYPE)?
-        .to_str()
-        .ok()?
-        .split(';')
-        .next()?
-        .trim();
+    let essence = headers.get(CONTENT_TYPE)?.to_str().ok()?.split(';').next()?.trim();
     if coded {
         None
     } else if essence.eq_ignore_ascii_case("application/json") {
@@ -157,12 +131,9 @@ fn content(headers: &HeaderMap) -> Option<Content> {
 
 /// What described the bytes as they were.
 fn forget_length(headers: &mut HeaderMap) {
-    for name in [
-        CONTENT_LENGTH,
-        ETAG,
-        HeaderName::from_static("content-md5"),
-        HeaderName::from_static("digest"),
-    ] {
+    for name in
+        [CONTENT_LENGTH, ETAG, HeaderName::from_static("content-md5"), HeaderName::from_static("digest")]
+    {
         headers.remove(name);
     }
 }
@@ -182,12 +153,7 @@ where
         match self.project().inner.project() {
             Projected::Whole { body } => body.poll_frame(cx).map_err(|never| match never {}),
             Projected::Upstream { body } => body.poll_frame(cx).map_err(Into::into),
-            Projected::Events {
-                mut body,
-                events,
-                id,
-                ended,
-            } => loop {
+            Projected::Events { mut body, events, id, ended } => loop {
                 if *ended {
                     return Poll::Ready(None);
                 }

@@ -69,10 +69,7 @@ impl<'a> Value<'a> {
     /// A part that serde_json borrowed from our own text begins as far into it as its address says.
     fn within(&self, raw: &'a RawValue) -> Value<'a> {
         let offset = raw.get().as_ptr().addr() - self.text.as_ptr().addr();
-        Value {
-            text: raw.get(),
-            start: self.start + offset,
-        }
+        Value { text: raw.get(), start: self.start + offset }
     }
 }
 
@@ -94,11 +91,8 @@ impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
         let mut found = [None; N];
         while let Some(Text(key)) = map.next_key()? {
             let value: &'de RawValue = map.next_value()?;
-            let slot = self
-                .keys
-                .iter()
-                .position(|wanted| *wanted == key)
-                .and_then(|index| found.get_mut(index));
+            let slot =
+                self.keys.iter().position(|wanted| *wanted == key).and_then(|index| found.get_mut(index));
             if let Some(slot) = slot
                 && slot.replace(value).is_some()
             {

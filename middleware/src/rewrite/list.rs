@@ -52,9 +52,7 @@ impl ListRewriter {
                 // With the comma before it, or behind it while nothing is kept.
                 let gap = match (last_kept, elements.get(index + 1)) {
                     (Some(_), _) => {
-                        elements
-                            .get(index.wrapping_sub(1))
-                            .map_or(element.start, |before| before.range().end)
+                        elements.get(index.wrapping_sub(1)).map_or(element.start, |before| before.range().end)
                             ..element.range().end
                     }
                     (None, Some(next)) => element.start..next.start,

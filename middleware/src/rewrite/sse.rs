@@ -19,14 +19,7 @@ pub(super) struct EventRewriter {
 
 impl EventRewriter {
     pub(super) fn new(list: ListRewriter, max_event_bytes: usize) -> Self {
-        Self {
-            list,
-            max_event_bytes,
-            event: Vec::new(),
-            line_start: 0,
-            after_cr: false,
-            first: true,
-        }
+        Self { list, max_event_bytes, event: Vec::new(), line_start: 0, after_cr: false, first: true }
     }
 
     /// Takes the next bytes of the stream and gives what may go on to the client.
@@ -50,10 +43,7 @@ impl EventRewriter {
                     self.line_start = self.event.len();
                 }
             } else if self.event.len() > self.max_event_bytes {
-                return Err(Unreadable(format!(
-                    "expected events of at most {} bytes",
-                    self.max_event_bytes
-                )));
+                return Err(Unreadable(format!("expected events of at most {} bytes", self.max_event_bytes)));
             }
         }
         Ok(())
@@ -70,15 +60,8 @@ impl EventRewriter {
         } else {
             text
         };
-        let data = lines(text)
-            .filter_map(|line| data_of(line.content))
-            .collect::<Vec<_>>()
-            .join("\n");
-        let changed = if data.is_empty() {
-            None
-        } else {
-            self.list.message(&data)?
-        };
+        let data = lines(text).filter_map(|line| data_of(line.content)).collect::<Vec<_>>().join("\n");
+        let changed = if data.is_empty() { None } else { self.list.message(&data)? };
         match changed {
             None => out.extend_from_slice(&event),
             Some(changed) => replace_data(text, &changed, out),
@@ -100,11 +83,7 @@ fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
         }
         let length = rest.find(['\r', '\n']).unwrap_or(rest.len());
         let (content, behind) = rest.split_at(length);
-        let end_length = if behind.starts_with("\r\n") {
-            2
-        } else {
-            behind.len().min(1)
-        };
+        let end_length = if behind.starts_with("\r\n") { 2 } else { behind.len().min(1) };
         let (end, behind) = behind.split_at(end_length);
         rest = behind;
         Some(Line { content, end })
@@ -131,11 +110,7 @@ fn replace_data(event: &str, data: &str, out: &mut Vec<u8>) {
             for part in data.split(['\r', '\n']) {
                 out.extend_from_slice(b"data: ");
                 out.extend_from_slice(part.as_bytes());
-                out.extend_from_slice(if line.end.is_empty() {
-                    b"\n"
-                } else {
-                    line.end.as_bytes()
-                });
+                out.extend_from_slice(if line.end.is_empty() { b"\n" } else { line.end.as_bytes() });
             }
         }
     }

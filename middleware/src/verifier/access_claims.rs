@@ -38,10 +38,7 @@ impl<'de> Deserialize<'de> for NumericDate {
         // Up to 2^53 a float has its whole seconds exactly; a date beyond, or before 1970, is none.
         match number.as_f64() {
             Some(seconds) if (0.0..9_007_199_254_740_992.0).contains(&seconds) => {
-                format!("{:.0}", seconds.floor())
-                    .parse()
-                    .map(Self)
-                    .map_err(serde::de::Error::custom)
+                format!("{:.0}", seconds.floor()).parse().map(Self).map_err(serde::de::Error::custom)
             }
             _ => Err(serde::de::Error::custom("expected a date after 1970")),
         }
@@ -83,9 +80,7 @@ impl Claims {
         if wanted.now >= self.exp.0.saturating_add(wanted.leeway_seconds) {
             return Err(InvalidToken::Expired);
         }
-        if self
-            .nbf
-            .is_some_and(|not_before| not_before.0 > wanted.now.saturating_add(wanted.leeway_seconds))
+        if self.nbf.is_some_and(|not_before| not_before.0 > wanted.now.saturating_add(wanted.leeway_seconds))
         {
             return Err(InvalidToken::NotYetValid);
         }
@@ -97,25 +92,17 @@ impl Claims {
                 "the token is bound to a key, and no proof of that key is checked",
             ));
         }
-        let scopes = self
-            .scope
-            .as_deref()
-            .map(ScopeSet::from_space_separated)
-            .unwrap_or_default();
+        let scopes = self.scope.as_deref().map(ScopeSet::from_space_separated).unwrap_or_default();
         let mut all = self.rest;
         all.insert("iss".to_owned(), self.iss.as_str().into());
         all.insert("sub".to_owned(), self.sub.as_str().into());
         all.insert("exp".to_owned(), self.exp.0.into());
         all.insert("aud".to_owned(), self.aud.into());
         all.extend(
-            self.client_id
-                .iter()
-                .map(|client_id| ("client_id".to_owned(), client_id.as_str().into())),
+            self.client_id.iter().map(|client_id| ("client_id".to_owned(), client_id.as_str().into())),
         );
         all.extend(self.scope.map(|scope| ("scope".to_owned(), scope.into())));
         let client_id = self.client_id.map(Into::into);
-        Ok(VerifiedToken::assert_verified(
-            self.iss, self.sub, client_id, scopes, self.exp.0, all,
-        ))
+        Ok(VerifiedToken::assert_verified(self.iss, self.sub, client_id, scopes, self.exp.0, all))
     }
 }

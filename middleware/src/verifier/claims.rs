@@ -31,14 +31,7 @@ impl VerifiedToken {
         expires_at: u64,
         claims: Map<String, Value>,
     ) -> Self {
-        Self {
-            issuer: issuer.into(),
-            subject: subject.into(),
-            client_id,
-            scopes,
-            expires_at,
-            claims,
-        }
+        Self { issuer: issuer.into(), subject: subject.into(), client_id, scopes, expires_at, claims }
     }
 
     /// `iss`, as configured.

@@ -32,12 +32,7 @@ impl InsecureSharedSecretVerifier {
     ) -> Self {
         let _chosen_before = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
         tracing::warn!("access tokens signed with a shared secret are accepted: for development only");
-        Self {
-            resource,
-            issuer: issuer.into(),
-            secret: DecodingKey::from_secret(secret),
-            clock,
-        }
+        Self { resource, issuer: issuer.into(), secret: DecodingKey::from_secret(secret), clock }
     }
 
     fn check(&self, token: &str) -> Result<VerifiedToken, InvalidToken> {
@@ -62,18 +57,13 @@ impl TokenVerifier for InsecureSharedSecretVerifier {
         &'a self,
         token: &'a UnverifiedToken,
     ) -> BoxFuture<'a, Result<Arc<VerifiedToken>, VerifyError>> {
-        let verified = self
-            .check(token.expose())
-            .map(Arc::new)
-            .map_err(VerifyError::Invalid);
+        let verified = self.check(token.expose()).map(Arc::new).map_err(VerifyError::Invalid);
         Box::pin(std::future::ready(verified))
     }
 }
 
 impl fmt::Debug for InsecureSharedSecretVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InsecureSharedSecretVerifier")
-            .field("issuer", &self.issuer)
-            .finish_non_exhaustive()
+        f.debug_struct("InsecureSharedSecretVerifier").field("issuer", &self.issuer).finish_non_exhaustive()
     }
 }

@@ -65,15 +65,12 @@ impl FromStr for Algorithm {
     type Err = ConfigError;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|algorithm| algorithm.name() == name)
-            .ok_or_else(|| {
-                ConfigError::new(format!(
-                    "expected one of `RS256`, `PS256`, `ES256` or `EdDSA`, but found `{}`",
-                    name.escape_debug()
-                ))
-            })
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name).ok_or_else(|| {
+            ConfigError::new(format!(
+                "expected one of `RS256`, `PS256`, `ES256` or `EdDSA`, but found `{}`",
+                name.escape_debug()
+            ))
+        })
     }
 }
 
@@ -152,11 +149,7 @@ impl JwtVerifier {
         // Another crate in the same program may switch on a second crypto backend; without this choice, the first
         // token would then end in a panic. An error says that the choice was made already.
         let _chosen_before = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
-        JwtVerifierBuilder(Self {
-            resource,
-            issuers: Vec::new(),
-            clock,
-        })
+        JwtVerifierBuilder(Self { resource, issuers: Vec::new(), clock })
     }
 
     async fn verify(&self, token: &str) -> Result<Arc<VerifiedToken>, VerifyError> {
@@ -167,9 +160,7 @@ impl JwtVerifier {
         let header = jsonwebtoken::decode_header(token)
             .map_err(|_| untrusted("no JWT with an algorithm that we know"))?;
         if header.crit.is_some() {
-            return Err(untrusted(
-                "the token has a `crit` header, none of whose extensions we know",
-            ));
+            return Err(untrusted("the token has a `crit` header, none of whose extensions we know"));
         }
         // Unverified, and used for nothing but to choose whose keys to try.
         let Selector { iss } = jsonwebtoken::dangerous::insecure_decode_claims(token)
@@ -182,21 +173,11 @@ impl JwtVerifier {
             .get(.."application/".len())
             .filter(|prefix| prefix.eq_ignore_ascii_case("application/"))
             .map_or(typ, |prefix| typ.get(prefix.len()..).unwrap_or_default());
-        if !issuer
-            .token_types
-            .iter()
-            .any(|accepted| accepted.eq_ignore_ascii_case(typ))
-        {
+        if !issuer.token_types.iter().any(|accepted| accepted.eq_ignore_ascii_case(typ)) {
             return Err(untrusted("the token has not the type of an access token"));
         }
-        if !issuer
-            .algorithms
-            .iter()
-            .any(|algorithm| algorithm.jose() == header.alg)
-        {
-            return Err(untrusted(
-                "the token is signed with an algorithm that is not accepted",
-            ));
+        if !issuer.algorithms.iter().any(|algorithm| algorithm.jose() == header.alg) {
+            return Err(untrusted("the token is signed with an algorithm that is not accepted"));
         }
         let key = issuer.keys.key(header.kid.as_deref(), header.alg).await?;
         let key = key.ok_or_else(|| untrusted("no key of the issuer fits the token"))?;

@@ -23,9 +23,7 @@ async fn the_axum_example_challenges_and_serves() {
             .unwrap(),
     );
     let mut url = String::new();
-    BufReader::new(example.0.stdout.take().unwrap())
-        .read_line(&mut url)
-        .unwrap();
+    BufReader::new(example.0.stdout.take().unwrap()).read_line(&mut url).unwrap();
     let post = |tool: &str| {
         reqwest::Client::new()
             .post(url.trim())
@@ -43,10 +41,7 @@ async fn the_axum_example_challenges_and_serves() {
     let metadata: serde_json::Value =
         serde_json::from_str(&reqwest::get(metadata).await.unwrap().text().await.unwrap()).unwrap();
     assert_eq!(
-        (
-            metadata["resource"].as_str(),
-            metadata["authorization_servers"][0].as_str()
-        ),
+        (metadata["resource"].as_str(), metadata["authorization_servers"][0].as_str()),
         (Some(url.trim()), Some("http://localhost:4000"))
     );
 }

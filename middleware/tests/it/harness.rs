@@ -76,11 +76,8 @@ pub(crate) struct Seen {
 impl Seen {
     /// Who it is served as.
     pub(crate) fn subject(&self) -> Option<String> {
-        let permit: &mcp_auth::Permit = self
-            .head
-            .extensions
-            .get()
-            .expect("a permit on every request that gets through");
+        let permit: &mcp_auth::Permit =
+            self.head.extensions.get().expect("a permit on every request that gets through");
         permit.principal().map(|user| user.subject().to_owned())
     }
 }
@@ -104,15 +101,9 @@ impl Service<Request<Full<Bytes>>> for Recorder {
     }
 
     fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
-        assert!(
-            std::mem::take(&mut self.ready),
-            "called without having been polled ready"
-        );
+        assert!(std::mem::take(&mut self.ready), "called without having been polled ready");
         let (head, body) = request.into_parts();
-        let body = futures_util::FutureExt::now_or_never(body.collect())
-            .unwrap()
-            .unwrap()
-            .to_bytes();
+        let body = futures_util::FutureExt::now_or_never(body.collect()).unwrap().unwrap().to_bytes();
         self.seen.lock().unwrap().push(Seen { head, body });
         let (content_type, text) = self.answer.clone();
         std::future::ready(Ok(Response::builder()
@@ -151,10 +142,7 @@ impl Harness {
     pub(crate) fn new() -> Self {
         Self::with(
             |builder| builder,
-            (
-                "application/json",
-                r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_owned(),
-            ),
+            ("application/json", r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_owned()),
         )
     }
 
@@ -179,39 +167,22 @@ impl Harness {
         let builder = McpAuthLayer::builder(RESOURCE.parse().unwrap(), policy.clone(), verifier)
             .authorization_server(ISSUER);
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let recorder = Recorder {
-            seen: seen.clone(),
-            answer,
-            ready: false,
-        };
-        Self {
-            service: build(builder).build().unwrap().layer(recorder),
-            seen,
-            policy,
-        }
+        let recorder = Recorder { seen: seen.clone(), answer, ready: false };
+        Self { service: build(builder).build().unwrap().layer(recorder), seen, policy }
     }
 
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
         let response = self.service.clone().oneshot(request).await.unwrap();
-        let refusal = response
-            .extensions()
-            .get::<mcp_auth::Refusal>()
-            .map(mcp_auth::Refusal::code);
+        let refusal = response.extensions().get::<mcp_auth::Refusal>().map(mcp_auth::Refusal::code);
         let (head, body) = response.into_parts();
         let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
-        Answer {
-            status: head.status.as_u16(),
-            headers: head.headers,
-            text,
-            refusal,
-        }
+        Answer { status: head.status.as_u16(), headers: head.headers, text, refusal }
     }
 
     /// POSTs a body, with more headers.
     pub(crate) async fn post(&self, body: &str, headers: &[(&str, &str)]) -> Answer {
-        let mut request = Request::post("/mcp")
-            .header("host", "gw.test")
-            .header("content-type", "application/json");
+        let mut request =
+            Request::post("/mcp").header("host", "gw.test").header("content-type", "application/json");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -9,10 +9,8 @@ use crate::harness::{Harness, ISSUER, METADATA, RESOURCE, bearer, call};
 
 #[tokio::test]
 async fn a_body_that_is_not_understood_reaches_nobody() {
-    let harness = Harness::with(
-        |builder| builder.max_body_bytes(1000),
-        ("application/json", "{}".to_owned()),
-    );
+    let harness =
+        Harness::with(|builder| builder.max_body_bytes(1000), ("application/json", "{}".to_owned()));
     let large = call(&"x".repeat(1000));
     for (body, status, code) in [
         ("", 400, -32700),
@@ -27,30 +25,16 @@ async fn a_body_that_is_not_understood_reaches_nobody() {
             400,
             -32600,
         ),
-        (
-            r#"[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"closed"}}]"#,
-            400,
-            -32600,
-        ),
+        (r#"[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"closed"}}]"#, 400, -32600),
         (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, 400, -32600),
         (&large, 413, 413),
     ] {
         let answer = harness.post(body, &[]).await;
-        assert_eq!(
-            (answer.status, answer.json()["error"]["code"].as_i64()),
-            (status, Some(code)),
-            "{body}"
-        );
+        assert_eq!((answer.status, answer.json()["error"]["code"].as_i64()), (status, Some(code)), "{body}");
         assert_eq!(answer.json().get("id"), None, "{body}");
     }
-    for content_type in [
-        "text/plain",
-        "application/json-rpc",
-        "application/json; charset=utf-16",
-    ] {
-        let request = Request::post("/mcp")
-            .header("host", "gw.test")
-            .header("content-type", content_type);
+    for content_type in ["text/plain", "application/json-rpc", "application/json; charset=utf-16"] {
+        let request = Request::post("/mcp").header("host", "gw.test").header("content-type", content_type);
         let answer = harness.send(request.body(call("open").into()).unwrap()).await;
         assert_eq!(
             (answer.status, answer.json()["error"]["code"].as_i64()),
@@ -66,13 +50,7 @@ async fn what_was_judged_is_what_is_forwarded_byte_for_byte() {
     let harness = Harness::new();
     let body = " {\"id\" :\"\\u0061\",\"params\":{\"arguments\":{\"b\":1.0e5 ,\"a\":null},\"name\":\"op\\u0065n\"},\r\n\t\"method\":\"tools\\/call\",\"jsonrpc\":\"2.0\"} ";
     assert_eq!(
-        harness
-            .post(
-                body,
-                &[("x-kept", "1"), ("mcp-name", "closed"), ("mcp-method", "x")]
-            )
-            .await
-            .status,
+        harness.post(body, &[("x-kept", "1"), ("mcp-name", "closed"), ("mcp-method", "x")]).await.status,
         200
     );
     let seen = harness.seen.lock().unwrap();
@@ -82,12 +60,7 @@ async fn what_was_judged_is_what_is_forwarded_byte_for_byte() {
         !seen[0].head.headers.contains_key("mcp-name") && !seen[0].head.headers.contains_key("mcp-method")
     );
     assert_eq!(
-        seen[0]
-            .head
-            .extensions
-            .get::<mcp_auth::request::RequestId>()
-            .unwrap()
-            .as_json(),
+        seen[0].head.extensions.get::<mcp_auth::request::RequestId>().unwrap().as_json(),
         r#""\u0061""#
     );
 }
@@ -107,11 +80,7 @@ async fn a_modern_request_loses_its_session_and_keeps_its_headers() {
     assert_eq!(harness.post(body, &headers).await.status, 200);
     let mismatch = harness.post(&body.replace("open", "closed"), &headers).await;
     assert_eq!(
-        (
-            mismatch.status,
-            mismatch.json()["error"]["code"].as_i64(),
-            mismatch.json()["id"].as_i64()
-        ),
+        (mismatch.status, mismatch.json()["error"]["code"].as_i64(), mismatch.json()["id"].as_i64()),
         (400, Some(-32020), Some(1))
     );
     let seen = harness.seen.lock().unwrap();
@@ -138,22 +107,14 @@ async fn every_http_method_has_a_rule() {
                 .unwrap(),
         )
     };
-    assert_eq!(
-        (send("GET", "").await.status, send("DELETE", "").await.status),
-        (200, 200)
-    );
-    assert_eq!(
-        (send("GET", "{}").await.status, send("DELETE", "x").await.status),
-        (400, 400)
-    );
+    assert_eq!((send("GET", "").await.status, send("DELETE", "").await.status), (200, 200));
+    assert_eq!((send("GET", "{}").await.status, send("DELETE", "x").await.status), (400, 400));
     for method in ["PUT", "PATCH", "TRACE", "QUERY"] {
         assert_eq!(send(method, "").await.status, 405, "{method}");
     }
     assert_eq!((send("OPTIONS", "").await.status, harness.reached()), (204, 2));
     // Where nothing is open, a stream needs a token like everything else.
-    harness
-        .policy
-        .replace(Policy::parse("version = 1\n[tools.closed]\nauth = \"oauth2\"\n").unwrap());
+    harness.policy.replace(Policy::parse("version = 1\n[tools.closed]\nauth = \"oauth2\"\n").unwrap());
     for method in ["GET", "DELETE"] {
         assert_eq!(send(method, "").await.status, 401, "{method}");
     }
@@ -173,18 +134,13 @@ async fn foreign_hosts_and_origins_are_403() {
         ("gw.test", Some("null"), "foreign-origin"),
         ("gw.test", Some("http://localhost:1"), "foreign-origin"),
     ] {
-        let mut request = Request::post("/mcp")
-            .header("host", host)
-            .header("content-type", "application/json");
+        let mut request =
+            Request::post("/mcp").header("host", host).header("content-type", "application/json");
         if let Some(origin) = origin {
             request = request.header("origin", origin);
         }
         let answer = harness.send(request.body(call("open").into()).unwrap()).await;
-        assert_eq!(
-            (answer.status, answer.refusal),
-            (403, Some(refusal)),
-            "{host} {origin:?}"
-        );
+        assert_eq!((answer.status, answer.refusal), (403, Some(refusal)), "{host} {origin:?}");
         assert!(!answer.headers.contains_key("access-control-allow-origin"));
         assert_eq!(answer.json().get("id"), None);
     }
@@ -199,11 +155,7 @@ async fn an_allowed_origin_can_read_the_challenge() {
     );
     for tool in ["open", "closed"] {
         let answer = harness.call(tool, &[("origin", "https://app.test")]).await;
-        assert_eq!(
-            answer.header("access-control-allow-origin"),
-            "https://app.test",
-            "{tool}"
-        );
+        assert_eq!(answer.header("access-control-allow-origin"), "https://app.test", "{tool}");
         assert_eq!(
             answer.header("access-control-expose-headers"),
             "WWW-Authenticate, Mcp-Session-Id",
@@ -215,30 +167,18 @@ async fn an_allowed_origin_can_read_the_challenge() {
         .header("host", "gw.test")
         .header("origin", "https://app.test")
         .header("access-control-request-method", "POST")
-        .header(
-            "access-control-request-headers",
-            "authorization, mcp-param-region, x-evil\u{7f}",
-        )
+        .header("access-control-request-headers", "authorization, mcp-param-region, x-evil\u{7f}")
         .body(Full::<Bytes>::default());
-    assert!(
-        preflight.is_err(),
-        "a header value with a control character is no header value"
-    );
+    assert!(preflight.is_err(), "a header value with a control character is no header value");
     let preflight = Request::options("/mcp")
         .header("host", "gw.test")
         .header("origin", "https://app.test")
         .header("access-control-request-method", "POST")
-        .header(
-            "access-control-request-headers",
-            "authorization, mcp-param-region, x-other",
-        )
+        .header("access-control-request-headers", "authorization, mcp-param-region, x-other")
         .body(Full::default())
         .unwrap();
     let answer = harness.send(preflight).await;
-    assert_eq!(
-        (answer.status, answer.header("access-control-allow-origin")),
-        (204, "https://app.test")
-    );
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (204, "https://app.test"));
     let allowed = answer.header("access-control-allow-headers");
     assert!(
         allowed.contains("Authorization")
@@ -251,21 +191,14 @@ async fn an_allowed_origin_can_read_the_challenge() {
 #[tokio::test]
 async fn the_metadata_is_published_at_both_places_and_from_the_configuration_alone() {
     let harness = Harness::new();
-    for path in [
-        "/.well-known/oauth-protected-resource/mcp",
-        "/.well-known/oauth-protected-resource",
-    ] {
+    for path in ["/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource"] {
         let request = Request::get(path)
             .header("host", "gw.test")
             .header("x-forwarded-host", "evil.test")
             .header("origin", "https://any.test");
         let answer = harness.send(request.body(Full::default()).unwrap()).await;
         assert_eq!(
-            (
-                answer.status,
-                answer.header("content-type"),
-                answer.header("access-control-allow-origin")
-            ),
+            (answer.status, answer.header("content-type"), answer.header("access-control-allow-origin")),
             (200, "application/json", "*")
         );
         assert_eq!(
@@ -280,23 +213,11 @@ async fn the_metadata_is_published_at_both_places_and_from_the_configuration_alo
         "/.well-known/oauth-protected-resource/mcp/",
         "/.well-known/oauth-protected-resourcex",
     ] {
-        let post = Request::post(path)
-            .header("host", "gw.test")
-            .header("content-type", "application/json");
-        assert_eq!(
-            harness
-                .send(post.body(call("closed").into()).unwrap())
-                .await
-                .status,
-            401,
-            "{path}"
-        );
+        let post = Request::post(path).header("host", "gw.test").header("content-type", "application/json");
+        assert_eq!(harness.send(post.body(call("closed").into()).unwrap()).await.status, 401, "{path}");
     }
     let post = Request::post("/.well-known/oauth-protected-resource/mcp").header("host", "gw.test");
-    assert_eq!(
-        harness.send(post.body(Full::default()).unwrap()).await.status,
-        405
-    );
+    assert_eq!(harness.send(post.body(Full::default()).unwrap()).await.status, 405);
     assert_eq!(harness.reached(), 0);
     assert!(
         harness
@@ -315,18 +236,6 @@ async fn another_policy_decides_the_next_request() {
         .policy
         .replace(Policy::parse("version = 1\n[tools.open]\nauth = \"oauth2\"\nscopes = [\"s\"]\n").unwrap());
     assert_eq!(harness.call("open", &[]).await.status, 401);
-    assert_eq!(
-        harness
-            .call("open", &[("authorization", &bearer(""))])
-            .await
-            .status,
-        403
-    );
-    assert_eq!(
-        harness
-            .call("open", &[("authorization", &bearer("s"))])
-            .await
-            .status,
-        200
-    );
+    assert_eq!(harness.call("open", &[("authorization", &bearer(""))]).await.status, 403);
+    assert_eq!(harness.call("open", &[("authorization", &bearer("s"))]).await.status, 200);
 }

@@ -11,21 +11,15 @@ fn harness(content_type: &'static str, text: &str) -> Harness {
 
 #[tokio::test]
 async fn a_list_says_what_the_policy_says_to_everyone() {
-    for (content_type, text) in [
-        ("application/json", TOOLS.to_owned()),
-        ("text/event-stream", format!("id: 1\ndata: {TOOLS}\n\n")),
-    ] {
+    for (content_type, text) in
+        [("application/json", TOOLS.to_owned()), ("text/event-stream", format!("id: 1\ndata: {TOOLS}\n\n"))]
+    {
         let harness = harness(content_type, &text);
         for authorization in [None, Some(bearer(""))] {
-            let headers: Vec<_> = authorization
-                .iter()
-                .map(|value| ("authorization", value.as_str()))
-                .collect();
+            let headers: Vec<_> =
+                authorization.iter().map(|value| ("authorization", value.as_str())).collect();
             let answer = harness.post(LIST, &headers).await;
-            assert_eq!(
-                (answer.status, answer.header("content-type")),
-                (200, content_type)
-            );
+            assert_eq!((answer.status, answer.header("content-type")), (200, content_type));
             assert!(!answer.headers.contains_key("etag") && !answer.headers.contains_key("content-length"));
             let data = answer.text.trim_start_matches("id: 1\ndata: ").trim_end();
             let list: serde_json::Value = serde_json::from_str(data).unwrap();
@@ -36,16 +30,10 @@ async fn a_list_says_what_the_policy_says_to_everyone() {
                 .map(|tool| tool["name"].as_str().unwrap())
                 .collect();
             assert_eq!(names, ["open", "closed"]);
-            assert_eq!(
-                list["result"]["tools"][1]["securitySchemes"][0]["scopes"][0],
-                "notes:read"
-            );
+            assert_eq!(list["result"]["tools"][1]["securitySchemes"][0]["scopes"][0], "notes:read");
             assert_eq!(list["result"]["nextCursor"], "n");
         }
-        assert_eq!(
-            harness.seen.lock().unwrap()[0].head.headers["accept-encoding"],
-            "identity"
-        );
+        assert_eq!(harness.seen.lock().unwrap()[0].head.headers["accept-encoding"], "identity");
     }
 }
 
@@ -53,20 +41,13 @@ async fn a_list_says_what_the_policy_says_to_everyone() {
 async fn a_list_that_cannot_be_read_is_withheld() {
     for (content_type, text) in [
         ("application/json", "not json"),
-        (
-            "application/json",
-            r#"{"id":1,"result":{"tools":[{"name":"open","name":"gone"}]}}"#,
-        ),
+        ("application/json", r#"{"id":1,"result":{"tools":[{"name":"open","name":"gone"}]}}"#),
         ("text/html", TOOLS),
         ("application/octet-stream", TOOLS),
     ] {
         let answer = harness(content_type, text).post(LIST, &[]).await;
         assert_eq!(
-            (
-                answer.status,
-                answer.json()["error"]["code"].as_i64(),
-                answer.json()["id"].as_i64()
-            ),
+            (answer.status, answer.json()["error"]["code"].as_i64(), answer.json()["id"].as_i64()),
             (502, Some(502), Some(1)),
             "{text}"
         );
@@ -94,9 +75,6 @@ async fn other_answers_are_passed_as_they_are() {
         ("text/html", "<p>"),
     ] {
         let answer = harness(content_type, text).call("open", &[]).await;
-        assert_eq!(
-            (answer.status, answer.text.as_str(), answer.header("etag")),
-            (200, text, "x")
-        );
+        assert_eq!((answer.status, answer.text.as_str(), answer.header("etag")), (200, text, "x"));
     }
 }

@@ -46,11 +46,7 @@ async fn an_invalid_token_is_401_on_everything_and_never_anonymous() {
             r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"vendor/x"}"#,
         ] {
-            assert_eq!(
-                harness.post(body, &headers).await.status,
-                401,
-                "{body} with {authorization}"
-            );
+            assert_eq!(harness.post(body, &headers).await.status, 401, "{body} with {authorization}");
         }
         for method in ["GET", "DELETE"] {
             let request = Request::builder()
@@ -72,18 +68,9 @@ async fn an_invalid_token_is_401_on_everything_and_never_anonymous() {
 async fn two_tokens_or_one_in_the_query_are_400() {
     let harness = Harness::new();
     let good = bearer("notes:read");
-    let answer = harness
-        .call("open", &[("authorization", &good), ("authorization", &good)])
-        .await;
-    assert_eq!(
-        (answer.status, answer.refusal),
-        (400, Some("ambiguous-credentials"))
-    );
-    assert!(
-        answer
-            .header("www-authenticate")
-            .contains(r#"error="invalid_request""#)
-    );
+    let answer = harness.call("open", &[("authorization", &good), ("authorization", &good)]).await;
+    assert_eq!((answer.status, answer.refusal), (400, Some("ambiguous-credentials")));
+    assert!(answer.header("www-authenticate").contains(r#"error="invalid_request""#));
     for query in ["access_token=x", "a=b&access_token=x", "access%5ftoken="] {
         let request = Request::post(format!("/mcp?{query}"))
             .header("host", "gw.test")
@@ -108,20 +95,14 @@ async fn who_is_served_as_whom() {
     ] {
         let harness = Harness::new();
         let authorization = scopes.map(bearer);
-        let headers: Vec<_> = authorization
-            .iter()
-            .map(|value| ("authorization", value.as_str()))
-            .collect();
+        let headers: Vec<_> = authorization.iter().map(|value| ("authorization", value.as_str())).collect();
         let answer = harness.call(tool, &headers).await;
         assert_eq!(answer.status, status, "{tool} with {scopes:?}");
         let seen = harness.seen.lock().unwrap();
         assert_eq!(seen.len(), usize::from(status == 200), "{tool} with {scopes:?}");
         if let Some(seen) = seen.first() {
             assert_eq!(seen.subject().as_deref(), subject, "{tool} with {scopes:?}");
-            assert!(
-                !seen.head.headers.contains_key("authorization"),
-                "the token went on to the server"
-            );
+            assert!(!seen.head.headers.contains_key("authorization"), "the token went on to the server");
         }
     }
 }
@@ -136,24 +117,15 @@ async fn an_unreachable_key_server_is_503_and_strangers_are_still_served() {
             &'a self,
             _: &'a UnverifiedToken,
         ) -> BoxFuture<'a, Result<Arc<VerifiedToken>, VerifyError>> {
-            Box::pin(std::future::ready(Err(VerifyError::Unavailable(
-                "down".to_owned(),
-            ))))
+            Box::pin(std::future::ready(Err(VerifyError::Unavailable("down".to_owned()))))
         }
     }
-    let harness = Harness::with_verifier(
-        Arc::new(Down),
-        |builder| builder,
-        ("application/json", "{}".to_owned()),
-    );
+    let harness =
+        Harness::with_verifier(Arc::new(Down), |builder| builder, ("application/json", "{}".to_owned()));
     for tool in ["open", "teaser", "closed"] {
         let answer = harness.call(tool, &[("authorization", "Bearer a.b.c")]).await;
         assert_eq!(
-            (
-                answer.status,
-                answer.json()["error"]["code"].as_i64(),
-                answer.json()["id"].as_i64()
-            ),
+            (answer.status, answer.json()["error"]["code"].as_i64(), answer.json()["id"].as_i64()),
             (503, Some(503), Some(7))
         );
         assert!(!answer.headers.contains_key("www-authenticate"));
@@ -165,20 +137,11 @@ async fn an_unreachable_key_server_is_503_and_strangers_are_still_served() {
 #[tokio::test]
 async fn the_form_of_a_challenge_follows_the_client_and_the_decision_does_not() {
     let harness = Harness::new();
-    for (agent, status) in [
-        ("openai-mcp/1.0.0 (+https://openai.com/bot)", 200),
-        ("Claude-User", 401),
-    ] {
+    for (agent, status) in [("openai-mcp/1.0.0 (+https://openai.com/bot)", 200), ("Claude-User", 401)] {
         let answer = harness.call("closed", &[("user-agent", agent)]).await;
-        assert_eq!(
-            (answer.status, answer.refusal),
-            (status, Some("sign-in")),
-            "{agent}"
-        );
+        assert_eq!((answer.status, answer.refusal), (status, Some("sign-in")), "{agent}");
         assert_eq!(answer.json()["result"]["isError"], true, "{agent}");
-        let bad = harness
-            .call("closed", &[("user-agent", agent), ("authorization", "Bearer x")])
-            .await;
+        let bad = harness.call("closed", &[("user-agent", agent), ("authorization", "Bearer x")]).await;
         assert_eq!(bad.status, 401, "{agent}");
     }
     assert_eq!(harness.reached(), 0);

@@ -12,29 +12,19 @@ fn body(method: &str, params: &str, modern: bool) -> (String, HeaderMap) {
         headers.insert("mcp-method", method.parse().unwrap());
         headers.insert("mcp-name", HeaderValue::from_static("notes_list"));
         params
-            .replacen(
-                '{',
-                r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"},"#,
-                1,
-            )
+            .replacen('{', r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"},"#, 1)
             .replace(",}", "}")
     } else {
         params.to_owned()
     };
-    (
-        format!(r#"{{"jsonrpc":"2.0","id":"a\u0062","method":"{method}","params":{params}}}"#),
-        headers,
-    )
+    (format!(r#"{{"jsonrpc":"2.0","id":"a\u0062","method":"{method}","params":{params}}}"#), headers)
 }
 
 /// Status, headers and body, as a client reads them.
 fn print(response: &Response<Bytes>) -> String {
     let mut lines = vec![response.status().as_u16().to_string()];
     lines.extend(
-        response
-            .headers()
-            .iter()
-            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())),
+        response.headers().iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())),
     );
     lines.push(String::new());
     lines.push(std::str::from_utf8(response.body()).unwrap().to_owned());
@@ -52,12 +42,8 @@ fn respond(
     let (body, headers) = body(method, params, modern);
     let request = Classified::from_body(&headers, body.as_bytes()).unwrap();
     let sent = Request::builder().header(USER_AGENT, agent).body(()).unwrap();
-    let to = Answering {
-        resource_metadata: METADATA,
-        request: Some(&request),
-        headers: sent.headers(),
-        form,
-    };
+    let to =
+        Answering { resource_metadata: METADATA, request: Some(&request), headers: sent.headers(), form };
     print(&refuse(refusal, &to))
 }
 
@@ -66,16 +52,11 @@ fn scopes(text: &str) -> ScopeSet {
 }
 
 fn sign_in() -> Refusal {
-    Refusal::SignIn {
-        scopes: scopes("notes:read"),
-    }
+    Refusal::SignIn { scopes: scopes("notes:read") }
 }
 
 fn step_up() -> Refusal {
-    Refusal::InsufficientScope {
-        scopes: scopes("notes:read notes:write"),
-        needed: scopes("notes:write"),
-    }
+    Refusal::InsufficientScope { scopes: scopes("notes:read notes:write"), needed: scopes("notes:write") }
 }
 
 const CALL: &str = r#"{"name":"notes_list"}"#;
@@ -87,26 +68,16 @@ fn every_cell_of_the_challenge_table() {
         ("no token", sign_in()),
         (
             "invalid token",
-            Refusal::InvalidToken {
-                description: "The access token expired",
-                scopes: scopes("notes:read"),
-            },
+            Refusal::InvalidToken { description: "The access token expired", scopes: scopes("notes:read") },
         ),
         ("scopes missing", step_up()),
-        (
-            "two tokens",
-            Refusal::AmbiguousCredentials("the request carries two Authorization headers"),
-        ),
+        ("two tokens", Refusal::AmbiguousCredentials("the request carries two Authorization headers")),
     ] {
         for (form, agent, form_name) in [
             (ChallengeForm::Http, "openai-mcp/1.0", "http"),
             (ChallengeForm::ToolResult, "curl/8", "tool-result"),
             (ChallengeForm::Auto, "curl/8", "auto, curl"),
-            (
-                ChallengeForm::Auto,
-                "Mozilla OpenAI-MCP/1.0.0 (+https://openai.com/bot)",
-                "auto, ChatGPT",
-            ),
+            (ChallengeForm::Auto, "Mozilla OpenAI-MCP/1.0.0 (+https://openai.com/bot)", "auto, ChatGPT"),
         ] {
             for (what, method, params, modern) in [
                 ("tools/call", "tools/call", CALL, false),
@@ -127,22 +98,12 @@ fn what_does_not_exist_looks_so() {
     for (object, method, params) in [
         (UnknownObject::Object(ObjectKind::Tool), "tools/call", CALL),
         (UnknownObject::Object(ObjectKind::Prompt), "prompts/get", CALL),
-        (
-            UnknownObject::Object(ObjectKind::Resource),
-            "resources/read",
-            r#"{"uri":"notes_list"}"#,
-        ),
+        (UnknownObject::Object(ObjectKind::Resource), "resources/read", r#"{"uri":"notes_list"}"#),
         (UnknownObject::Method, "vendor/x", "{}"),
     ] {
         for modern in [false, true] {
-            let response = respond(
-                Refusal::Unknown(object),
-                method,
-                params,
-                modern,
-                ChallengeForm::Auto,
-                "x",
-            );
+            let response =
+                respond(Refusal::Unknown(object), method, params, modern, ChallengeForm::Auto, "x");
             printed.push(format!("### {method} modern={modern}\n{response}"));
         }
     }
@@ -175,18 +136,9 @@ fn other_refusals_are_jsonrpc_errors() {
 #[test]
 fn hostile_names_stay_inside_of_the_challenge() {
     let params = r#"{"name":"a\"b\\c\r\nSet-Cookie: x\u00e9"}"#;
-    let response = respond(
-        sign_in(),
-        "tools/call",
-        params,
-        false,
-        ChallengeForm::ToolResult,
-        "x",
-    );
+    let response = respond(sign_in(), "tools/call", params, false, ChallengeForm::ToolResult, "x");
     let body: serde_json::Value = serde_json::from_str(response.split_once("\n\n").unwrap().1).unwrap();
-    let challenge = body["result"]["_meta"]["mcp/www_authenticate"][0]
-        .as_str()
-        .unwrap();
+    let challenge = body["result"]["_meta"]["mcp/www_authenticate"][0].as_str().unwrap();
     assert!(
         challenge.ends_with(r#"error_description="Sign in to use a?b?c??Set-Cookie: x?""#),
         "{challenge}"

@@ -97,10 +97,7 @@ fn an_implied_scope_is_as_good_and_implications_follow() {
     assert_eq!(call("read", Some("notes:admin")), "user");
     assert_eq!(call("teaser", Some("notes:admin")), "user");
     // Never the other way round.
-    assert_eq!(
-        call("write", Some("notes:read extra")),
-        "403 extra notes:read notes:write"
-    );
+    assert_eq!(call("write", Some("notes:read extra")), "403 extra notes:read notes:write");
 }
 
 #[test]
@@ -125,15 +122,9 @@ fn what_denied_calls_tell_is_what_the_list_tells() {
             "401 profile:read"
         );
     }
-    assert_eq!(
-        decide(POLICY, "prompts/get", r#"{"name":"never_heard_of"}"#, Some("")),
-        "unknown"
-    );
+    assert_eq!(decide(POLICY, "prompts/get", r#"{"name":"never_heard_of"}"#, Some("")), "unknown");
     assert_eq!(decide(POLICY, "prompts/list", "{}", None), "401 profile:read");
-    assert_eq!(
-        decide(POLICY, "resources/read", r#"{"uri":"a:b"}"#, None),
-        "401 profile:read"
-    );
+    assert_eq!(decide(POLICY, "resources/read", r#"{"uri":"a:b"}"#, None), "401 profile:read");
     // That of tools is open.
     assert_eq!(decide(POLICY, "tools/list", "{}", None), "anonymous");
     assert_eq!(decide(POLICY, "tools/list", "{}", Some("")), "user");
@@ -148,15 +139,8 @@ fn the_connection_is_open_while_anything_is() {
         assert_eq!(decide(closed, method, "{}", None), "401 b", "{method}");
         assert_eq!(decide(closed, method, "{}", Some("")), "user", "{method}");
     }
-    for open in [
-        "[defaults]\nresources = \"optional\"\n",
-        "[prompts.\"*\"]\nauth = \"public\"\n",
-    ] {
-        assert_eq!(
-            decide(&format!("{closed}{open}"), "initialize", "{}", None),
-            "anonymous",
-            "{open}"
-        );
+    for open in ["[defaults]\nresources = \"optional\"\n", "[prompts.\"*\"]\nauth = \"public\"\n"] {
+        assert_eq!(decide(&format!("{closed}{open}"), "initialize", "{}", None), "anonymous", "{open}");
     }
 }
 
@@ -164,10 +148,7 @@ fn the_connection_is_open_while_anything_is() {
 fn an_unknown_method_is_never_public() {
     assert_eq!(decide(POLICY, "vendor/other", "{}", None), "401 profile:read");
     assert_eq!(decide(POLICY, "vendor/other", "{}", Some("")), "user");
-    assert_eq!(
-        decide(POLICY, "tasks/get", r#"{"taskId":"1"}"#, None),
-        "401 profile:read"
-    );
+    assert_eq!(decide(POLICY, "tasks/get", r#"{"taskId":"1"}"#, None), "401 profile:read");
     assert_eq!(decide(POLICY, "vendor/open", "{}", None), "anonymous");
     assert_eq!(decide(POLICY, "vendor/gone", "{}", Some("")), "unknown");
     let deny = "version = 1\n[defaults]\nmethods = \"deny\"\n[tools.open]\nauth = \"public\"\n";

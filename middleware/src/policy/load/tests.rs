@@ -8,11 +8,7 @@ fn faults(text: &str) -> String {
 #[test]
 fn an_empty_file_is_no_policy() {
     for text in ["", "\n", "# nothing\n"] {
-        assert!(
-            faults(text).contains("expected `version = 1`"),
-            "{}",
-            faults(text)
-        );
+        assert!(faults(text).contains("expected `version = 1`"), "{}", faults(text));
     }
 }
 
@@ -119,10 +115,7 @@ fn scopes_are_kept_with_their_words_and_known_wherever_they_stand() {
     .unwrap();
     assert_eq!(policy.known_scopes().to_string(), "p r t w");
     let (name, info) = policy.scopes().next().unwrap();
-    assert_eq!(
-        (name, info.description(), info.implies().to_string().as_str()),
-        ("w", Some("Write"), "r")
-    );
+    assert_eq!((name, info.description(), info.implies().to_string().as_str()), ("w", Some("Write"), "r"));
 }
 
 #[test]
@@ -130,10 +123,7 @@ fn the_first_half_of_a_file_is_never_a_policy_that_opens() {
     let text = "version = 1\n\n[tools.a]\nauth = \"oauth2\"\nscopes = [\"x\"]\n";
     for half in (1..text.len()).filter_map(|cut| text.get(..cut)) {
         if let Ok(policy) = Policy::parse(half) {
-            assert!(
-                matches!(policy.rule(Tool, "a").access(), Access::Deny | Access::OAuth2),
-                "{half}"
-            );
+            assert!(matches!(policy.rule(Tool, "a").access(), Access::Deny | Access::OAuth2), "{half}");
         }
     }
 }

@@ -20,11 +20,8 @@ fn call(method: &str, params: &str) -> String {
 
 #[test]
 fn what_is_not_one_json_document_is_a_parse_error() {
-    let nested = format!(
-        r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{}{}}}"#,
-        "[".repeat(200),
-        "]".repeat(200)
-    );
+    let nested =
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{}{}}}"#, "[".repeat(200), "]".repeat(200));
     for body in [
         "",
         " ",
@@ -45,11 +42,9 @@ fn what_is_not_one_json_document_is_a_parse_error() {
             "{body}"
         );
     }
-    let refused = Classified::from_body(
-        &HeaderMap::new(),
-        b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"p\xff\"}",
-    )
-    .unwrap_err();
+    let refused =
+        Classified::from_body(&HeaderMap::new(), b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"p\xff\"}")
+            .unwrap_err();
     assert_eq!(refused.code(), -32700);
 }
 
@@ -71,11 +66,7 @@ fn what_is_no_jsonrpc_message_is_an_invalid_request() {
         r#"{"jsonrpc":"2.0","result":{}}"#,
     ] {
         let refused = classify(body).expect_err(body);
-        assert_eq!(
-            (refused.status(), refused.code()),
-            (StatusCode::BAD_REQUEST, -32600),
-            "{body}"
-        );
+        assert_eq!((refused.status(), refused.code()), (StatusCode::BAD_REQUEST, -32600), "{body}");
     }
 }
 
@@ -84,19 +75,9 @@ fn an_id_is_a_string_or_an_integer_and_is_kept_as_spelled() {
     for id in ["null", "1.5", "1e3", "true", "{}", "[1]", r#""\ud800""#] {
         let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
         let refused = classify(&body).expect_err(id);
-        assert_eq!(
-            (refused.status(), refused.id),
-            (StatusCode::BAD_REQUEST, None),
-            "{id}"
-        );
+        assert_eq!((refused.status(), refused.id), (StatusCode::BAD_REQUEST, None), "{id}");
     }
-    for id in [
-        "0",
-        "-7",
-        "123456789012345678901234567890",
-        r#""""#,
-        r#""a\u0062\"""#,
-    ] {
+    for id in ["0", "-7", "123456789012345678901234567890", r#""""#, r#""a\u0062\"""#] {
         let body = format!(r#"{{"jsonrpc":"2.0","id": {id} ,"method":"ping"}}"#);
         assert_eq!(classify(&body).unwrap().id.unwrap().as_json(), id);
     }
@@ -133,14 +114,9 @@ fn keys_that_parsers_could_understand_differently_are_refused() {
 
 #[test]
 fn names_are_the_exact_text_that_the_body_decodes_to() {
-    for (spelled, name) in [
-        (r"a", "a"),
-        (r"\u0061", "a"),
-        (r" a ", " a "),
-        (r"A", "A"),
-        ("é", "é"),
-        ("e\u{301}", "e\u{301}"),
-    ] {
+    for (spelled, name) in
+        [(r"a", "a"), (r"\u0061", "a"), (r" a ", " a "), (r"A", "A"), ("é", "é"), ("e\u{301}", "e\u{301}")]
+    {
         let body = call(
             "tools/call",
             &format!(r#"{{"name":"{spelled}","arguments":{{"name":"other","n":[{{"uri":"x"}}]}}}}"#),
@@ -165,36 +141,22 @@ fn every_method_is_guarded_by_the_object_that_it_names() {
             Prompt,
             "p",
         ),
-        (
-            "completion/complete",
-            r#"{"ref":{"type":"ref/resource","uri":"a:{x}"}}"#,
-            Resource,
-            "a:{x}",
-        ),
+        ("completion/complete", r#"{"ref":{"type":"ref/resource","uri":"a:{x}"}}"#, Resource, "a:{x}"),
     ] {
         let body = call(method, params);
         assert_eq!(
             classify(&body).unwrap().operation,
-            Operation::Object {
-                kind,
-                name: name.into()
-            },
+            Operation::Object { kind, name: name.into() },
             "{method}"
         );
         let silent = body.replace(r#""id":1,"#, "");
         assert_eq!(
             classify(&silent).unwrap().operation,
-            Operation::Object {
-                kind,
-                name: name.into()
-            },
+            Operation::Object { kind, name: name.into() },
             "{method} without id"
         );
     }
-    let listen = call(
-        "subscriptions/listen",
-        r#"{"notifications":{"resourceSubscriptions":["a:b","c:d"]}}"#,
-    );
+    let listen = call("subscriptions/listen", r#"{"notifications":{"resourceSubscriptions":["a:b","c:d"]}}"#);
     assert_eq!(
         classify(&listen).unwrap().operation,
         Operation::Method {
@@ -215,18 +177,11 @@ fn an_object_that_is_not_named_is_refused() {
         ("resources/read", r#"{"name":"a"}"#),
         ("completion/complete", "{}"),
         ("completion/complete", r#"{"ref":"ref/prompt"}"#),
-        (
-            "completion/complete",
-            r#"{"ref":{"type":"ref/other","name":"p"}}"#,
-        ),
+        ("completion/complete", r#"{"ref":{"type":"ref/other","name":"p"}}"#),
     ] {
         let body = call(method, params);
         let refused = classify(&body).expect_err(&body);
-        assert_eq!(
-            (refused.status(), refused.code()),
-            (StatusCode::BAD_REQUEST, -32602),
-            "{body}"
-        );
+        assert_eq!((refused.status(), refused.code()), (StatusCode::BAD_REQUEST, -32602), "{body}");
         assert_eq!(refused.id.unwrap().as_json(), "1");
     }
 }
@@ -235,37 +190,19 @@ fn an_object_that_is_not_named_is_refused() {
 fn only_what_keeps_a_connection_is_lifecycle() {
     for method in ["initialize", "server/discover", "ping", "logging/setLevel"] {
         assert!(
-            matches!(
-                classify(&call(method, "{}")).unwrap().operation,
-                Operation::Lifecycle(Some(_))
-            ),
+            matches!(classify(&call(method, "{}")).unwrap().operation, Operation::Lifecycle(Some(_))),
             "{method}"
         );
     }
     let notification = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+    assert!(matches!(classify(notification).unwrap().operation, Operation::Lifecycle(Some(_))));
     assert!(matches!(
-        classify(notification).unwrap().operation,
-        Operation::Lifecycle(Some(_))
-    ));
-    assert!(matches!(
-        classify(r#"{"jsonrpc":"2.0","id":3,"result":{}}"#)
-            .unwrap()
-            .operation,
+        classify(r#"{"jsonrpc":"2.0","id":3,"result":{}}"#).unwrap().operation,
         Operation::Lifecycle(None)
     ));
-    for method in [
-        "Initialize",
-        "tools/Call",
-        "tasks/get",
-        "notifications/initialized",
-        "vendor/x",
-        "",
-    ] {
+    for method in ["Initialize", "tools/Call", "tasks/get", "notifications/initialized", "vendor/x", ""] {
         assert!(
-            matches!(
-                classify(&call(method, "{}")).unwrap().operation,
-                Operation::Method { .. }
-            ),
+            matches!(classify(&call(method, "{}")).unwrap().operation, Operation::Method { .. }),
             "{method}"
         );
     }
@@ -297,11 +234,7 @@ fn a_modern_body_must_be_confirmed_by_its_headers() {
         &[version, method, ("mcp-name", "t, t")],
     ] {
         let refused = with_headers(headers, &body).expect_err(&format!("{headers:?}"));
-        assert_eq!(
-            (refused.status(), refused.code()),
-            (StatusCode::BAD_REQUEST, -32020),
-            "{headers:?}"
-        );
+        assert_eq!((refused.status(), refused.code()), (StatusCode::BAD_REQUEST, -32020), "{headers:?}");
         assert_eq!(refused.id.unwrap().as_json(), "1");
     }
     for headers in [
@@ -309,11 +242,7 @@ fn a_modern_body_must_be_confirmed_by_its_headers() {
         &[version, method, ("mcp-name", "=?base64?dA==?=")],
         &[("mcp-protocol-version", " 2026-07-28 "), method, name],
     ] {
-        assert_eq!(
-            with_headers(headers, &body).unwrap().era,
-            Era::Modern,
-            "{headers:?}"
-        );
+        assert_eq!(with_headers(headers, &body).unwrap().era, Era::Modern, "{headers:?}");
     }
 }
 
@@ -321,17 +250,9 @@ fn a_modern_body_must_be_confirmed_by_its_headers() {
 fn the_era_is_decided_by_the_body() {
     let legacy = call("tools/call", r#"{"name":"t"}"#);
     assert_eq!(
-        with_headers(
-            &[("mcp-protocol-version", "2025-11-25"), ("mcp-name", "lies")],
-            &legacy
-        )
-        .unwrap()
-        .era,
+        with_headers(&[("mcp-protocol-version", "2025-11-25"), ("mcp-name", "lies")], &legacy).unwrap().era,
         Era::Legacy
     );
     let refused = with_headers(&[("mcp-protocol-version", "2026-07-28")], &legacy).unwrap_err();
-    assert_eq!(
-        (refused.status(), refused.code()),
-        (StatusCode::BAD_REQUEST, -32602)
-    );
+    assert_eq!((refused.status(), refused.code()), (StatusCode::BAD_REQUEST, -32602));
 }

@@ -23,11 +23,7 @@ auth = "public"
 "#;
 
 fn rewriter(kind: ObjectKind, method: &'static str) -> ListRewriter {
-    ListRewriter {
-        policy: Arc::new(Policy::parse(POLICY).unwrap()),
-        kind,
-        method,
-    }
+    ListRewriter { policy: Arc::new(Policy::parse(POLICY).unwrap()), kind, method }
 }
 
 fn tools(text: &str) -> Result<Option<String>, Unreadable> {
@@ -51,10 +47,7 @@ fn every_byte_that_is_not_about_the_policy_stays() {
 #[test]
 fn denied_ones_leave_with_their_commas() {
     let list = |names: &[&str]| {
-        let tools: Vec<String> = names
-            .iter()
-            .map(|name| format!(r#"{{"uri":"{name}"}}"#))
-            .collect();
+        let tools: Vec<String> = names.iter().map(|name| format!(r#"{{"uri":"{name}"}}"#)).collect();
         format!(
             r#"{{"jsonrpc":"2.0","id":1,"result":{{"resources":[{}],"nextCursor":"c"}}}}"#,
             tools.join(", ")
@@ -65,33 +58,22 @@ fn denied_ones_leave_with_their_commas() {
         (&["b:1", "b:2"], &[]),
         (&["b:1", "a:x"], &["a:x"]),
         (&["a:x", "b:1"], &["a:x"]),
-        (
-            &["b:1", "b:2", "a:x", "b:3", "b:4", "a:x", "b:5"],
-            &["a:x", "a:x"],
-        ),
+        (&["b:1", "b:2", "a:x", "b:3", "b:4", "a:x", "b:5"], &["a:x", "a:x"]),
         (&[], &[]),
     ] {
-        let rewritten = rewriter(ObjectKind::Resource, "resources/list")
-            .message(&list(given))
-            .unwrap()
-            .unwrap();
+        let rewritten =
+            rewriter(ObjectKind::Resource, "resources/list").message(&list(given)).unwrap().unwrap();
         assert_eq!(rewritten, list(kept), "{given:?}");
     }
     let templates =
         r#"{"id":1,"result":{"resourceTemplates":[{"uriTemplate":"a:{t}"},{"uriTemplate":"b:{t}"}]}}"#;
     assert_eq!(
-        rewriter(ObjectKind::Resource, "resources/templates/list")
-            .message(templates)
-            .unwrap()
-            .unwrap(),
+        rewriter(ObjectKind::Resource, "resources/templates/list").message(templates).unwrap().unwrap(),
         r#"{"id":1,"result":{"resourceTemplates":[{"uriTemplate":"a:{t}"}]}}"#
     );
     let prompts = r#"{"id":1,"result":{"prompts":[{"name":"q"},{"name":"p"}]}}"#;
     assert_eq!(
-        rewriter(ObjectKind::Prompt, "prompts/list")
-            .message(prompts)
-            .unwrap()
-            .unwrap(),
+        rewriter(ObjectKind::Prompt, "prompts/list").message(prompts).unwrap().unwrap(),
         r#"{"id":1,"result":{"prompts":[{"name":"p"}]}}"#
     );
 }

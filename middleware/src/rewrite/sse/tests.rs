@@ -8,14 +8,7 @@ use crate::request::ObjectKind;
 
 fn rewriter(max_event_bytes: usize) -> EventRewriter {
     let policy = Arc::new(Policy::parse("version = 1\n[tools.a]\nauth = \"public\"\n").unwrap());
-    EventRewriter::new(
-        ListRewriter {
-            policy,
-            kind: ObjectKind::Tool,
-            method: "tools/list",
-        },
-        max_event_bytes,
-    )
+    EventRewriter::new(ListRewriter { policy, kind: ObjectKind::Tool, method: "tools/list" }, max_event_bytes)
 }
 
 fn run(chunks: &[&[u8]]) -> Result<String, Unreadable> {
@@ -32,10 +25,7 @@ const REWRITTEN: &str = r#"{"id":1,"result":{"tools":[{"name":"a","_meta":{"secu
 #[test]
 fn only_the_data_of_the_list_changes() {
     let stream = ": hello\n\nid: 1\nretry: 5\ndata:\n\nevent: message\ndata: {\"method\":\"notifications/x\"}\nid: 2\n\nid: 3\nevent: message\ndata: {\"id\":1,\"result\":{\"tools\":[{\"name\":\"a\"},{\"name\":\"b\"}]}}\n\n: bye\n\n";
-    let expected = stream.replace(
-        r#"{"id":1,"result":{"tools":[{"name":"a"},{"name":"b"}]}}"#,
-        REWRITTEN,
-    );
+    let expected = stream.replace(r#"{"id":1,"result":{"tools":[{"name":"a"},{"name":"b"}]}}"#, REWRITTEN);
     assert_eq!(run(&[stream.as_bytes()]).unwrap(), expected);
 }
 

@@ -36,12 +36,7 @@ fn signer(kind: &'static rcgen::SignatureAlgorithm, alg: Jose) -> Signer {
         _ => EncodingKey::from_rsa_pem(pem.as_bytes()),
     }
     .unwrap();
-    Signer {
-        alg,
-        encoding,
-        public_pem: pair.public_key_pem(),
-        public_raw: pair.public_key_raw().to_vec(),
-    }
+    Signer { alg, encoding, public_pem: pair.public_key_pem(), public_raw: pair.public_key_raw().to_vec() }
 }
 
 fn jwk(signer: &Signer, kid: &str, with_alg: bool) -> Value {
@@ -68,11 +63,7 @@ fn verifier(keys: &Value, algorithms: &[Algorithm]) -> JwtVerifier {
 
 fn standard() -> JwtVerifier {
     verifier(
-        &json!([
-            jwk(&ES256, "es", true),
-            jwk(&RS256, "rs", false),
-            jwk(&EDDSA, "ed", true)
-        ]),
+        &json!([jwk(&ES256, "es", true), jwk(&RS256, "rs", false), jwk(&EDDSA, "ed", true)]),
         &Algorithm::ALL,
     )
 }
@@ -128,19 +119,10 @@ async fn claims_that_do_not_fit_are_refused() {
         (json!({"exp": NOW - 3600}), InvalidToken::Expired),
         (json!({"exp": 0}), InvalidToken::Expired),
         (json!({"nbf": NOW + 31}), InvalidToken::NotYetValid),
-        (
-            json!({"aud": "https://gw.test/other"}),
-            InvalidToken::WrongAudience,
-        ),
-        (
-            json!({"aud": "https://gw.test/mcp/"}),
-            InvalidToken::WrongAudience,
-        ),
+        (json!({"aud": "https://gw.test/other"}), InvalidToken::WrongAudience),
+        (json!({"aud": "https://gw.test/mcp/"}), InvalidToken::WrongAudience),
         (json!({"aud": "https://gw.test"}), InvalidToken::WrongAudience),
-        (
-            json!({"aud": ["https://gw.test/other", "x"]}),
-            InvalidToken::WrongAudience,
-        ),
+        (json!({"aud": ["https://gw.test/other", "x"]}), InvalidToken::WrongAudience),
         (json!({"aud": []}), InvalidToken::WrongAudience),
         (json!({"iss": "https://as.test/"}), InvalidToken::UnknownIssuer),
         (json!({"iss": "https://evil.test"}), InvalidToken::UnknownIssuer),
@@ -163,10 +145,7 @@ async fn claims_that_do_not_fit_are_refused() {
         json!({"scope": ["a"]}),
         json!({"cnf": {"jkt": "x"}}),
     ] {
-        assert!(
-            matches!(refused(&mint(&changes)).await, InvalidToken::Untrusted(_)),
-            "{changes}"
-        );
+        assert!(matches!(refused(&mint(&changes)).await, InvalidToken::Untrusted(_)), "{changes}");
     }
 }
 
@@ -206,12 +185,7 @@ async fn signatures_that_are_not_the_issuers_are_refused() {
         jsonwebtoken::encode(&header(Jose::ES256, "es"), &claims(&json!({})), &FOREIGN.encoding).unwrap(),
         jsonwebtoken::encode(&embedded, &claims(&json!({})), &FOREIGN.encoding).unwrap(),
         jsonwebtoken::encode(&header(Jose::ES256, "rs"), &claims(&json!({})), &ES256.encoding).unwrap(),
-        jsonwebtoken::encode(
-            &header(Jose::ES256, "unknown"),
-            &claims(&json!({})),
-            &ES256.encoding,
-        )
-        .unwrap(),
+        jsonwebtoken::encode(&header(Jose::ES256, "unknown"), &claims(&json!({})), &ES256.encoding).unwrap(),
         jsonwebtoken::encode(&header(Jose::RS384, "rs"), &claims(&json!({})), &RS256.encoding).unwrap(),
         mint_raw(&json!({"alg": "ES256", "typ": "at+jwt", "kid": "es", "crit": ["exp"]})),
         mint_raw(&json!({"alg": "ES256", "typ": "at+jwt", "kid": "es", "crit": []})),
@@ -219,10 +193,7 @@ async fn signatures_that_are_not_the_issuers_are_refused() {
         "x".repeat(LONGEST_TOKEN + 1),
     ];
     for token in &tokens {
-        assert!(
-            matches!(refused(token).await, InvalidToken::Untrusted(_)),
-            "{token}"
-        );
+        assert!(matches!(refused(token).await, InvalidToken::Untrusted(_)), "{token}");
     }
 }
 
@@ -238,10 +209,7 @@ async fn only_access_tokens_are_access_tokens() {
         Value::Null,
     ] {
         let token = mint_raw(&json!({"alg": "ES256", "typ": typ, "kid": "es"}));
-        assert!(
-            matches!(refused(&token).await, InvalidToken::Untrusted(_)),
-            "{typ}"
-        );
+        assert!(matches!(refused(&token).await, InvalidToken::Untrusted(_)), "{typ}");
     }
     for typ in ["at+jwt", "AT+JWT", "application/at+jwt"] {
         let token = mint_raw(&json!({"alg": "ES256", "typ": typ, "kid": "es"}));
@@ -298,14 +266,8 @@ async fn a_good_token_is_who_it_says() {
             (verified.issuer(), verified.subject(), verified.client_id()),
             (ISSUER, "alex", Some("c"))
         );
-        assert_eq!(
-            (verified.scopes().to_string().as_str(), verified.expires_at()),
-            ("a b", NOW + 60)
-        );
-        assert_eq!(
-            (verified.claim("extra"), verified.claim("sub")),
-            (Some(&json!(1)), Some(&json!("alex")))
-        );
+        assert_eq!((verified.scopes().to_string().as_str(), verified.expires_at()), ("a b", NOW + 60));
+        assert_eq!((verified.claim("extra"), verified.claim("sub")), (Some(&json!(1)), Some(&json!("alex"))));
     }
     // Leeway, fractions and a missing scope are no reason to refuse.
     for changes in [
@@ -326,12 +288,7 @@ fn a_verifier_that_can_accept_nothing_is_not_built() {
     assert!(builder().build().is_err());
     assert!(builder().issuer(issuer()).issuer(issuer()).build().is_err());
     assert!(builder().issuer(issuer().algorithms([])).build().is_err());
-    assert!(
-        builder()
-            .issuer(issuer().token_types(Vec::<&str>::new()))
-            .build()
-            .is_err()
-    );
+    assert!(builder().issuer(issuer().token_types(Vec::<&str>::new())).build().is_err());
     for name in ["none", "HS256", "RS512", "es256", ""] {
         assert!(name.parse::<Algorithm>().is_err(), "{name}");
     }

@@ -90,14 +90,7 @@ impl RemoteKeys {
         if !path.is_empty() {
             metadata.push(at(format!("{path}/.well-known/openid-configuration")));
         }
-        Ok(Self::new(
-            Location::Discovered {
-                issuer: issuer.into(),
-                metadata,
-            },
-            fetch,
-            clock,
-        ))
+        Ok(Self::new(Location::Discovered { issuer: issuer.into(), metadata }, fetch, clock))
     }
 
     /// The keys at `jwks_uri`.
@@ -106,13 +99,7 @@ impl RemoteKeys {
     }
 
     fn new(location: Location, fetch: Arc<dyn Fetch>, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            location,
-            fetch,
-            clock,
-            current: ArcSwapOption::empty(),
-            last_attempt: Mutex::new(None),
-        }
+        Self { location, fetch, clock, current: ArcSwapOption::empty(), last_attempt: Mutex::new(None) }
     }
 
     async fn find(
@@ -121,9 +108,7 @@ impl RemoteKeys {
         algorithm: Algorithm,
     ) -> Result<Option<Arc<VerificationKey>>, VerifyError> {
         let known = |fetched: &Option<Arc<Fetched>>| {
-            let fetched = fetched
-                .as_ref()
-                .filter(|fetched| self.age(fetched) < FRESH_SECONDS)?;
+            let fetched = fetched.as_ref().filter(|fetched| self.age(fetched) < FRESH_SECONDS)?;
             fetched.keys.find(kid, algorithm)
         };
         // The ordinary way: no lock, no copy.
@@ -148,10 +133,7 @@ impl RemoteKeys {
         drop(last_attempt);
         match self.current.load_full() {
             Some(fetched) if self.age(&fetched) < STALE_SECONDS => Ok(fetched.keys.find(kid, algorithm)),
-            _ => Err(VerifyError::Unavailable(format!(
-                "the keys at {} cannot be had",
-                self.location
-            ))),
+            _ => Err(VerifyError::Unavailable(format!("the keys at {} cannot be had", self.location))),
         }
     }
 
@@ -164,11 +146,7 @@ impl RemoteKeys {
             Location::Given(url) => url.clone(),
             Location::Discovered { issuer, metadata } => self.discover(issuer, metadata).await?,
         };
-        let body = self
-            .fetch
-            .get(&jwks_uri)
-            .await
-            .map_err(|error| error.to_string())?;
+        let body = self.fetch.get(&jwks_uri).await.map_err(|error| error.to_string())?;
         let text = std::str::from_utf8(&body).map_err(|_| format!("expected UTF-8 at {jwks_uri}"))?;
         KeySet::from_jwks(text).map_err(|error| format!("{jwks_uri}: {error}"))
     }
@@ -204,10 +182,7 @@ fn jwks_uri(issuer: &str, from: &Url, metadata: &[u8]) -> Result<Url, String> {
         ));
     }
     if from.scheme() == "https" && metadata.jwks_uri.scheme() != "https" {
-        return Err(format!(
-            "expected an https `jwks_uri` at {from}, but found `{}`",
-            metadata.jwks_uri
-        ));
+        return Err(format!("expected an https `jwks_uri` at {from}, but found `{}`", metadata.jwks_uri));
     }
     Ok(metadata.jwks_uri)
 }
@@ -243,9 +218,7 @@ impl fmt::Display for Location {
 
 impl fmt::Debug for RemoteKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RemoteKeys")
-            .field("location", &self.location)
-            .finish_non_exhaustive()
+        f.debug_struct("RemoteKeys").field("location", &self.location).finish_non_exhaustive()
     }
 }
 

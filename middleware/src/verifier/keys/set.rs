@@ -36,13 +36,9 @@ impl KeySet {
         let document: Value = serde_json::from_str(json)
             .map_err(|error| ConfigError::new(format!("expected a JSON Web Key Set, but found {error}")))?;
         let Some(keys) = document.get("keys").and_then(Value::as_array) else {
-            return Err(ConfigError::new(
-                "expected a JSON Web Key Set with an array of `keys`",
-            ));
+            return Err(ConfigError::new("expected a JSON Web Key Set with an array of `keys`"));
         };
-        Ok(Self(
-            keys.iter().filter_map(|key| usable(key).map(Arc::new)).collect(),
-        ))
+        Ok(Self(keys.iter().filter_map(|key| usable(key).map(Arc::new)).collect()))
     }
 
     pub(super) fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<Arc<VerificationKey>> {
@@ -64,11 +60,7 @@ fn usable(key: &Value) -> Option<VerificationKey> {
         Ok::<_, &str>((algorithms, decoding))
     };
     match read() {
-        Ok((algorithms, decoding)) => Some(VerificationKey {
-            kid,
-            algorithms,
-            decoding,
-        }),
+        Ok((algorithms, decoding)) => Some(VerificationKey { kid, algorithms, decoding }),
         Err(why) => {
             tracing::info!(key.id = kid.as_deref(), why, "a key of the key set is left out");
             None
@@ -78,12 +70,7 @@ fn usable(key: &Value) -> Option<VerificationKey> {
 
 /// What the key may verify: the algorithm that it names, else all of its kind that we know; never one that the token names.
 fn algorithms(jwk: &Jwk) -> Result<Vec<Algorithm>, &'static str> {
-    if jwk
-        .common
-        .public_key_use
-        .as_ref()
-        .is_some_and(|usage| *usage != PublicKeyUse::Signature)
-    {
+    if jwk.common.public_key_use.as_ref().is_some_and(|usage| *usage != PublicKeyUse::Signature) {
         return Err("not a signature key");
     }
     let of_kind: &[Algorithm] = match &jwk.algorithm {
@@ -103,9 +90,5 @@ fn algorithms(jwk: &Jwk) -> Result<Vec<Algorithm>, &'static str> {
         Some(KeyAlgorithm::EdDSA) => Algorithm::EdDSA,
         Some(_) => return Err("for an algorithm that we do not accept"),
     };
-    if of_kind.contains(&named) {
-        Ok(vec![named])
-    } else {
-        Err("its algorithm does not fit its kind")
-    }
+    if of_kind.contains(&named) { Ok(vec![named]) } else { Err("its algorithm does not fit its kind") }
 }

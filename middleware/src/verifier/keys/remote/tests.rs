@@ -34,13 +34,7 @@ impl Web {
 impl Fetch for Web {
     fn get<'a>(&'a self, url: &'a Url) -> BoxFuture<'a, Result<Bytes, FetchError>> {
         self.asked.lock().unwrap().push(url.to_string());
-        let page = self
-            .pages
-            .lock()
-            .unwrap()
-            .get(url.as_str())
-            .cloned()
-            .map(Bytes::from);
+        let page = self.pages.lock().unwrap().get(url.as_str()).cloned().map(Bytes::from);
         Box::pin(async move {
             tokio::task::yield_now().await;
             page.ok_or_else(|| FetchError::new("404"))
@@ -59,19 +53,14 @@ fn jwks(kids: &[&str]) -> String {
 
 fn setup() -> (Arc<Web>, Arc<ManualClock>, RemoteKeys) {
     let (web, clock) = (Arc::new(Web::default()), Arc::new(ManualClock::at(1_000_000)));
-    web.publish(
-        METADATA,
-        format!(r#"{{"issuer":"{ISSUER}","jwks_uri":"{JWKS}"}}"#),
-    );
+    web.publish(METADATA, format!(r#"{{"issuer":"{ISSUER}","jwks_uri":"{JWKS}"}}"#));
     web.publish(JWKS, jwks(&["1"]));
     let keys = RemoteKeys::discovered(ISSUER, web.clone(), clock.clone()).unwrap();
     (web, clock, keys)
 }
 
 async fn has(keys: &RemoteKeys, kid: &str) -> Result<bool, VerifyError> {
-    keys.find(Some(kid), Algorithm::EdDSA)
-        .await
-        .map(|key| key.is_some())
+    keys.find(Some(kid), Algorithm::EdDSA).await.map(|key| key.is_some())
 }
 
 #[tokio::test]
@@ -141,10 +130,7 @@ async fn a_server_that_was_never_reached_is_unavailable_and_left_alone_for_a_whi
     let asked = web.asked();
     assert!(matches!(has(&keys, "1").await, Err(VerifyError::Unavailable(_))));
     assert_eq!(web.asked(), asked);
-    web.publish(
-        METADATA,
-        format!(r#"{{"issuer":"{ISSUER}","jwks_uri":"{JWKS}"}}"#),
-    );
+    web.publish(METADATA, format!(r#"{{"issuer":"{ISSUER}","jwks_uri":"{JWKS}"}}"#));
     clock.advance(Duration::from_secs(COOL_DOWN_SECONDS));
     assert_eq!(has(&keys, "1").await, Ok(true));
 }
@@ -161,10 +147,7 @@ async fn metadata_that_is_not_the_issuers_own_is_not_used() {
         let (web, _, keys) = setup();
         web.publish("http://as.test/jwks", jwks(&["1"]));
         web.publish(METADATA, metadata.clone());
-        assert!(
-            matches!(has(&keys, "1").await, Err(VerifyError::Unavailable(_))),
-            "{metadata}"
-        );
+        assert!(matches!(has(&keys, "1").await, Err(VerifyError::Unavailable(_))), "{metadata}");
     }
 }
 
@@ -197,12 +180,7 @@ fn an_issuer_in_clear_text_is_refused_unless_it_is_this_machine() {
     ] {
         assert!(discovered(issuer).is_err(), "{issuer}");
     }
-    for issuer in [
-        "https://as.test",
-        "http://localhost:4000",
-        "http://127.0.0.1:1",
-        "http://[::1]:1/t",
-    ] {
+    for issuer in ["https://as.test", "http://localhost:4000", "http://127.0.0.1:1", "http://[::1]:1/t"] {
         assert!(discovered(issuer).is_ok(), "{issuer}");
     }
 }
