@@ -1,0 +1,34 @@
+# What a developer runs while working; `./test` is the whole of it.
+
+default: lint unit
+
+fmt:
+    cargo fmt --all
+
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+# Everything but the end-to-end tests.
+unit:
+    cargo test --workspace --all-features --exclude mcp-demo-tools
+    cargo test --package mcp-demo-tools --lib
+
+# The foreign clients and the browser.
+e2e:
+    demo-tools/tests/setup
+    cargo test --package mcp-demo-tools --test e2e
+
+# Accept changed snapshots, after having read them.
+snap:
+    INSTA_UPDATE=always cargo test --workspace --all-features --exclude mcp-demo-tools
+
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features
+
+# Licences, sources, duplicates and known advisories: needs cargo-deny.
+deny:
+    cargo deny check
+
+demo *args:
+    cargo run --bin demo -- {{args}}
