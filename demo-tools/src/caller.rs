@@ -100,7 +100,9 @@ mod tests {
     use super::*;
     use axum::http::HeaderValue;
 
-    fn headers(pairs: &[(&'static str, &[u8])]) -> HeaderMap {
+    type Pairs<'a> = &'a [(&'static str, &'a [u8])];
+
+    fn headers(pairs: Pairs<'_>) -> HeaderMap {
         let mut map = HeaderMap::new();
         for (name, value) in pairs {
             map.append(*name, HeaderValue::from_bytes(value).unwrap());
@@ -110,7 +112,7 @@ mod tests {
 
     #[test]
     fn refuses_what_no_gateway_sends() {
-        let cases: &[(&[(&'static str, &[u8])], CallerFault)] = &[
+        let cases: &[(Pairs<'_>, CallerFault)] = &[
             (&[("x-auth-issuer", b"https://as")], CallerFault::Half),
             (&[("x-auth-subject", b"alex")], CallerFault::Half),
             (

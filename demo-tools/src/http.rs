@@ -61,20 +61,12 @@ pub async fn start(tools: DemoTools, listeners: Vec<TcpListener>) -> anyhow::Res
     }
     let shutdown = CancellationToken::new();
     let service = router(tools, shutdown.child_token());
-    let stop = shutdown.clone();
-    let task = tokio::spawn(async move {
-        let mut servers = tokio::task::JoinSet::new();
-        for listener in listeners {
-            let stop = stop.clone();
-            let service = service.clone();
-            servers.spawn(async move {
-                axum::serve(listener, service)
-                    .with_graceful_shutdown(stop.cancelled_owned())
-                    .await
-            });
-        }
-        while let Some(_ended) = servers.join_next().await {}
-    });
+    let task = tokio::spawn(mcp_auth_runtime::serve::serve(
+        listeners,
+        service,
+        shutdown.clone(),
+        GRACE,
+    ));
     Ok(Running { shutdown, task })
 }
 

@@ -11,11 +11,14 @@ pub mod caller;
 pub mod clock;
 pub mod demo;
 mod http;
+pub mod logs;
 pub mod notes;
 mod server;
 mod tools;
 pub mod widget;
 
+#[cfg(test)]
+mod reference;
 #[cfg(test)]
 mod tests;
 

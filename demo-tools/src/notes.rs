@@ -93,16 +93,16 @@ impl Notes {
         if shelves.total >= MAX_NOTES {
             return Err(NoteFault::Full);
         }
-        let shelf = shelves.by_user.entry(owner.clone()).or_default();
-        if shelf.len() >= MAX_NOTES_PER_USER {
+        let kept = shelves.by_user.entry(owner.clone()).or_default();
+        if kept.len() >= MAX_NOTES_PER_USER {
             return Err(NoteFault::UserFull);
         }
         let note = Note {
-            id: (shelf.len() + 1).to_string(),
+            id: (kept.len() + 1).to_string(),
             text: text.to_owned(),
             created_at,
         };
-        shelf.push(note.clone());
+        kept.push(note.clone());
         shelves.total += 1;
         Ok(note)
     }

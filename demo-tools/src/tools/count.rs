@@ -11,7 +11,7 @@ use super::{Call, ToolFault, describe, structured};
 pub(super) const NAME: &str = "count";
 
 /// The tool is public, so that anybody may hold a connection open with it: at most this long.
-const MAX_DURATION: Duration = Duration::from_secs(60 * 60);
+const MAX_DURATION: Duration = Duration::from_hours(1);
 const MAX_N: u32 = 10_000;
 
 #[derive(Debug, Deserialize, JsonSchema)]
