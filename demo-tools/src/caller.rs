@@ -58,10 +58,7 @@ impl Caller {
         match (issuer, subject) {
             (None, None) => Ok(None),
             (Some(issuer), Some(subject)) => Ok(Some(Self {
-                principal: Principal {
-                    issuer: issuer.to_owned(),
-                    subject: subject.to_owned(),
-                },
+                principal: Principal { issuer: issuer.to_owned(), subject: subject.to_owned() },
                 client_id: required(headers, &CLIENT_ID)?.map(str::to_owned),
                 scopes: single(headers, &SCOPES)?
                     .unwrap_or_default()
@@ -90,9 +87,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
         return Err(CallerFault::Repeated(name.clone()));
     }
     // `HeaderValue::to_str` takes visible ASCII only, and subjects may be any text
-    std::str::from_utf8(value.as_bytes())
-        .map(Some)
-        .map_err(|_| CallerFault::NotUtf8(name.clone()))
+    std::str::from_utf8(value.as_bytes()).map(Some).map_err(|_| CallerFault::NotUtf8(name.clone()))
 }
 
 #[cfg(test)]
@@ -115,14 +110,8 @@ mod tests {
         let cases: &[(Pairs<'_>, CallerFault)] = &[
             (&[("x-auth-issuer", b"https://as")], CallerFault::Half),
             (&[("x-auth-subject", b"alex")], CallerFault::Half),
-            (
-                &[("x-auth-issuer", b""), ("x-auth-subject", b"alex")],
-                CallerFault::Empty(ISSUER),
-            ),
-            (
-                &[("x-auth-issuer", b"https://as"), ("x-auth-subject", b"")],
-                CallerFault::Empty(SUBJECT),
-            ),
+            (&[("x-auth-issuer", b""), ("x-auth-subject", b"alex")], CallerFault::Empty(ISSUER)),
+            (&[("x-auth-issuer", b"https://as"), ("x-auth-subject", b"")], CallerFault::Empty(SUBJECT)),
             (
                 &[
                     ("x-auth-issuer", b"https://as"),
@@ -131,10 +120,7 @@ mod tests {
                 ],
                 CallerFault::Repeated(SUBJECT),
             ),
-            (
-                &[("x-auth-issuer", b"https://as"), ("x-auth-subject", b"\xff")],
-                CallerFault::NotUtf8(SUBJECT),
-            ),
+            (&[("x-auth-issuer", b"https://as"), ("x-auth-subject", b"\xff")], CallerFault::NotUtf8(SUBJECT)),
             (
                 &[
                     ("x-auth-issuer", b"https://as"),
@@ -146,11 +132,7 @@ mod tests {
             ),
         ];
         for (pairs, fault) in cases {
-            assert_eq!(
-                Caller::from_headers(&headers(pairs)).as_ref(),
-                Err(fault),
-                "{pairs:?}"
-            );
+            assert_eq!(Caller::from_headers(&headers(pairs)).as_ref(), Err(fault), "{pairs:?}");
         }
     }
 

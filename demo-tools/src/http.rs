@@ -54,19 +54,11 @@ impl Running {
 pub async fn start(tools: DemoTools, listeners: Vec<TcpListener>) -> anyhow::Result<Running> {
     for listener in &listeners {
         let address = listener.local_addr()?;
-        ensure!(
-            is_private(address),
-            "expected a loopback address to listen on, but found `{address}`"
-        );
+        ensure!(is_private(address), "expected a loopback address to listen on, but found `{address}`");
     }
     let shutdown = CancellationToken::new();
     let service = router(tools, shutdown.child_token());
-    let task = tokio::spawn(mcp_auth_runtime::serve::serve(
-        listeners,
-        service,
-        shutdown.clone(),
-        GRACE,
-    ));
+    let task = tokio::spawn(mcp_auth_runtime::serve::serve(listeners, service, shutdown.clone(), GRACE));
     Ok(Running { shutdown, task })
 }
 
@@ -88,7 +80,5 @@ fn router(tools: DemoTools, shutdown: CancellationToken) -> Router {
         Arc::new(NeverSessionManager::default()),
         config,
     );
-    Router::new()
-        .route_service(MCP_PATH, mcp)
-        .route("/livez", get(|| async { "ok\n" }))
+    Router::new().route_service(MCP_PATH, mcp).route("/livez", get(|| async { "ok\n" }))
 }

@@ -64,10 +64,7 @@ struct Shelves {
 impl Notes {
     /// An empty store that dates notes by `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self {
-            clock,
-            shelves: Mutex::default(),
-        }
+        Self { clock, shelves: Mutex::default() }
     }
 
     /// Adds a note to `owner`'s.
@@ -82,12 +79,8 @@ impl Notes {
         if length > MAX_TEXT_CHARS {
             return Err(NoteFault::TooLong(length));
         }
-        let created_at = self
-            .clock
-            .now()
-            .truncate_to_second()
-            .format(&Rfc3339)
-            .map_err(|_| NoteFault::Clock)?;
+        let created_at =
+            self.clock.now().truncate_to_second().format(&Rfc3339).map_err(|_| NoteFault::Clock)?;
         // every critical section leaves the shelves whole, so a poisoned lock is still good to use
         let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
         if shelves.total >= MAX_NOTES {
@@ -97,11 +90,7 @@ impl Notes {
         if kept.len() >= MAX_NOTES_PER_USER {
             return Err(NoteFault::UserFull);
         }
-        let note = Note {
-            id: (kept.len() + 1).to_string(),
-            text: text.to_owned(),
-            created_at,
-        };
+        let note = Note { id: (kept.len() + 1).to_string(), text: text.to_owned(), created_at };
         kept.push(note.clone());
         shelves.total += 1;
         Ok(note)
@@ -121,10 +110,7 @@ mod tests {
     use time::OffsetDateTime;
 
     fn user(issuer: &str, subject: &str) -> Principal {
-        Principal {
-            issuer: issuer.to_owned(),
-            subject: subject.to_owned(),
-        }
+        Principal { issuer: issuer.to_owned(), subject: subject.to_owned() }
     }
 
     fn notes() -> Notes {
@@ -139,10 +125,7 @@ mod tests {
         for (text, fault) in [
             (String::new(), NoteFault::Blank),
             (" \n\t".to_owned(), NoteFault::Blank),
-            (
-                "é".repeat(MAX_TEXT_CHARS + 1),
-                NoteFault::TooLong(MAX_TEXT_CHARS + 1),
-            ),
+            ("é".repeat(MAX_TEXT_CHARS + 1), NoteFault::TooLong(MAX_TEXT_CHARS + 1)),
         ] {
             assert_eq!(notes.add(&alex, &text), Err(fault));
         }
@@ -166,9 +149,7 @@ mod tests {
     fn the_whole_store_is_bounded() {
         let notes = notes();
         for number in 0..MAX_NOTES {
-            notes
-                .add(&user("https://as", &(number % 100).to_string()), "x")
-                .unwrap();
+            notes.add(&user("https://as", &(number % 100).to_string()), "x").unwrap();
         }
         assert_eq!(notes.add(&user("https://as", "late"), "x"), Err(NoteFault::Full));
     }

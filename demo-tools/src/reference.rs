@@ -34,10 +34,7 @@ fn the_policy_has_a_rule_for_every_tool_and_none_besides() {
         assert_eq!(rule.access(), access, "{name}");
         assert_eq!(rule.scopes().collect::<Vec<_>>(), scopes, "{name}");
     }
-    let served: Vec<_> = tools::all()
-        .into_iter()
-        .map(|tool| tool.name.into_owned())
-        .collect();
+    let served: Vec<_> = tools::all().into_iter().map(|tool| tool.name.into_owned()).collect();
     assert_eq!(served, TABLE.map(|(name, ..)| name));
     for (kind, name) in [
         (ObjectKind::Tool, "notes_burn"),
@@ -46,32 +43,17 @@ fn the_policy_has_a_rule_for_every_tool_and_none_besides() {
     ] {
         assert_eq!(policy.rule(kind, name).access(), Access::Deny, "{name}");
     }
-    assert_eq!(
-        policy.rule(ObjectKind::Resource, widget::URI).access(),
-        Access::Public
-    );
+    assert_eq!(policy.rule(ObjectKind::Resource, widget::URI).access(), Access::Public);
 }
 
 #[test]
 fn the_policy_explains_every_scope() {
     let policy = policy();
     assert_eq!(policy.challenge(), ChallengeForm::Auto);
-    assert_eq!(
-        policy.baseline_scopes().iter().collect::<Vec<_>>(),
-        ["profile:read"]
-    );
-    let described: Vec<_> = policy
-        .scopes()
-        .map(|(name, scope)| (name, scope.description().is_some()))
-        .collect();
-    assert_eq!(
-        described,
-        [
-            ("notes:read", true),
-            ("notes:write", true),
-            ("profile:read", true)
-        ]
-    );
+    assert_eq!(policy.baseline_scopes().iter().collect::<Vec<_>>(), ["profile:read"]);
+    let described: Vec<_> =
+        policy.scopes().map(|(name, scope)| (name, scope.description().is_some())).collect();
+    assert_eq!(described, [("notes:read", true), ("notes:write", true), ("profile:read", true)]);
     let (_, write) = policy.scopes().find(|(name, _)| *name == "notes:write").unwrap();
     assert!(write.implies().contains("notes:read"));
 }

@@ -25,26 +25,19 @@ pub struct DemoTools {
 impl DemoTools {
     /// A server without notes yet, which dates them by `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self {
-            notes: Arc::new(Notes::new(clock)),
-        }
+        Self { notes: Arc::new(Notes::new(clock)) }
     }
 }
 
 impl ServerHandler for DemoTools {
     fn get_info(&self) -> ServerConfig {
-        ServerConfig::new(
-            ServerCapabilities::builder()
-                .enable_tools()
-                .enable_resources()
-                .build(),
-        )
-        .with_server_info(
-            Implementation::new("mcp-demo-tools", env!("CARGO_PKG_VERSION")).with_title("Demo tools"),
-        )
-        .with_instructions(
-            "Notes that belong to the signed-in user. `auth_show` tells whether somebody is signed in.",
-        )
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().enable_resources().build())
+            .with_server_info(
+                Implementation::new("mcp-demo-tools", env!("CARGO_PKG_VERSION")).with_title("Demo tools"),
+            )
+            .with_instructions(
+                "Notes that belong to the signed-in user. `auth_show` tells whether somebody is signed in.",
+            )
     }
 
     async fn list_tools(
@@ -73,10 +66,7 @@ impl ServerHandler for DemoTools {
         };
         match tools::run(&request.name, call).await {
             Some(outcome) => Ok(outcome.unwrap_or_else(CallToolResult::from).into()),
-            None => Err(ErrorData::invalid_params(
-                format!("unknown tool `{}`", request.name),
-                None,
-            )),
+            None => Err(ErrorData::invalid_params(format!("unknown tool `{}`", request.name), None)),
         }
     }
 
@@ -96,10 +86,7 @@ impl ServerHandler for DemoTools {
         if request.uri == widget::URI {
             Ok(ReadResourceResult::new(vec![widget::contents()]).into())
         } else {
-            Err(ErrorData::resource_not_found(
-                format!("unknown resource `{}`", request.uri),
-                None,
-            ))
+            Err(ErrorData::resource_not_found(format!("unknown resource `{}`", request.uri), None))
         }
     }
 }

@@ -31,12 +31,7 @@ impl Harness {
         let moment = OffsetDateTime::from_unix_timestamp(1_795_230_000).unwrap();
         let tools = DemoTools::new(Arc::new(FixedClock(moment)));
         let running = start(tools.clone(), vec![listener]).await.unwrap();
-        Self {
-            url,
-            tools,
-            running,
-            client: reqwest::Client::builder().no_proxy().build().unwrap(),
-        }
+        Self { url, tools, running, client: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
 
     async fn stop(self) {
@@ -46,11 +41,8 @@ impl Harness {
     }
 
     fn post(&self, headers: &[(&str, &str)], body: &Value) -> reqwest::RequestBuilder {
-        let mut request = self
-            .client
-            .post(&self.url)
-            .header("accept", "application/json, text/event-stream")
-            .json(body);
+        let mut request =
+            self.client.post(&self.url).header("accept", "application/json, text/event-stream").json(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -66,13 +58,7 @@ impl Harness {
 
     /// The `structuredContent` of a call that must succeed, checked against its text form.
     async fn call(&self, headers: &[(&str, &str)], tool: &str, arguments: Value) -> Value {
-        let answer = self
-            .rpc(
-                headers,
-                "tools/call",
-                json!({"name": tool, "arguments": arguments}),
-            )
-            .await;
+        let answer = self.rpc(headers, "tools/call", json!({"name": tool, "arguments": arguments})).await;
         let result = &answer["result"];
         assert_eq!(result["isError"], false, "{answer}");
         let text: Value = serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
@@ -82,18 +68,9 @@ impl Harness {
 
     /// The text of a call that must fail as a tool, not as a protocol.
     async fn fault(&self, headers: &[(&str, &str)], tool: &str, arguments: Value) -> String {
-        let answer = self
-            .rpc(
-                headers,
-                "tools/call",
-                json!({"name": tool, "arguments": arguments}),
-            )
-            .await;
+        let answer = self.rpc(headers, "tools/call", json!({"name": tool, "arguments": arguments})).await;
         assert_eq!(answer["result"]["isError"], true, "{answer}");
-        answer["result"]["content"][0]["text"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+        answer["result"]["content"][0]["text"].as_str().unwrap().to_owned()
     }
 }
 
@@ -102,21 +79,14 @@ async fn refuses_an_address_that_others_can_reach() {
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let tools = DemoTools::new(Arc::new(crate::clock::SystemClock));
     let fault = start(tools, vec![listener]).await.unwrap_err();
-    assert!(
-        fault.to_string().contains("expected a loopback address"),
-        "{fault}"
-    );
+    assert!(fault.to_string().contains("expected a loopback address"), "{fault}");
 }
 
 #[tokio::test]
 async fn refuses_a_foreign_host_name() {
     let house = Harness::start().await;
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
-    let response = house
-        .post(&[("host", "rebound.example")], &body)
-        .send()
-        .await
-        .unwrap();
+    let response = house.post(&[("host", "rebound.example")], &body).send().await.unwrap();
     assert_eq!(response.status(), 403);
     house.stop().await;
 }
@@ -141,11 +111,7 @@ async fn bad_arguments_are_the_tools_error() {
         ("echo", json!({"text": "a", "more": 1}), "unknown field `more`"),
         ("auth_show", json!({"more": 1}), "unknown field `more`"),
         ("notes_add", json!({"text": " "}), "expected some text"),
-        (
-            "notes_add",
-            json!({"text": "x".repeat(1_001)}),
-            "expected at most 1000 characters",
-        ),
+        ("notes_add", json!({"text": "x".repeat(1_001)}), "expected at most 1000 characters"),
         ("count", json!({"n": -1}), "invalid value"),
         ("count", json!({"n": 10_001}), "expected at most 10000"),
         ("count", json!({"n": 3_601}), "expected at most 3600 seconds"),
@@ -159,11 +125,9 @@ async fn bad_arguments_are_the_tools_error() {
 #[tokio::test]
 async fn what_belongs_to_a_user_needs_one() {
     let house = Harness::start().await;
-    for (tool, arguments) in [
-        ("auth_whoami", json!({})),
-        ("notes_list", json!({})),
-        ("notes_add", json!({"text": "x"})),
-    ] {
+    for (tool, arguments) in
+        [("auth_whoami", json!({})), ("notes_list", json!({})), ("notes_add", json!({"text": "x"}))]
+    {
         let text = house.fault(&[], tool, arguments).await;
         assert!(text.contains("nobody is signed in"), "{tool}: {text}");
     }
@@ -175,9 +139,7 @@ async fn an_unknown_tool_and_resource_are_the_protocols_error() {
     let house = Harness::start().await;
     let answer = house.rpc(&[], "tools/call", json!({"name": "notes_burn"})).await;
     assert_eq!(answer["error"]["code"], -32602);
-    let answer = house
-        .rpc(&[], "resources/read", json!({"uri": "ui://auth-demo/other.html"}))
-        .await;
+    let answer = house.rpc(&[], "resources/read", json!({"uri": "ui://auth-demo/other.html"})).await;
     assert!(answer["error"]["code"].is_i64(), "{answer}");
     house.stop().await;
 }
@@ -185,33 +147,18 @@ async fn an_unknown_tool_and_resource_are_the_protocols_error() {
 #[tokio::test]
 async fn every_tool_answers_an_anonymous_caller_as_documented() {
     let house = Harness::start().await;
-    assert_eq!(
-        house.call(&[], "auth_show", json!({})).await,
-        json!({"signed_in": false, "subject": null})
-    );
+    assert_eq!(house.call(&[], "auth_show", json!({})).await, json!({"signed_in": false, "subject": null}));
     let teased = house.call(&[], "notes_teaser", json!({})).await;
-    assert!(
-        teased["teaser"].is_string() && teased.get("notes").is_none(),
-        "{teased}"
-    );
-    assert_eq!(
-        house.call(&[], "echo", json!({"text": "hé"})).await,
-        json!({"echo": "hé"})
-    );
-    assert_eq!(
-        house.call(&[], "count", json!({"n": 2, "interval_ms": 0})).await,
-        json!({"counted": 2})
-    );
+    assert!(teased["teaser"].is_string() && teased.get("notes").is_none(), "{teased}");
+    assert_eq!(house.call(&[], "echo", json!({"text": "hé"})).await, json!({"echo": "hé"}));
+    assert_eq!(house.call(&[], "count", json!({"n": 2, "interval_ms": 0})).await, json!({"counted": 2}));
     house.stop().await;
 }
 
 #[tokio::test]
 async fn every_tool_answers_a_user_as_documented() {
     let house = Harness::start().await;
-    assert_eq!(
-        house.call(ALEX, "auth_show", json!({})).await,
-        json!({"signed_in": true, "subject": "alex"})
-    );
+    assert_eq!(house.call(ALEX, "auth_show", json!({})).await, json!({"signed_in": true, "subject": "alex"}));
     assert_eq!(
         house.call(ALEX, "auth_whoami", json!({})).await,
         json!({
@@ -219,29 +166,14 @@ async fn every_tool_answers_a_user_as_documented() {
             "scopes": ["notes:read", "notes:write"],
         })
     );
-    assert_eq!(
-        house.call(ALEX, "notes_list", json!({})).await,
-        json!({"notes": []})
-    );
+    assert_eq!(house.call(ALEX, "notes_list", json!({})).await, json!({"notes": []}));
     let note = json!({"id": "1", "text": "milk", "created_at": "2026-11-21T03:00:00Z"});
     assert_eq!(house.call(ALEX, "notes_add", json!({"text": "milk"})).await, note);
-    assert_eq!(
-        house.call(ALEX, "notes_list", json!({})).await,
-        json!({"notes": [note]})
-    );
-    assert_eq!(
-        house.call(ALEX, "notes_teaser", json!({})).await,
-        json!({"notes": [note]})
-    );
+    assert_eq!(house.call(ALEX, "notes_list", json!({})).await, json!({"notes": [note]}));
+    assert_eq!(house.call(ALEX, "notes_teaser", json!({})).await, json!({"notes": [note]}));
     // the same name at another issuer is another user
-    let other = &[
-        ("x-auth-issuer", "https://other.test"),
-        ("x-auth-subject", "alex"),
-    ];
-    assert_eq!(
-        house.call(other, "notes_list", json!({})).await,
-        json!({"notes": []})
-    );
+    let other = &[("x-auth-issuer", "https://other.test"), ("x-auth-subject", "alex")];
+    assert_eq!(house.call(other, "notes_list", json!({})).await, json!({"notes": []}));
     house.stop().await;
 }
 
@@ -253,15 +185,7 @@ async fn lists_the_tools_with_strict_schemas_and_the_widget() {
     let names: Vec<_> = tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect();
     assert_eq!(
         names,
-        [
-            "auth_show",
-            "auth_whoami",
-            "notes_list",
-            "notes_add",
-            "notes_teaser",
-            "echo",
-            "count"
-        ]
+        ["auth_show", "auth_whoami", "notes_list", "notes_add", "notes_teaser", "echo", "count"]
     );
     for tool in tools {
         assert_eq!(tool["inputSchema"]["type"], "object", "{tool}");
@@ -276,9 +200,7 @@ async fn lists_the_tools_with_strict_schemas_and_the_widget() {
 #[tokio::test]
 async fn reads_the_widget() {
     let house = Harness::start().await;
-    let answer = house
-        .rpc(&[], "resources/read", json!({"uri": widget::URI}))
-        .await;
+    let answer = house.rpc(&[], "resources/read", json!({"uri": widget::URI})).await;
     let contents = &answer["result"]["contents"][0];
     assert_eq!(contents["mimeType"], "text/html;profile=mcp-app");
     assert_eq!(contents["text"], widget::HTML);
@@ -297,11 +219,8 @@ async fn speaks_every_revision() {
         let answer = house.rpc(&[], "initialize", params).await;
         assert_eq!(answer["result"]["protocolVersion"], version, "{answer}");
     }
-    let headers = &[
-        ("mcp-protocol-version", "2026-07-28"),
-        ("mcp-method", "tools/call"),
-        ("mcp-name", "auth_show"),
-    ];
+    let headers =
+        &[("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/call"), ("mcp-name", "auth_show")];
     let params = json!({
         "name": "auth_show", "arguments": {},
         "_meta": {
@@ -338,9 +257,8 @@ async fn count_tells_its_progress_and_then_the_result() {
         .collect();
     let (last, progress) = messages.split_last().unwrap();
     let told: Vec<_> = progress.iter().map(|message| message["params"].clone()).collect();
-    let wanted: Vec<_> = [1.0, 2.0, 3.0]
-        .map(|at| json!({"progressToken": "p", "progress": at, "total": 3.0}))
-        .into();
+    let wanted: Vec<_> =
+        [1.0, 2.0, 3.0].map(|at| json!({"progressToken": "p", "progress": at, "total": 3.0})).into();
     assert_eq!(told, wanted);
     assert_eq!(last["result"]["structuredContent"], json!({"counted": 3}));
     house.stop().await;
@@ -352,10 +270,7 @@ async fn count_stops_when_the_client_goes_away() {
     let idle = house.tools.users_of_the_notes();
     let mut response = house.post(&[], &counting(10_000, 10)).send().await.unwrap();
     assert!(response.chunk().await.unwrap().is_some());
-    assert!(
-        house.tools.users_of_the_notes() > idle,
-        "a call under way holds on to the notes"
-    );
+    assert!(house.tools.users_of_the_notes() > idle, "a call under way holds on to the notes");
     drop(response);
     tokio::time::timeout(Duration::from_secs(10), async {
         while house.tools.users_of_the_notes() > idle {

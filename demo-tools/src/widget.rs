@@ -33,15 +33,13 @@ pub(crate) fn resource() -> Resource {
 
 /// The resource as `resources/read` gives it.
 pub(crate) fn contents() -> ResourceContents {
-    ResourceContents::text(HTML, URI)
-        .with_mime_type(MIME_TYPE)
-        .with_meta(meta(json!({
-            // empty lists: nothing from outside, neither to load nor to call
-            "ui": { "csp": { "connectDomains": [], "resourceDomains": [] }, "prefersBorder": true },
-            "openai/widgetCSP": { "connect_domains": [], "resource_domains": [] },
-            "openai/widgetPrefersBorder": true,
-            "openai/widgetDescription": "Shows whether the user is signed in, and as whom.",
-        })))
+    ResourceContents::text(HTML, URI).with_mime_type(MIME_TYPE).with_meta(meta(json!({
+        // empty lists: nothing from outside, neither to load nor to call
+        "ui": { "csp": { "connectDomains": [], "resourceDomains": [] }, "prefersBorder": true },
+        "openai/widgetCSP": { "connect_domains": [], "resource_domains": [] },
+        "openai/widgetPrefersBorder": true,
+        "openai/widgetDescription": "Shows whether the user is signed in, and as whom.",
+    })))
 }
 
 fn meta(value: Value) -> MetaObject {

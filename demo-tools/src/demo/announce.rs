@@ -38,14 +38,7 @@ impl Facts {
 
 impl fmt::Display for Facts {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            mcp_url,
-            issuer,
-            upstream_url,
-            policy_file,
-            users,
-            metadata_url,
-        } = self;
+        let Self { mcp_url, issuer, upstream_url, policy_file, users, metadata_url } = self;
         let policy_file = policy_file.display();
         writeln!(
             formatter,
@@ -59,15 +52,10 @@ impl fmt::Display for Facts {
         )?;
         for Credentials { username, password } in users {
             match password {
-                Some(password) => writeln!(
-                    formatter,
-                    "  Sign in as {username} / {}",
-                    password.expose_secret()
-                )?,
-                None => writeln!(
-                    formatter,
-                    "  Sign in as {username}, with the password told at first"
-                )?,
+                Some(password) => {
+                    writeln!(formatter, "  Sign in as {username} / {}", password.expose_secret())?
+                }
+                None => writeln!(formatter, "  Sign in as {username}, with the password told at first")?,
             }
         }
         let challenge = call(mcp_url, "notes_list", "curl -i");
@@ -111,14 +99,8 @@ mod tests {
             upstream_url: "http://127.0.0.1:5000/mcp".to_owned(),
             policy_file: "/data/policy.toml".into(),
             users: vec![
-                Credentials {
-                    username: "alex".to_owned(),
-                    password: Some("password".into()),
-                },
-                Credentials {
-                    username: "blake".to_owned(),
-                    password: None,
-                },
+                Credentials { username: "alex".to_owned(), password: Some("password".into()) },
+                Credentials { username: "blake".to_owned(), password: None },
             ],
             metadata_url: "http://localhost:3000/.well-known/oauth-protected-resource/mcp".to_owned(),
         }

@@ -112,18 +112,9 @@ mod tests {
 
     #[test]
     fn takes_the_slash_away() {
-        assert_eq!(
-            public_url("https://name.example/").unwrap(),
-            "https://name.example"
-        );
-        assert_eq!(
-            public_url("https://Name.Example:443").unwrap(),
-            "https://name.example"
-        );
-        assert_eq!(
-            public_url("http://localhost:3000").unwrap(),
-            "http://localhost:3000"
-        );
+        assert_eq!(public_url("https://name.example/").unwrap(), "https://name.example");
+        assert_eq!(public_url("https://Name.Example:443").unwrap(), "https://name.example");
+        assert_eq!(public_url("http://localhost:3000").unwrap(), "http://localhost:3000");
     }
 
     #[test]
@@ -137,11 +128,7 @@ mod tests {
         let local = Arguments::try_parse_from(["demo"]).unwrap();
         assert!(!local.is_public());
         for flag in ["--gateway-public-url", "--as-public-url"] {
-            assert!(
-                Arguments::try_parse_from(["demo", flag, "https://a.example"])
-                    .unwrap()
-                    .is_public()
-            );
+            assert!(Arguments::try_parse_from(["demo", flag, "https://a.example"]).unwrap().is_public());
         }
     }
 }

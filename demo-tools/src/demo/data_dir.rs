@@ -40,9 +40,9 @@ impl DataDir {
     /// Removes the directory if it was temporary.
     pub(crate) fn close(self) -> anyhow::Result<()> {
         match self {
-            Self::Temporary(directory, path) => directory
-                .close()
-                .with_context(|| format!("cannot remove `{}`", path.display())),
+            Self::Temporary(directory, path) => {
+                directory.close().with_context(|| format!("cannot remove `{}`", path.display()))
+            }
             Self::Kept(_) => Ok(()),
         }
     }
@@ -67,9 +67,7 @@ mod tests {
     #[test]
     fn a_file_in_the_way_is_named_with_the_flag() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let fault = DataDir::open(Some(&file.path().join("below")))
-            .unwrap_err()
-            .to_string();
+        let fault = DataDir::open(Some(&file.path().join("below"))).unwrap_err().to_string();
         assert!(fault.contains("--data-dir"), "{fault}");
     }
 
@@ -94,9 +92,6 @@ mod tests {
         let above = TempDir::new().unwrap();
         let chosen = above.path().join("new");
         let directory = DataDir::open(Some(&chosen)).unwrap();
-        assert_eq!(
-            std::fs::metadata(directory.path()).unwrap().permissions().mode() & 0o777,
-            0o700
-        );
+        assert_eq!(std::fs::metadata(directory.path()).unwrap().permissions().mode() & 0o777, 0o700);
     }
 }

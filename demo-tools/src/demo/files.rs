@@ -4,7 +4,8 @@ use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
+use mcp_auth::policy::Policy;
 
 use super::arguments::Arguments;
 use super::places::Places;
@@ -40,10 +41,7 @@ impl Files {
         };
         write_policy(&files.policy, arguments.policy.as_deref())?;
         write(&files.gateway, &gateway_toml(arguments, places, gateway)?)?;
-        write(
-            &files.auth_server,
-            &auth_server_toml(arguments, places, auth_server)?,
-        )?;
+        write(&files.auth_server, &auth_server_toml(arguments, places, auth_server)?)?;
         Ok(files)
     }
 }
@@ -51,19 +49,27 @@ impl Files {
 fn write_policy(path: &Path, chosen: Option<&Path>) -> anyhow::Result<()> {
     let text = match chosen {
         None => POLICY.to_owned(),
-        Some(file) => std::fs::read_to_string(file)
-            .with_context(|| format!("cannot read `{}` (`--policy`)", file.display()))?,
+        Some(file) => read_policy(file)?,
     };
     match OpenOptions::new().write(true).create_new(true).open(path) {
-        Ok(mut file) => file
-            .write_all(text.as_bytes())
-            .with_context(|| format!("cannot write `{}`", path.display())),
+        Ok(mut file) => {
+            file.write_all(text.as_bytes()).with_context(|| format!("cannot write `{}`", path.display()))
+        }
         Err(fault) if fault.kind() == ErrorKind::AlreadyExists => {
             tracing::info!(policy = %path.display(), "going on with the policy that is there");
             Ok(())
         }
         Err(fault) => Err(fault).with_context(|| format!("cannot write `{}`", path.display())),
     }
+}
+
+/// Reads the file that the user named, and tells its faults under that name rather than under the copy's.
+fn read_policy(file: &Path) -> anyhow::Result<String> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read `{name}` (`--policy`)"))?;
+    Policy::parse(&text)
+        .map_err(|faults| anyhow!("the policy has faults (`--policy`)\n{}", faults.render(&name)))?;
+    Ok(text)
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
@@ -74,10 +80,7 @@ fn gateway_toml(arguments: &Arguments, places: &Places, port: &Port) -> anyhow::
     // Metadata of an issuer under a public name would be fetched through the tunnel, which need not be up
     // yet, and never has to be for this.
     let keys = match arguments.as_public_url {
-        Some(_) => format!(
-            "jwks_uri = {}\n",
-            quoted(&format!("{}/oauth2/jwks", places.local_issuer))
-        ),
+        Some(_) => format!("jwks_uri = {}\n", quoted(&format!("{}/oauth2/jwks", places.local_issuer))),
         None => String::new(),
     };
     Ok(format!(
@@ -113,9 +116,7 @@ fn auth_server_toml(arguments: &Arguments, places: &Places, port: &Port) -> anyh
             let file = file
                 .canonicalize()
                 .with_context(|| format!("cannot read `{}` (`--extra-ca`)", file.display()))?;
-            file.to_str()
-                .context("expected the path of `--extra-ca` to be UTF-8")?
-                .to_owned()
+            file.to_str().context("expected the path of `--extra-ca` to be UTF-8")?.to_owned()
         }
         None => String::new(),
     };
@@ -163,9 +164,7 @@ fn list(texts: &[String]) -> String {
 
 fn addresses(port: &Port) -> anyhow::Result<String> {
     let addresses = port.addresses().context("cannot tell where it listens")?;
-    Ok(list(
-        &addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
-    ))
+    Ok(list(&addresses.iter().map(ToString::to_string).collect::<Vec<_>>()))
 }
 
 #[cfg(test)]
@@ -189,12 +188,20 @@ mod tests {
     async fn a_missing_file_is_named_with_its_flag() {
         for flag in ["--policy", "--extra-ca"] {
             let directory = tempfile::tempdir().unwrap();
-            let fault = written(directory.path(), &[flag, "/no/such/file"])
-                .await
-                .unwrap_err()
-                .to_string();
+            let fault = written(directory.path(), &[flag, "/no/such/file"]).await.unwrap_err().to_string();
             assert!(fault.contains(flag) && fault.contains("/no/such/file"), "{fault}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_chosen_policy_with_faults_is_refused_under_its_own_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let chosen = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(chosen.path(), "version = 1\nnonsense = 1\n").unwrap();
+        let name = chosen.path().to_str().unwrap();
+        let fault = written(directory.path(), &["--policy", name]).await.unwrap_err().to_string();
+        assert!(fault.contains("--policy") && fault.contains(&format!("{name}:2:1")), "{fault}");
+        assert!(!directory.path().join(POLICY_FILE).exists());
     }
 
     #[tokio::test]
@@ -212,13 +219,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let chosen = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(chosen.path(), "version = 1 # mine\n").unwrap();
-        let files = written(directory.path(), &["--policy", chosen.path().to_str().unwrap()])
-            .await
-            .unwrap();
-        assert_eq!(
-            std::fs::read_to_string(&files.policy).unwrap(),
-            "version = 1 # mine\n"
-        );
+        let files = written(directory.path(), &["--policy", chosen.path().to_str().unwrap()]).await.unwrap();
+        assert_eq!(std::fs::read_to_string(&files.policy).unwrap(), "version = 1 # mine\n");
     }
 
     #[tokio::test]
@@ -243,59 +245,27 @@ mod tests {
         .await
         .unwrap();
         let gateway = read(&files.gateway);
-        assert_eq!(
-            gateway["server"]["public_url"].as_str(),
-            Some("https://g.example")
-        );
-        assert_eq!(
-            gateway["issuers"][0]["issuer"].as_str(),
-            Some("https://a.example")
-        );
+        assert_eq!(gateway["server"]["public_url"].as_str(), Some("https://g.example"));
+        assert_eq!(gateway["issuers"][0]["issuer"].as_str(), Some("https://a.example"));
         assert_eq!(gateway["issuers"][0]["leeway_seconds"].as_integer(), Some(0));
-        assert!(
-            gateway["issuers"][0]["jwks_uri"]
-                .as_str()
-                .unwrap()
-                .starts_with("http://localhost:")
-        );
+        assert!(gateway["issuers"][0]["jwks_uri"].as_str().unwrap().starts_with("http://localhost:"));
         let auth_server = read(&files.auth_server);
-        assert_eq!(
-            auth_server["server"]["issuer"].as_str(),
-            Some("https://a.example")
-        );
-        assert_eq!(
-            auth_server["resources"][0]["url"].as_str(),
-            Some("https://g.example/mcp")
-        );
-        assert_eq!(
-            auth_server["clients"]["insecure_document_hosts"][0].as_str(),
-            Some("localhost:9443")
-        );
+        assert_eq!(auth_server["server"]["issuer"].as_str(), Some("https://a.example"));
+        assert_eq!(auth_server["resources"][0]["url"].as_str(), Some("https://g.example/mcp"));
+        assert_eq!(auth_server["clients"]["insecure_document_hosts"][0].as_str(), Some("localhost:9443"));
         assert_eq!(
             auth_server["clients"]["extra_ca_file"].as_str(),
             authority.path().canonicalize().unwrap().to_str()
         );
-        assert_eq!(
-            auth_server["tokens"]["access_token_ttl_seconds"].as_integer(),
-            Some(7)
-        );
+        assert_eq!(auth_server["tokens"]["access_token_ttl_seconds"].as_integer(), Some(7));
     }
 
     #[tokio::test]
     async fn an_odd_file_name_is_quoted() {
         let directory = tempfile::tempdir().unwrap();
-        let odd = directory
-            .path()
-            .canonicalize()
-            .unwrap()
-            .join("it's \"odd\" \\ and\nlong");
+        let odd = directory.path().canonicalize().unwrap().join("it's \"odd\" \\ and\nlong");
         std::fs::write(&odd, "").unwrap();
-        let files = written(directory.path(), &["--extra-ca", odd.to_str().unwrap()])
-            .await
-            .unwrap();
-        assert_eq!(
-            read(&files.auth_server)["clients"]["extra_ca_file"].as_str(),
-            odd.to_str()
-        );
+        let files = written(directory.path(), &["--extra-ca", odd.to_str().unwrap()]).await.unwrap();
+        assert_eq!(read(&files.auth_server)["clients"]["extra_ca_file"].as_str(), odd.to_str());
     }
 }

@@ -68,13 +68,7 @@ impl House {
             policy_file: files.policy,
             users,
         };
-        Ok(Self {
-            facts,
-            gateway,
-            auth_server,
-            tools,
-            directory,
-        })
+        Ok(Self { facts, gateway, auth_server, tools, directory })
     }
 
     /// Where everything is.
@@ -88,23 +82,12 @@ impl House {
     /// The first thing that did not stop in order; the rest is stopped all the same.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.gateway.shutdown();
-        let gateway = self
-            .gateway
-            .stopped()
-            .await
-            .context("the gateway did not stop in order");
+        let gateway = self.gateway.stopped().await.context("the gateway did not stop in order");
         self.auth_server.shutdown();
-        let auth_server = self
-            .auth_server
-            .stopped()
-            .await
-            .context("the authorization server did not stop in order");
+        let auth_server =
+            self.auth_server.stopped().await.context("the authorization server did not stop in order");
         self.tools.shutdown();
-        let tools = self
-            .tools
-            .stopped()
-            .await
-            .context("the demo tools did not stop in order");
+        let tools = self.tools.stopped().await.context("the demo tools did not stop in order");
         let directory = self.directory.close();
         gateway.and(auth_server).and(tools).and(directory)
     }

@@ -28,7 +28,7 @@ pub use users::Credentials;
 ///
 /// # Errors
 /// A port in use, a policy or certificate file that cannot be used, a data directory that cannot be
-/// written; every message names the flag to change.
+/// written: the message names the flag to change.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let json = arguments.json;
     // one wait from beginning to end: a signal that comes between two would be lost
@@ -38,11 +38,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         // nothing is announced yet, so there is nothing to take back
         outcome = &mut signal => return Ok(outcome?),
     };
-    announce(&if json {
-        house.facts().to_json_line()?
-    } else {
-        house.facts().to_string()
-    })?;
+    announce(&if json { house.facts().to_json_line()? } else { house.facts().to_string() })?;
     signal.await?;
     house.stop().await
 }

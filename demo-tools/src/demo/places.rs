@@ -23,17 +23,11 @@ impl Places {
     pub(crate) fn new(arguments: &Arguments, gateway_port: u16, as_port: u16, tools_port: u16) -> Self {
         let local_gateway = format!("http://localhost:{gateway_port}");
         let local_issuer = format!("http://localhost:{as_port}");
-        let gateway = arguments
-            .gateway_public_url
-            .clone()
-            .unwrap_or_else(|| local_gateway.clone());
+        let gateway = arguments.gateway_public_url.clone().unwrap_or_else(|| local_gateway.clone());
         Self {
             mcp: format!("{gateway}/mcp"),
             gateway,
-            issuer: arguments
-                .as_public_url
-                .clone()
-                .unwrap_or_else(|| local_issuer.clone()),
+            issuer: arguments.as_public_url.clone().unwrap_or_else(|| local_issuer.clone()),
             upstream: format!("http://127.0.0.1:{tools_port}{}", crate::MCP_PATH),
             local_gateway,
             local_issuer,

@@ -71,14 +71,8 @@ mod tests {
     async fn a_port_in_use_is_named_with_its_flag() {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let number = taken.local_addr().unwrap().port();
-        let fault = Port::bind(number, "--gateway-port")
-            .await
-            .unwrap_err()
-            .to_string();
-        assert!(
-            fault.contains(&number.to_string()) && fault.contains("--gateway-port"),
-            "{fault}"
-        );
+        let fault = Port::bind(number, "--gateway-port").await.unwrap_err().to_string();
+        assert!(fault.contains(&number.to_string()) && fault.contains("--gateway-port"), "{fault}");
     }
 
     #[tokio::test]

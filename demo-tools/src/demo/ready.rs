@@ -16,11 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) async fn wait_for(urls: &[String]) -> anyhow::Result<()> {
     // Plain HTTP on this machine: a proxy that the environment names leads elsewhere, and a machine without
     // certificate authorities is no hindrance.
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .tls_certs_only([])
-        .timeout(PATIENCE)
-        .build()?;
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).timeout(PATIENCE).build()?;
     let deadline = Instant::now() + DEADLINE;
     for url in urls {
         loop {

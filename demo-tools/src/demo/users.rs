@@ -28,10 +28,7 @@ pub struct Credentials {
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Credentials")
-            .field("username", &self.username)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
     }
 }
 
@@ -40,10 +37,7 @@ impl Serialize for Credentials {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_struct("Credentials", 2)?;
         fields.serialize_field("username", &self.username)?;
-        fields.serialize_field(
-            "password",
-            &self.password.as_ref().map(ExposeSecret::expose_secret),
-        )?;
+        fields.serialize_field("password", &self.password.as_ref().map(ExposeSecret::expose_secret))?;
         fields.end()
     }
 }
@@ -103,11 +97,8 @@ pub(crate) async fn seed(
             }
             Some(Chosen::Random) => None,
             None => {
-                let (chosen, password) = if public {
-                    (Chosen::Random, random()?)
-                } else {
-                    (Chosen::Local, LOCAL_PASSWORD.into())
-                };
+                let (chosen, password) =
+                    if public { (Chosen::Random, random()?) } else { (Chosen::Local, LOCAL_PASSWORD.into()) };
                 mcp_auth_server::add_user(config, name, &password)
                     .await
                     .with_context(|| format!("cannot add the user `{name}`"))?;
@@ -115,10 +106,7 @@ pub(crate) async fn seed(
                 Some(password)
             }
         };
-        users.push(Credentials {
-            username: name.to_owned(),
-            password,
-        });
+        users.push(Credentials { username: name.to_owned(), password });
     }
     Ok(users)
 }
@@ -135,15 +123,9 @@ mod tests {
 
     #[test]
     fn a_password_is_never_debugged() {
-        let user = Credentials {
-            username: "alex".to_owned(),
-            password: Some("hunter2".into()),
-        };
+        let user = Credentials { username: "alex".to_owned(), password: Some("hunter2".into()) };
         assert!(!format!("{user:?}").contains("hunter2"));
-        assert_eq!(
-            serde_json::to_string(&user).unwrap(),
-            r#"{"username":"alex","password":"hunter2"}"#
-        );
+        assert_eq!(serde_json::to_string(&user).unwrap(), r#"{"username":"alex","password":"hunter2"}"#);
     }
 
     #[test]

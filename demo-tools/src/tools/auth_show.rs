@@ -29,10 +29,7 @@ pub(super) fn tool() -> Tool {
 pub(super) fn run(mut call: Call<'_>) -> Result<CallToolResult, ToolFault> {
     let NoArguments {} = call.read()?;
     let subject = call.caller.map(|caller| caller.principal.subject);
-    let shown = Shown {
-        signed_in: subject.is_some(),
-        subject,
-    };
+    let shown = Shown { signed_in: subject.is_some(), subject };
     // hosts differ in whether they take the link from the tool or from its result
     Ok(structured(&shown)?.with_meta(Some(widget::link())))
 }

@@ -21,27 +21,16 @@ struct Identity {
 }
 
 pub(super) fn tool() -> Tool {
-    describe(
-        NAME,
-        "Tells who you are to this server: issuer, subject, client and granted scopes",
-    )
-    .with_title("Who am I")
-    .with_input_schema::<NoArguments>()
-    .with_output_schema::<Identity>()
-    .with_annotations(ToolAnnotations::new().read_only(true).open_world(false))
+    describe(NAME, "Tells who you are to this server: issuer, subject, client and granted scopes")
+        .with_title("Who am I")
+        .with_input_schema::<NoArguments>()
+        .with_output_schema::<Identity>()
+        .with_annotations(ToolAnnotations::new().read_only(true).open_world(false))
 }
 
 pub(super) fn run(mut call: Call<'_>) -> Result<CallToolResult, ToolFault> {
     let NoArguments {} = call.read()?;
     let user = call.user()?.clone();
-    let (client_id, scopes) = call
-        .caller
-        .map(|caller| (caller.client_id, caller.scopes))
-        .unwrap_or_default();
-    structured(&Identity {
-        issuer: user.issuer,
-        subject: user.subject,
-        client_id,
-        scopes,
-    })
+    let (client_id, scopes) = call.caller.map(|caller| (caller.client_id, caller.scopes)).unwrap_or_default();
+    structured(&Identity { issuer: user.issuer, subject: user.subject, client_id, scopes })
 }

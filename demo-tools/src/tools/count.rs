@@ -36,22 +36,17 @@ struct Counted {
 }
 
 pub(super) fn tool() -> Tool {
-    describe(
-        NAME,
-        "Counts to `n` with a pause before each number, reporting progress on the way",
-    )
-    .with_title("Count")
-    .with_input_schema::<Arguments>()
-    .with_output_schema::<Counted>()
-    .with_annotations(ToolAnnotations::new().read_only(true).open_world(false))
+    describe(NAME, "Counts to `n` with a pause before each number, reporting progress on the way")
+        .with_title("Count")
+        .with_input_schema::<Arguments>()
+        .with_output_schema::<Counted>()
+        .with_annotations(ToolAnnotations::new().read_only(true).open_world(false))
 }
 
 pub(super) async fn run(mut call: Call<'_>) -> Result<CallToolResult, ToolFault> {
     let Arguments { n, interval_ms } = call.read()?;
     if n > MAX_N {
-        return Err(ToolFault::new(format!(
-            "`n`: expected at most {MAX_N}, but found {n}"
-        )));
+        return Err(ToolFault::new(format!("`n`: expected at most {MAX_N}, but found {n}")));
     }
     let interval = Duration::from_millis(interval_ms.into());
     if interval.saturating_mul(n) > MAX_DURATION {

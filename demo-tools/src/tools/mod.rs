@@ -92,12 +92,9 @@ impl Call<'_> {
 
     /// The user whose things the tool is to touch.
     fn user(&self) -> Result<&Principal, ToolFault> {
-        self.caller
-            .as_ref()
-            .map(|caller| &caller.principal)
-            .ok_or_else(|| {
-                ToolFault::new("nobody is signed in, and this tool needs to know for whom it works")
-            })
+        self.caller.as_ref().map(|caller| &caller.principal).ok_or_else(|| {
+            ToolFault::new("nobody is signed in, and this tool needs to know for whom it works")
+        })
     }
 }
 

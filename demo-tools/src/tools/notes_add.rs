@@ -22,19 +22,11 @@ pub(super) fn tool() -> Tool {
         .with_title("Add a note")
         .with_input_schema::<Arguments>()
         .with_output_schema::<Note>()
-        .with_annotations(
-            ToolAnnotations::new()
-                .read_only(false)
-                .destructive(false)
-                .open_world(false),
-        )
+        .with_annotations(ToolAnnotations::new().read_only(false).destructive(false).open_world(false))
 }
 
 pub(super) fn run(mut call: Call<'_>) -> Result<CallToolResult, ToolFault> {
     let Arguments { text } = call.read()?;
-    let note = call
-        .notes
-        .add(call.user()?, &text)
-        .map_err(|fault| ToolFault::new(fault.to_string()))?;
+    let note = call.notes.add(call.user()?, &text).map_err(|fault| ToolFault::new(fault.to_string()))?;
     structured(&note)
 }

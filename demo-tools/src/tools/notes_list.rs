@@ -25,7 +25,5 @@ pub(super) fn tool() -> Tool {
 
 pub(super) fn run(mut call: Call<'_>) -> Result<CallToolResult, ToolFault> {
     let NoArguments {} = call.read()?;
-    structured(&Listed {
-        notes: call.notes.list(call.user()?),
-    })
+    structured(&Listed { notes: call.notes.list(call.user()?) })
 }

@@ -23,26 +23,17 @@ struct Teased {
 }
 
 pub(super) fn tool() -> Tool {
-    describe(
-        NAME,
-        "Shows your notes when you are signed in, and what you are missing when you are not",
-    )
-    .with_title("Notes at a glance")
-    .with_input_schema::<NoArguments>()
-    .with_output_schema::<Teased>()
-    .with_annotations(ToolAnnotations::new().read_only(true).open_world(false))
+    describe(NAME, "Shows your notes when you are signed in, and what you are missing when you are not")
+        .with_title("Notes at a glance")
+        .with_input_schema::<NoArguments>()
+        .with_output_schema::<Teased>()
+        .with_annotations(ToolAnnotations::new().read_only(true).open_world(false))
 }
 
 pub(super) fn run(mut call: Call<'_>) -> Result<CallToolResult, ToolFault> {
     let NoArguments {} = call.read()?;
     structured(&match &call.caller {
-        Some(caller) => Teased {
-            notes: Some(call.notes.list(&caller.principal)),
-            teaser: None,
-        },
-        None => Teased {
-            teaser: Some(TEASER),
-            notes: None,
-        },
+        Some(caller) => Teased { notes: Some(call.notes.list(&caller.principal)), teaser: None },
+        None => Teased { teaser: Some(TEASER), notes: None },
     })
 }
