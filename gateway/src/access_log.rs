@@ -43,10 +43,7 @@ pub(crate) fn record(
 }
 
 fn short(name: &str) -> &str {
-    let end = name
-        .char_indices()
-        .nth(LONGEST_NAME)
-        .map_or(name.len(), |(at, _)| at);
+    let end = name.char_indices().nth(LONGEST_NAME).map_or(name.len(), |(at, _)| at);
     name.get(..end).unwrap_or_default()
 }
 

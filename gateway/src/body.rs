@@ -18,9 +18,7 @@ pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, BodyError>;
 
 /// A response body of our own.
 pub(crate) fn full(bytes: impl Into<Bytes>) -> ResponseBody {
-    Full::new(bytes.into())
-        .map_err(|never| match never {})
-        .boxed_unsync()
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// What the upstream gets: the client's body as it comes, or the bytes that the layer has judged.

@@ -62,11 +62,6 @@ async fn run(file: File) -> anyhow::Result<()> {
 
 fn check(file: &File) -> anyhow::Result<()> {
     let config = Config::load(&file.config)?;
-    writeln!(
-        std::io::stdout(),
-        "{}: sound\n{}",
-        file.config.display(),
-        config.summary()
-    )?;
+    writeln!(std::io::stdout(), "{}: sound\n{}", file.config.display(), config.summary())?;
     Ok(())
 }

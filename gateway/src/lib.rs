@@ -30,9 +30,7 @@ use config::Config;
 pub async fn start(config: Config, listeners: Vec<TcpListener>) -> anyhow::Result<Running> {
     let mut loopback = !listeners.is_empty();
     for listener in &listeners {
-        let addr = listener
-            .local_addr()
-            .context("cannot tell where a listener listens")?;
+        let addr = listener.local_addr().context("cannot tell where a listener listens")?;
         loopback &= addr.ip().to_canonical().is_loopback();
         tracing::info!(%addr, public_url = config.public_url.origin, "listening");
     }
@@ -85,9 +83,7 @@ impl Running {
     ///
     /// If it ended by a fault of its own.
     pub async fn stopped(mut self) -> anyhow::Result<()> {
-        (&mut self.task)
-            .await
-            .context("the gateway ended by a fault of its own")
+        (&mut self.task).await.context("the gateway ended by a fault of its own")
     }
 }
 

@@ -88,10 +88,7 @@ fn read(text: &str, in_force: &str) -> Result<Policy, Faults> {
 fn cut_off(text: &str, in_force: &str) -> Option<Position> {
     let rest = in_force.strip_prefix(text)?;
     let within_line = !text.ends_with('\n') && !rest.starts_with(['\n', '\r']);
-    let next = rest
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty() && !line.starts_with('#'));
+    let next = rest.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
     let within_table = next.is_some_and(|line| !line.starts_with('['));
     ((within_line && !rest.is_empty()) || within_table).then(|| Position::of(text, text.len()))
 }
@@ -118,6 +115,7 @@ fn report(path: &Path, faults: &Faults) {
 }
 
 #[cfg(test)]
+#[expect(clippy::string_slice, reason = "a fixed text in ASCII")]
 mod tests {
     use super::{cut_off, read};
 

@@ -1,26 +1,25 @@
 //! Answers of the gateway's own.
 
-use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL,
+    CONTENT_TYPE,
+};
 use http::{HeaderValue, Response, StatusCode};
 use mcp_auth::request::RequestId;
 
 use crate::body::{ResponseBody, full};
 
+const ANY: HeaderValue = HeaderValue::from_static("*");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A JSON-RPC error whose code is the HTTP status. The `id` is the request's, and left out where it has none.
 ///
 /// The message goes to the client: it says nothing of the upstream that a client should not know.
 pub(crate) fn rpc_error(status: StatusCode, id: Option<&RequestId>, message: &str) -> Response<ResponseBody> {
-    let id = id
-        .map(|id| format!("\"id\":{},", id.as_json()))
-        .unwrap_or_default();
+    let id = id.map(|id| format!("\"id\":{},", id.as_json())).unwrap_or_default();
     let message = serde_json::Value::from(message);
     let code = status.as_u16();
-    json(
-        status,
-        format!(r#"{{"jsonrpc":"2.0",{id}"error":{{"code":{code},"message":{message}}}}}"#),
-    )
+    json(status, format!(r#"{{"jsonrpc":"2.0",{id}"error":{{"code":{code},"message":{message}}}}}"#))
 }
 
 /// Nothing lives at this path. Any page may read it: clients look around before they know whom they talk to, and one
@@ -28,9 +27,18 @@ pub(crate) fn rpc_error(status: StatusCode, id: Option<&RequestId>, message: &st
 pub(crate) fn not_found() -> Response<ResponseBody> {
     let body = r#"{"error":"not_found","error_description":"nothing lives at this path"}"#;
     let mut response = json(StatusCode::NOT_FOUND, body.to_owned());
+    response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
     response
-        .headers_mut()
-        .insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+}
+
+/// Lets a page ask where nothing lives: without leave, its browser would not even get to the 404.
+pub(crate) fn may_ask() -> Response<ResponseBody> {
+    let mut response = Response::new(full(""));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, ANY);
     response
 }
 
@@ -43,8 +51,6 @@ fn json(status: StatusCode, body: String) -> Response<ResponseBody> {
     let mut response = Response::new(full(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

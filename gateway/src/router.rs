@@ -21,7 +21,7 @@ use tower_service::Service;
 
 use crate::access_log;
 use crate::body::{RequestBody, ResponseBody};
-use crate::respond::{health, not_found, rpc_error};
+use crate::respond::{health, may_ask, not_found, rpc_error};
 use crate::upstream::Forward;
 
 /// One route, its guard in front.
@@ -67,23 +67,15 @@ impl Router {
             };
             let own = format!("{WELL_KNOWN_PREFIX}{}", route.path.trim_end_matches('/'));
             for path in [canonical, own] {
-                by_path
-                    .entry(path)
-                    .or_insert_with(|| Destination::Metadata(index, known.clone()));
+                by_path.entry(path).or_insert_with(|| Destination::Metadata(index, known.clone()));
             }
             // the root form can describe one resource only
             if routes.len() == 1 {
                 let root = WELL_KNOWN_PREFIX.to_owned();
-                by_path
-                    .entry(root)
-                    .or_insert_with(|| Destination::Metadata(index, known.clone()));
+                by_path.entry(root).or_insert_with(|| Destination::Metadata(index, known.clone()));
             }
         }
-        Self(Arc::new(Table {
-            routes,
-            by_path,
-            draining: AtomicBool::new(false),
-        }))
+        Self(Arc::new(Table { routes, by_path, draining: AtomicBool::new(false) }))
     }
 
     /// From now on `/readyz` says that new requests should go elsewhere.
@@ -100,13 +92,16 @@ impl Router {
             _ => None,
         };
         let response = match (destination, route) {
-            (Some(Destination::Live), _) => self.health(&http_method, true),
+            (Some(Destination::Live), _) => health_of(&http_method, true),
             (Some(Destination::Ready), _) => {
-                self.health(&http_method, !self.0.draining.load(Ordering::Relaxed))
+                health_of(&http_method, !self.0.draining.load(Ordering::Relaxed))
             }
             (Some(Destination::Mcp(_)), Some(route)) => guarded(route, request).await,
             (Some(Destination::Metadata(_, path)), Some(route)) => {
                 guarded(route, with_path(request, path)).await
+            }
+            _ if http_method == Method::OPTIONS && request.uri().path().contains("/.well-known/") => {
+                may_ask()
             }
             _ => not_found(),
         };
@@ -118,13 +113,13 @@ impl Router {
         );
         response
     }
+}
 
-    fn health(&self, method: &Method, well: bool) -> Response<ResponseBody> {
-        match (method, well) {
-            (&Method::GET | &Method::HEAD, true) => health(StatusCode::OK, "ok"),
-            (&Method::GET | &Method::HEAD, false) => health(StatusCode::SERVICE_UNAVAILABLE, "draining"),
-            _ => rpc_error(StatusCode::METHOD_NOT_ALLOWED, None, "expected GET or HEAD"),
-        }
+fn health_of(method: &Method, well: bool) -> Response<ResponseBody> {
+    match (method, well) {
+        (&Method::GET | &Method::HEAD, true) => health(StatusCode::OK, "ok"),
+        (&Method::GET | &Method::HEAD, false) => health(StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        _ => rpc_error(StatusCode::METHOD_NOT_ALLOWED, None, "expected GET or HEAD"),
     }
 }
 

@@ -38,11 +38,9 @@ pub(crate) fn router(config: &Config, loopback: bool) -> anyhow::Result<Router> 
 
 fn accepted(config: &IssuerConfig, fetch: &Arc<dyn Fetch>, clock: &Arc<dyn Clock>) -> anyhow::Result<Issuer> {
     let keys: Arc<dyn KeySource> = match &config.keys {
-        KeysFrom::Metadata => Arc::new(RemoteKeys::discovered(
-            &config.issuer,
-            Arc::clone(fetch),
-            Arc::clone(clock),
-        )?),
+        KeysFrom::Metadata => {
+            Arc::new(RemoteKeys::discovered(&config.issuer, Arc::clone(fetch), Arc::clone(clock))?)
+        }
         KeysFrom::Uri(uri) => Arc::new(RemoteKeys::at(uri.clone(), Arc::clone(fetch), Arc::clone(clock))),
         KeysFrom::File(keys) => Arc::clone(keys) as Arc<dyn KeySource>,
     };
@@ -63,13 +61,10 @@ fn guarded(
     for issuer in issuers {
         verifier = verifier.issuer(issuer.clone());
     }
-    let mut layer = McpAuthLayer::builder(
-        route.resource.clone(),
-        route.policy.clone(),
-        Arc::new(verifier.build()?),
-    )
-    .allowed_host(config.public_url.authority.as_str())
-    .allow_loopback(loopback);
+    let mut layer =
+        McpAuthLayer::builder(route.resource.clone(), route.policy.clone(), Arc::new(verifier.build()?))
+            .allowed_host(config.public_url.authority.as_str())
+            .allow_loopback(loopback);
     for issuer in &config.issuers {
         layer = layer.authorization_server(issuer.issuer.as_str());
     }

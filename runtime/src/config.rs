@@ -28,9 +28,7 @@ impl ConfigError {
     /// A file that cannot even be read.
     fn unreadable(file: &Path, reason: &std::io::Error) -> Self {
         let fault = Fault::in_document(format!("cannot be read: {reason}"));
-        Self {
-            files: vec![(file.display().to_string(), Faults::from(fault))],
-        }
+        Self { files: vec![(file.display().to_string(), Faults::from(fault))] }
     }
 
     /// The faults with the files that they are in.
@@ -41,11 +39,7 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rendered: Vec<_> = self
-            .files
-            .iter()
-            .map(|(file, faults)| faults.render(file))
-            .collect();
+        let rendered: Vec<_> = self.files.iter().map(|(file, faults)| faults.render(file)).collect();
         f.write_str(&rendered.join("\n"))
     }
 }
@@ -140,10 +134,7 @@ impl Report {
     }
 
     fn locate(&self, path: &KeyPath, fault: impl Fn(&Document<'_>, &KeyPath) -> Fault) -> Fault {
-        let variable = self
-            .variables
-            .iter()
-            .find(|variable| path.starts_with(&variable.path));
+        let variable = self.variables.iter().find(|variable| path.starts_with(&variable.path));
         let text = variable.map_or(&self.text, |variable| &variable.toml);
         match (Document::parse(text), variable) {
             (Ok(document), None) => fault(&document, path),
@@ -181,9 +172,8 @@ where
 {
     let text = std::fs::read_to_string(file).map_err(|reason| ConfigError::unreadable(file, &reason))?;
     let from_file = {
-        let document = Document::parse(&text).map_err(|faults| ConfigError {
-            files: vec![(file.display().to_string(), faults)],
-        })?;
+        let document = Document::parse(&text)
+            .map_err(|faults| ConfigError { files: vec![(file.display().to_string(), faults)] })?;
         document.read::<T>()
     };
     let (sound, mut faults) = from_file;
@@ -195,18 +185,10 @@ where
     }
     let value = figment.extract().unwrap_or_else(|reason| {
         // the layers are sound one by one, so that only their combination can be at fault
-        faults.push(Fault::in_document(format!(
-            "the file and the environment do not go together: {reason}"
-        )));
+        faults.push(Fault::in_document(format!("the file and the environment do not go together: {reason}")));
         T::default()
     });
-    let report = Report {
-        file: file.to_owned(),
-        text,
-        variables,
-        faults,
-        others: Vec::new(),
-    };
+    let report = Report { file: file.to_owned(), text, variables, faults, others: Vec::new() };
     Ok(Loaded { value, report })
 }
 
@@ -236,10 +218,7 @@ impl Provider for Variable {
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        let table: toml::Table = self
-            .toml
-            .parse()
-            .map_err(|reason: toml::de::Error| reason.to_string())?;
+        let table: toml::Table = self.toml.parse().map_err(|reason: toml::de::Error| reason.to_string())?;
         Serialized::defaults(table).data()
     }
 }
@@ -253,37 +232,23 @@ fn variables<T: DeserializeOwned + Default>(
     let mut found: Vec<(String, Option<String>)> = environment
         .into_iter()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok())))
-        .filter(|(name, _)| {
-            name.strip_prefix(prefix)
-                .is_some_and(|rest| rest.starts_with("__"))
-        })
+        .filter(|(name, _)| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with("__")))
         .collect();
     // the environment has no order; messages should
     found.sort();
 
     let mut variables = Vec::new();
     for (name, value) in found {
-        let keys: Vec<String> = name
-            .split("__")
-            .skip(prefix.split("__").count())
-            .map(str::to_ascii_lowercase)
-            .collect();
+        let keys: Vec<String> =
+            name.split("__").skip(prefix.split("__").count()).map(str::to_ascii_lowercase).collect();
         let path: KeyPath = keys.iter().map(|key| key.as_str().into()).collect();
         let Some(value) = value else {
-            faults.push(Fault::in_variable(
-                name,
-                "expected UTF-8 text, but found other bytes",
-            ));
+            faults.push(Fault::in_variable(name, "expected UTF-8 text, but found other bytes"));
             continue;
         };
         // what is not TOML is a string, and so is what looks like a number where a string is wanted
-        let written = toml::de::DeValue::parse(&value)
-            .is_ok()
-            .then(|| one_key(&keys, &value));
-        let forms = [
-            written,
-            Some(one_key(&keys, &toml::Value::from(value).to_string())),
-        ];
+        let written = toml::de::DeValue::parse(&value).is_ok().then(|| one_key(&keys, &value));
+        let forms = [written, Some(one_key(&keys, &toml::Value::from(value).to_string()))];
         let mut refusal = None;
         let mut accepted = None;
         for toml in forms.into_iter().flatten() {
@@ -291,11 +256,7 @@ fn variables<T: DeserializeOwned + Default>(
                 continue;
             };
             let mut wrong = document.read::<T>().1;
-            let variable = Variable {
-                name: name.clone(),
-                path: path.clone(),
-                toml: toml.clone(),
-            };
+            let variable = Variable { name: name.clone(), path: path.clone(), toml: toml.clone() };
             if wrong.is_empty() {
                 accepted = Some(variable);
                 break;
@@ -305,10 +266,9 @@ fn variables<T: DeserializeOwned + Default>(
         match (accepted, refusal) {
             (Some(variable), _) => variables.push(variable),
             (None, Some(fault)) => faults.push(fault),
-            (None, None) => faults.push(Fault::in_variable(
-                name,
-                "expected a key of the configuration in its name",
-            )),
+            (None, None) => {
+                faults.push(Fault::in_variable(name, "expected a key of the configuration in its name"));
+            }
         }
     }
     variables
@@ -316,10 +276,7 @@ fn variables<T: DeserializeOwned + Default>(
 
 /// A document of one key, whose value is given as TOML.
 fn one_key(keys: &[String], value: &str) -> String {
-    let keys: Vec<String> = keys
-        .iter()
-        .map(|key| toml::Value::from(key.as_str()).to_string())
-        .collect();
+    let keys: Vec<String> = keys.iter().map(|key| toml::Value::from(key.as_str()).to_string()).collect();
     format!("{} = {value}", keys.join("."))
 }
 

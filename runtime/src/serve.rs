@@ -47,9 +47,7 @@ pub struct PeerAddr(pub SocketAddr);
 pub async fn bind(addrs: &[SocketAddr]) -> anyhow::Result<Vec<TcpListener>> {
     let mut listeners = Vec::with_capacity(addrs.len());
     for addr in addrs {
-        let listener = TcpListener::bind(addr)
-            .await
-            .with_context(|| format!("cannot listen on {addr}"))?;
+        let listener = TcpListener::bind(addr).await.with_context(|| format!("cannot listen on {addr}"))?;
         listeners.push(listener);
     }
     Ok(listeners)
@@ -76,12 +74,7 @@ pub async fn serve<S, B>(
     let mut connections = JoinSet::new();
     let (accepted, mut incoming) = tokio::sync::mpsc::channel(64);
     for listener in listeners {
-        accepting.spawn(accept(
-            listener,
-            Arc::clone(&slots),
-            accepted.clone(),
-            shutdown.clone(),
-        ));
+        accepting.spawn(accept(listener, Arc::clone(&slots), accepted.clone(), shutdown.clone()));
     }
     drop(accepted);
 
@@ -112,10 +105,7 @@ pub async fn serve<S, B>(
         while connections.join_next().await.is_some() {}
     };
     if tokio::time::timeout(grace, drained).await.is_err() {
-        tracing::warn!(
-            cut = connections.len(),
-            "requests still ran at the end of the grace period"
-        );
+        tracing::warn!(cut = connections.len(), "requests still ran at the end of the grace period");
         connections.shutdown().await;
     }
 }
@@ -127,10 +117,7 @@ async fn accept(
     shutdown: CancellationToken,
 ) {
     let next = async || {
-        let slot = Arc::clone(&slots)
-            .acquire_owned()
-            .await
-            .map_err(std::io::Error::other)?;
+        let slot = Arc::clone(&slots).acquire_owned().await.map_err(std::io::Error::other)?;
         let (stream, peer) = listener.accept().await?;
         // a small event of a stream must not wait for the next one
         stream.set_nodelay(true)?;
@@ -234,10 +221,7 @@ mod tests {
                     this.entered.notify_one();
                     this.release.notified().await;
                 }
-                let peer = request
-                    .extensions()
-                    .get::<PeerAddr>()
-                    .map(|peer| peer.0.to_string());
+                let peer = request.extensions().get::<PeerAddr>().map(|peer| peer.0.to_string());
                 Ok(Response::new(peer.unwrap_or_default()))
             })
         }
@@ -253,10 +237,7 @@ mod tests {
 
     async fn get(addr: SocketAddr, path: &str) -> TcpStream {
         let mut stream = TcpStream::connect(addr).await.unwrap();
-        stream
-            .write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes())
-            .await
-            .unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
         stream
     }
 
@@ -278,10 +259,7 @@ mod tests {
         let mut answer = String::new();
         busy.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        assert!(
-            answer.ends_with(&busy.local_addr().unwrap().to_string()),
-            "{answer}"
-        );
+        assert!(answer.ends_with(&busy.local_addr().unwrap().to_string()), "{answer}");
         tokio::time::timeout(LONG, server).await.unwrap().unwrap();
         assert!(TcpStream::connect(addr).await.is_err());
     }

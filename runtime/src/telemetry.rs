@@ -10,18 +10,10 @@ use tracing_subscriber::filter::LevelFilter;
 /// The level is `info`, unless `RUST_LOG` says otherwise in the usual form (`warn,mcp_auth=debug`). Directives in it
 /// that cannot be read are left out. A second call changes nothing, so that tests may start several servers.
 pub fn init(json: bool) {
-    let filter = EnvFilter::builder()
-        .with_default_directive(LevelFilter::INFO.into())
-        .from_env_lossy();
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let outcome = if json {
-        builder
-            .json()
-            .flatten_event(true)
-            .with_span_list(false)
-            .try_init()
+        builder.json().flatten_event(true).with_span_list(false).try_init()
     } else {
         builder.with_ansi(std::io::stderr().is_terminal()).try_init()
     };

@@ -57,13 +57,7 @@ impl SettledFile {
         // before the first read: an edit after it must not go unseen
         let watcher = notifications(&path, wake);
         let content = read(&path).await?;
-        let file = Self {
-            path,
-            content: content.clone(),
-            refused: None,
-            woken,
-            _watcher: watcher,
-        };
+        let file = Self { path, content: content.clone(), refused: None, woken, _watcher: watcher };
         Ok((content, file))
     }
 
@@ -148,11 +142,7 @@ fn notifications(path: &Path, wake: watch::Sender<()>) -> Option<RecommendedWatc
             wake.send_replace(());
         }
     })
-    .and_then(|mut watcher| {
-        watcher
-            .watch(directory, RecursiveMode::NonRecursive)
-            .map(|()| watcher)
-    });
+    .and_then(|mut watcher| watcher.watch(directory, RecursiveMode::NonRecursive).map(|()| watcher));
     match started {
         Ok(watcher) => Some(watcher),
         Err(reason) => {
@@ -168,10 +158,7 @@ async fn read(path: &Path) -> io::Result<String> {
     // one byte more than allowed shows that there is more
     file.take(MAX_BYTES + 1).read_to_string(&mut content).await?;
     if u64::try_from(content.len()).is_ok_and(|length| length > MAX_BYTES) {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("larger than {MAX_BYTES} bytes"),
-        ));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {MAX_BYTES} bytes")));
     }
     Ok(content)
 }
@@ -200,9 +187,7 @@ mod tests {
     }
 
     async fn next(file: &mut SettledFile) -> Result<String, Refused> {
-        timeout(DEADLINE, file.changed())
-            .await
-            .expect("an edit must be seen within two seconds")
+        timeout(DEADLINE, file.changed()).await.expect("an edit must be seen within two seconds")
     }
 
     #[tokio::test]

@@ -33,13 +33,10 @@ pub(crate) enum KeysFrom {
 /// More would make `exp` mean little.
 const MAX_LEEWAY_SECONDS: u16 = 300;
 
-pub(super) fn all(raw: &[raw::Issuer], report: &mut Report) -> Vec<IssuerConfig> {
+pub(super) fn all(raw: &[raw::IssuerTable], report: &mut Report) -> Vec<IssuerConfig> {
     let issuers = KeyPath::from("issuers");
     if raw.is_empty() {
-        report.unexpected(
-            &issuers,
-            "at least one issuer, since every policy needs a token for something",
-        );
+        report.unexpected(&issuers, "at least one issuer, since every policy needs a token for something");
     }
     let mut all: Vec<IssuerConfig> = Vec::new();
     for (index, raw) in raw.iter().enumerate() {
@@ -57,13 +54,10 @@ pub(super) fn all(raw: &[raw::Issuer], report: &mut Report) -> Vec<IssuerConfig>
     all
 }
 
-fn one(raw: &raw::Issuer, path: &KeyPath, report: &mut Report) -> Option<IssuerConfig> {
+fn one(raw: &raw::IssuerTable, path: &KeyPath, report: &mut Report) -> Option<IssuerConfig> {
     let algorithms = algorithms(&raw.algorithms, &path.key("algorithms"), report);
     if raw.leeway_seconds > MAX_LEEWAY_SECONDS {
-        report.unexpected(
-            &path.key("leeway_seconds"),
-            format!("at most {MAX_LEEWAY_SECONDS} seconds"),
-        );
+        report.unexpected(&path.key("leeway_seconds"), format!("at most {MAX_LEEWAY_SECONDS} seconds"));
     }
     if raw.token_types.is_empty() {
         report.unexpected(&path.key("token_types"), "at least one type, such as `at+jwt`");
@@ -92,9 +86,7 @@ fn is_issuer(text: &str) -> bool {
 }
 
 fn algorithms(names: &[String], path: &KeyPath, report: &mut Report) -> Vec<Algorithm> {
-    let allowed = Algorithm::ALL
-        .map(|algorithm| format!("`{algorithm}`"))
-        .join(", ");
+    let allowed = Algorithm::ALL.map(|algorithm| format!("`{algorithm}`")).join(", ");
     if names.is_empty() {
         report.unexpected(path, format!("at least one of {allowed}"));
     }
@@ -108,26 +100,20 @@ fn algorithms(names: &[String], path: &KeyPath, report: &mut Report) -> Vec<Algo
     algorithms
 }
 
-fn keys(raw: &raw::Issuer, path: &KeyPath, report: &mut Report) -> Option<KeysFrom> {
+fn keys(raw: &raw::IssuerTable, path: &KeyPath, report: &mut Report) -> Option<KeysFrom> {
     match (&raw.jwks_uri, &raw.jwks_file) {
         (None, None) => Some(KeysFrom::Metadata),
         (Some(_), Some(_)) => {
-            report.fault(
-                &path.key("jwks_file"),
-                "expected `jwks_uri` or `jwks_file`, but found both",
-            );
+            report.fault(&path.key("jwks_file"), "expected `jwks_uri` or `jwks_file`, but found both");
             None
         }
-        (Some(uri), None) => match http_url(uri).filter(is_https_or_local) {
-            Some(uri) => Some(KeysFrom::Uri(uri)),
-            None => {
-                report.unexpected(
-                    &path.key("jwks_uri"),
-                    "an https URL, or an http one of this machine",
-                );
-                None
+        (Some(uri), None) => {
+            let uri = http_url(uri).filter(is_https_or_local);
+            if uri.is_none() {
+                report.unexpected(&path.key("jwks_uri"), "an https URL, or an http one of this machine");
             }
-        },
+            uri.map(KeysFrom::Uri)
+        }
         (None, Some(file)) => {
             let file = report.resolve(file);
             let read = std::fs::read_to_string(&file)
@@ -136,10 +122,8 @@ fn keys(raw: &raw::Issuer, path: &KeyPath, report: &mut Report) -> Option<KeysFr
             match read {
                 Ok(keys) => Some(KeysFrom::File(std::sync::Arc::new(keys))),
                 Err(reason) => {
-                    let message = format!(
-                        "expected a JSON Web Key Set in `{}`, but {reason}",
-                        file.display()
-                    );
+                    let message =
+                        format!("expected a JSON Web Key Set in `{}`, but {reason}", file.display());
                     report.fault(&path.key("jwks_file"), message);
                     None
                 }

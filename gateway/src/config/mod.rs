@@ -74,12 +74,7 @@ impl Config {
             .routes
             .iter()
             .map(|route| {
-                format!(
-                    "{} -> {} ({})",
-                    route.resource,
-                    route.upstream,
-                    route.policy_path.display()
-                )
+                format!("{} -> {} ({})", route.resource, route.upstream, route.policy_path.display())
             })
             .collect();
         routes.join("\n")
@@ -88,21 +83,9 @@ impl Config {
     fn understand(raw: &Raw, mut report: Report) -> Result<Self, ConfigError> {
         let server = KeyPath::from("server");
         let listen = addresses(&raw.server.listen, &server.key("listen"), &mut report);
-        let public_url = public_url(
-            raw.server.public_url.as_deref(),
-            &server.key("public_url"),
-            &mut report,
-        );
-        origins(
-            &raw.server.allowed_origins,
-            &server.key("allowed_origins"),
-            &mut report,
-        );
-        hosts(
-            &raw.server.allowed_hosts,
-            &server.key("allowed_hosts"),
-            &mut report,
-        );
+        let public_url = public_url(raw.server.public_url.as_deref(), &server.key("public_url"), &mut report);
+        origins(&raw.server.allowed_origins, &server.key("allowed_origins"), &mut report);
+        hosts(&raw.server.allowed_hosts, &server.key("allowed_hosts"), &mut report);
         let issuers = issuer::all(&raw.issuers, &mut report);
         let (routes, policies) = route::all(&raw.routes, public_url.as_ref(), &mut report);
         let config = public_url.map(|public_url| Self {
@@ -193,10 +176,9 @@ fn addresses(values: &[String], path: &KeyPath, report: &mut Report) -> Vec<Sock
     for (index, value) in values.iter().enumerate() {
         match value.parse() {
             Ok(address) => addresses.push(address),
-            Err(_) => report.unexpected(
-                &path.index(index),
-                "an IP address and a port, such as `127.0.0.1:3000`",
-            ),
+            Err(_) => {
+                report.unexpected(&path.index(index), "an IP address and a port, such as `127.0.0.1:3000`");
+            }
         }
     }
     addresses
@@ -217,9 +199,8 @@ fn origins(values: &[String], path: &KeyPath, report: &mut Report) {
 
 fn hosts(values: &[String], path: &KeyPath, report: &mut Report) {
     for (index, value) in values.iter().enumerate() {
-        let sound = value
-            .parse::<http::uri::Authority>()
-            .is_ok_and(|authority| !authority.as_str().contains('@'));
+        let sound =
+            value.parse::<http::uri::Authority>().is_ok_and(|authority| !authority.as_str().contains('@'));
         if !sound {
             report.unexpected(
                 &path.index(index),

@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Raw {
-    pub(crate) server: Server,
-    pub(crate) issuers: Vec<Issuer>,
-    pub(crate) routes: Vec<Route>,
+    pub(crate) server: ServerTable,
+    pub(crate) issuers: Vec<IssuerTable>,
+    pub(crate) routes: Vec<RouteTable>,
 }
 
 /// `[server]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Server {
+pub(crate) struct ServerTable {
     /// Addresses to listen on, `IP:PORT`; port 0 is a free one. Default: `["127.0.0.1:3000"]`.
     pub(crate) listen: Vec<String>,
     /// Where clients reach the gateway: scheme, host and port, no path. Required. Everything published derives from it.
@@ -36,7 +36,7 @@ pub(crate) struct Server {
     pub(crate) log_json: bool,
 }
 
-impl Default for Server {
+impl Default for ServerTable {
     fn default() -> Self {
         Self {
             listen: vec!["127.0.0.1:3000".to_owned()],
@@ -53,7 +53,7 @@ impl Default for Server {
 /// `[[issuers]]`: an authorization server whose access tokens are accepted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Issuer {
+pub(crate) struct IssuerTable {
     /// Its identifier, byte for byte as in the tokens' `iss`. Required.
     pub(crate) issuer: Option<String>,
     /// Signature algorithms of its tokens: `RS256`, `PS256`, `ES256`, `EdDSA`. Default: ES256, RS256, EdDSA.
@@ -68,7 +68,7 @@ pub(crate) struct Issuer {
     pub(crate) token_types: Vec<String>,
 }
 
-impl Default for Issuer {
+impl Default for IssuerTable {
     fn default() -> Self {
         Self {
             issuer: None,
@@ -84,7 +84,7 @@ impl Default for Issuer {
 /// `[[routes]]`: one MCP server behind the gateway.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Route {
+pub(crate) struct RouteTable {
     /// The path at the gateway, exact: `/mcp`. Required.
     pub(crate) path: Option<String>,
     /// The MCP server: an absolute http or https URL. Required.
@@ -106,7 +106,7 @@ pub(crate) struct Route {
     pub(crate) response_timeout_seconds: u16,
 }
 
-impl Default for Route {
+impl Default for RouteTable {
     fn default() -> Self {
         Self {
             path: None,

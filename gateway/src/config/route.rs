@@ -44,7 +44,7 @@ pub(crate) struct PolicyFile {
 const RESERVED: [&str; 2] = ["/livez", "/readyz"];
 
 pub(super) fn all(
-    raw: &[raw::Route],
+    raw: &[raw::RouteTable],
     public_url: Option<&PublicUrl>,
     report: &mut Report,
 ) -> (Vec<RouteConfig>, Vec<PolicyFile>) {
@@ -60,19 +60,13 @@ pub(super) fn all(
         let route = one(raw, &at, public_url, &mut policies, report);
         if let Some(path) = raw.path.as_deref() {
             if paths.contains(&path) {
-                report.fault(
-                    &at.key("path"),
-                    format!("expected each path once, but found `{path}` again"),
-                );
+                report.fault(&at.key("path"), format!("expected each path once, but found `{path}` again"));
             }
             paths.push(path);
         }
         let Some(route) = route else { continue };
         if raw.resource.is_some() && all.iter().any(|other| other.resource == route.resource) {
-            let message = format!(
-                "expected each resource once, but found `{}` again",
-                route.resource
-            );
+            let message = format!("expected each resource once, but found `{}` again", route.resource);
             report.fault(&at.key("resource"), message);
         }
         all.push(route);
@@ -81,7 +75,7 @@ pub(super) fn all(
 }
 
 fn one(
-    raw: &raw::Route,
+    raw: &raw::RouteTable,
     at: &KeyPath,
     public_url: Option<&PublicUrl>,
     policies: &mut Vec<PolicyFile>,
@@ -156,7 +150,7 @@ fn upstream(value: Option<&str>, at: &KeyPath, report: &mut Report) -> Option<Ur
 }
 
 fn resource(
-    raw: &raw::Route,
+    raw: &raw::RouteTable,
     path: Option<&str>,
     at: &KeyPath,
     public_url: Option<&PublicUrl>,
@@ -192,10 +186,8 @@ fn policy(
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(reason) => {
-            let message = format!(
-                "expected a policy file, but `{}` cannot be read: {reason}",
-                path.display()
-            );
+            let message =
+                format!("expected a policy file, but `{}` cannot be read: {reason}", path.display());
             report.fault(at, message);
             return None;
         }
@@ -203,11 +195,7 @@ fn policy(
     match Policy::parse(&text) {
         Ok(policy) => {
             let handle = PolicyHandle::new(policy);
-            policies.push(PolicyFile {
-                path: path.clone(),
-                handle: handle.clone(),
-                text,
-            });
+            policies.push(PolicyFile { path: path.clone(), handle: handle.clone(), text });
             Some((path, handle))
         }
         Err(faults) => {
@@ -223,7 +211,11 @@ fn same_file(one: &Path, other: &Path) -> bool {
 }
 
 /// Only under `X-Auth-`, because only those headers are taken away from what clients send.
-fn forward_claims(raw: &raw::Route, at: &KeyPath, report: &mut Report) -> Option<Vec<(HeaderName, String)>> {
+fn forward_claims(
+    raw: &raw::RouteTable,
+    at: &KeyPath,
+    report: &mut Report,
+) -> Option<Vec<(HeaderName, String)>> {
     let mut claims: Vec<(HeaderName, String)> = Vec::new();
     let mut sound = true;
     for (header, claim) in &raw.forward_claims {
@@ -263,21 +255,14 @@ fn authorities(file: &str, at: &KeyPath, report: &mut Report) -> Option<Arc<rust
                 .add(certificate)
                 .map_err(|reason| format!("holds a certificate that is not valid: {reason}"))?;
         }
-        if store.is_empty() {
-            Err("holds none".to_owned())
-        } else {
-            Ok(store)
-        }
+        if store.is_empty() { Err("holds none".to_owned()) } else { Ok(store) }
     };
     match read() {
         Ok(store) => Some(Arc::new(store)),
         Err(reason) => {
             report.fault(
                 at,
-                format!(
-                    "expected certificates in PEM form in `{}`, but it {reason}",
-                    path.display()
-                ),
+                format!("expected certificates in PEM form in `{}`, but it {reason}", path.display()),
             );
             None
         }

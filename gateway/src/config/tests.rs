@@ -52,6 +52,7 @@ fn the_reference_configuration_is_sound() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn every_bad_value_is_a_fault_at_its_place() {
     let url = "public_url = \"http://localhost:3000\"";
     let issuer = "issuer = \"http://localhost:4000\"";
@@ -185,19 +186,12 @@ fn every_bad_value_is_a_fault_at_its_place() {
     for (line, instead, expected) in cases {
         let error = load(&with(line, instead), &[]).unwrap_err();
         let expected = format!("gateway.toml:{expected}");
-        let without_hints = error
-            .lines()
-            .filter(|line| !line.starts_with("  hint"))
-            .collect::<Vec<_>>();
+        let without_hints = error.lines().filter(|line| !line.starts_with("  hint")).collect::<Vec<_>>();
         // `public_url` missing is a fault of its own where its line made way for another
         let seen = without_hints
             .iter()
             .filter(|line| !line.ends_with("but the key is missing") || expected.contains("missing"));
-        assert_eq!(
-            seen.copied().collect::<Vec<_>>().join("\n"),
-            expected,
-            "{instead}"
-        );
+        assert_eq!(seen.copied().collect::<Vec<_>>().join("\n"), expected, "{instead}");
     }
 }
 
@@ -255,8 +249,5 @@ fn a_resource_may_have_a_name_of_its_own() {
         "policy = \"policy.toml\"",
         "policy = \"policy.toml\"\nresource = \"https://Public.example/a/b\"",
     );
-    assert_eq!(
-        load(&text, &[]).unwrap().routes[0].resource.as_str(),
-        "https://public.example/a/b"
-    );
+    assert_eq!(load(&text, &[]).unwrap().routes[0].resource.as_str(), "https://public.example/a/b");
 }

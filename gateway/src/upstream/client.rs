@@ -55,11 +55,7 @@ impl Client {
             }
             None => HttpsConnectorBuilder::new().with_provider_and_platform_verifier(provider)?,
         };
-        let connector = https
-            .https_or_http()
-            .enable_http1()
-            .enable_http2()
-            .wrap_connector(http);
+        let connector = https.https_or_http().enable_http1().enable_http2().wrap_connector(http);
         let client = legacy::Client::builder(TokioExecutor::new())
             // without both, idle connections stay until somebody looks and HTTP/2 cannot notice a dead peer
             .timer(TokioTimer::new())

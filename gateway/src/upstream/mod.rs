@@ -97,19 +97,11 @@ impl Target {
             Ok(Ok(answer)) => self.incoming(answer, id.as_ref()),
             Ok(Err(reason)) => {
                 tracing::warn!(route = %self.route, upstream = %self.uri, reason = %with_causes(&reason), "the upstream cannot be reached");
-                rpc_error(
-                    StatusCode::BAD_GATEWAY,
-                    id.as_ref(),
-                    "the MCP server cannot be reached",
-                )
+                rpc_error(StatusCode::BAD_GATEWAY, id.as_ref(), "the MCP server cannot be reached")
             }
             Err(_) => {
                 tracing::warn!(route = %self.route, upstream = %self.uri, "the upstream did not answer in time");
-                rpc_error(
-                    StatusCode::GATEWAY_TIMEOUT,
-                    id.as_ref(),
-                    "the MCP server did not answer in time",
-                )
+                rpc_error(StatusCode::GATEWAY_TIMEOUT, id.as_ref(), "the MCP server did not answer in time")
             }
         }
     }

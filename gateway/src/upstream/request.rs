@@ -80,15 +80,13 @@ impl Body for CleanBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut self.get_mut().0)
-            .poll_frame(cx)
-            .map_ok(|frame| match frame.into_trailers() {
-                Ok(mut trailers) => {
-                    clean(&mut trailers);
-                    Frame::trailers(trailers)
-                }
-                Err(frame) => frame,
-            })
+        Pin::new(&mut self.get_mut().0).poll_frame(cx).map_ok(|frame| match frame.into_trailers() {
+            Ok(mut trailers) => {
+                clean(&mut trailers);
+                Frame::trailers(trailers)
+            }
+            Err(frame) => frame,
+        })
     }
 
     fn is_end_stream(&self) -> bool {
@@ -122,11 +120,8 @@ pub(super) fn with_query(upstream: &Uri, query: Option<&str>) -> Uri {
 /// Removes everything that must not reach the upstream.
 pub(super) fn clean(headers: &mut HeaderMap) {
     let named = named_by_connection(headers);
-    let unwanted: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| named.contains(name) || is_removed(name))
-        .cloned()
-        .collect();
+    let unwanted: Vec<HeaderName> =
+        headers.keys().filter(|name| named.contains(name) || is_removed(name)).cloned().collect();
     for name in unwanted {
         headers.remove(name);
     }
@@ -147,27 +142,18 @@ fn is_removed(name: &HeaderName) -> bool {
     let name = as_servers_read_it(name);
     name.starts_with("x-auth-")
         || name.starts_with("x-forwarded-")
-        || HOP_BY_HOP
-            .iter()
-            .chain(&REMOVED)
-            .any(|removed| removed.as_str() == name)
+        || HOP_BY_HOP.iter().chain(&REMOVED).any(|removed| removed.as_str() == name)
 }
 
 /// CGI and its descendants hand `X-Auth-Subject` and `X_Auth_Subject` to the program under one name, and some do so
 /// with every character that is no letter or digit.
 fn as_servers_read_it(name: &HeaderName) -> String {
-    name.as_str()
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .collect()
+    name.as_str().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
 }
 
 /// Says where the request came in, from what the gateway knows itself and never from the request's own `Host`.
 pub(super) fn say_where_from(parts: &mut Parts, public_url: &PublicUrl) {
-    let peer = parts
-        .extensions
-        .get::<PeerAddr>()
-        .map(|peer| peer.0.ip().to_canonical().to_string());
+    let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip().to_canonical().to_string());
     let facts = [
         (X_FORWARDED_FOR, peer.as_deref()),
         (X_FORWARDED_HOST, Some(public_url.authority.as_str())),
@@ -192,18 +178,14 @@ pub(super) fn say_who(
     forward_claims: &[(HeaderName, String)],
 ) -> Result<(), UnfitIdentity> {
     let mut say = |name: &HeaderName, text: &str| -> Result<(), UnfitIdentity> {
-        let unfit = |reason| UnfitIdentity {
-            header: name.clone(),
-            reason,
-        };
+        let unfit = |reason| UnfitIdentity { header: name.clone(), reason };
         // whoever reads the header drops white space around it
         if text != text.trim_matches([' ', '\t']) {
             return Err(unfit("white space at an end"));
         }
         // other bytes are read in one encoding here and in another there (RFC 9110 §5.5)
-        let value = HeaderValue::from_str(text)
-            .ok()
-            .filter(|_| text.bytes().all(|b| matches!(b, b' '..=b'~')));
+        let value =
+            HeaderValue::from_str(text).ok().filter(|_| text.bytes().all(|b| matches!(b, b' '..=b'~')));
         let value = value.ok_or_else(|| unfit("characters other than visible ASCII"))?;
         headers.insert(name, value);
         Ok(())
@@ -211,10 +193,7 @@ pub(super) fn say_who(
     for (name, text) in [(&X_AUTH_ISSUER, user.issuer()), (&X_AUTH_SUBJECT, user.subject())] {
         say(name, text)?;
         if text.is_empty() {
-            return Err(UnfitIdentity {
-                header: name.clone(),
-                reason: "an empty value",
-            });
+            return Err(UnfitIdentity { header: name.clone(), reason: "an empty value" });
         }
     }
     if let Some(client) = user.client_id() {

@@ -24,11 +24,7 @@ struct Server {
 
 impl Default for Server {
     fn default() -> Self {
-        Self {
-            listen: vec!["127.0.0.1:3000".to_owned()],
-            public_url: None,
-            grace_seconds: 10,
-        }
+        Self { listen: vec!["127.0.0.1:3000".to_owned()], public_url: None, grace_seconds: 10 }
     }
 }
 
@@ -44,9 +40,7 @@ fn load(text: &str, variables: &[(&str, &str)]) -> Result<Loaded<Raw>, ConfigErr
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("app.toml");
     std::fs::write(&file, text).unwrap();
-    let variables = variables
-        .iter()
-        .map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
     load_with(&file, "APP", variables)
 }
 
@@ -62,10 +56,7 @@ fn message(error: &ConfigError) -> String {
 fn faults(text: &str, variables: &[(&str, &str)]) -> String {
     match load(text, variables) {
         Err(error) => message(&error),
-        Ok(loaded) => loaded
-            .report
-            .finish(())
-            .map_or_else(|error| message(&error), |()| String::new()),
+        Ok(loaded) => loaded.report.finish(()).map_or_else(|error| message(&error), |()| String::new()),
     }
 }
 
@@ -86,10 +77,7 @@ fn the_environment_goes_before_the_file_and_the_file_before_the_defaults() {
             public_url: Some("http://environment".to_owned()),
             grace_seconds: 5,
         },
-        routes: vec![Route {
-            path: "/a".to_owned(),
-            limit: Some(7),
-        }],
+        routes: vec![Route { path: "/a".to_owned(), limit: Some(7) }],
     };
     assert_eq!(loaded.value, expected);
     assert_eq!(load("", &[]).unwrap().value, Raw::default());
@@ -101,22 +89,10 @@ fn a_variable_is_written_as_toml_or_as_a_bare_string() {
         ("APP__SERVER__PUBLIC_URL", "5", Some("5")),
         ("APP__SERVER__PUBLIC_URL", "true", Some("true")),
         ("APP__SERVER__PUBLIC_URL", "\"quoted\"", Some("quoted")),
-        (
-            "APP__SERVER__PUBLIC_URL",
-            "a \"b\" \\ c\n'''",
-            Some("a \"b\" \\ c\n'''"),
-        ),
-        (
-            "APP__SERVER__PUBLIC_URL",
-            "x\ngrace_seconds = 1",
-            Some("x\ngrace_seconds = 1"),
-        ),
+        ("APP__SERVER__PUBLIC_URL", "a \"b\" \\ c\n'''", Some("a \"b\" \\ c\n'''")),
+        ("APP__SERVER__PUBLIC_URL", "x\ngrace_seconds = 1", Some("x\ngrace_seconds = 1")),
         ("app__server__public_url", "other prefix", None),
-        (
-            "APP__server__Public_Url",
-            "case of the key",
-            Some("case of the key"),
-        ),
+        ("APP__server__Public_Url", "case of the key", Some("case of the key")),
     ];
     for (name, value, expected) in cases {
         let loaded = load("", &[(name, value)]).unwrap();
@@ -125,31 +101,21 @@ fn a_variable_is_written_as_toml_or_as_a_bare_string() {
     }
     let loaded = load("", &[("APP__SERVER__LISTEN", "[\"[::1]:1\", \"127.0.0.1:1\"]")]).unwrap();
     assert_eq!(loaded.value.server.listen, ["[::1]:1", "127.0.0.1:1"]);
-    let loaded = load(
-        "[[routes]]\npath = \"/a\"",
-        &[("APP__ROUTES", "[{ path = \"/b\" }, { path = \"/c\" }]")],
-    );
+    let loaded =
+        load("[[routes]]\npath = \"/a\"", &[("APP__ROUTES", "[{ path = \"/b\" }, { path = \"/c\" }]")]);
     assert_eq!(loaded.unwrap().value.routes.len(), 2);
 }
 
 #[test]
 fn faults_name_the_line_or_the_variable_with_the_value_seen() {
     let cases = [
-        (
-            "APP__SERVER__GRACE_SECONDS",
-            "70000",
-            "expected a whole number from 0 to 65535, but found `70000`",
-        ),
+        ("APP__SERVER__GRACE_SECONDS", "70000", "expected a whole number from 0 to 65535, but found `70000`"),
         (
             "APP__SERVER__GRACE_SECONDS",
             "soon",
             "expected a whole number from 0 to 65535, but found `\"soon\"`",
         ),
-        (
-            "APP__SERVER__LISTEN",
-            "127.0.0.1:1",
-            "expected an array of strings, but found `\"127.0.0.1:1\"`",
-        ),
+        ("APP__SERVER__LISTEN", "127.0.0.1:1", "expected an array of strings, but found `\"127.0.0.1:1\"`"),
         ("APP__SERVER", "1", "expected a table, but found `1`"),
         ("APP__", "1", "unknown key ``"),
     ];
@@ -159,10 +125,7 @@ fn faults_name_the_line_or_the_variable_with_the_value_seen() {
         assert_eq!(found, format!("environment variable `{name}`: {expected}"));
     }
     assert_eq!(
-        faults(
-            "[server]\ngrace_seconds = \"x\"\n",
-            &[("APP__SERVER__PUBLIC", "y"), ("APP__ROUTES", "z")]
-        ),
+        faults("[server]\ngrace_seconds = \"x\"\n", &[("APP__SERVER__PUBLIC", "y"), ("APP__ROUTES", "z")]),
         "app.toml:2:17: `server.grace_seconds`: expected a whole number from 0 to 65535, but found `\"x\"`\n\
          environment variable `APP__ROUTES`: expected an array of tables, but found `\"z\"`\n\
          environment variable `APP__SERVER__PUBLIC`: unknown key `public`; did you mean `public_url`?\n  \
@@ -175,10 +138,7 @@ fn a_variable_that_is_not_text_is_a_fault() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("app.toml");
     std::fs::write(&file, "").unwrap();
-    let variable = (
-        OsString::from("APP__SERVER__PUBLIC_URL"),
-        OsString::from_vec(vec![0xff]),
-    );
+    let variable = (OsString::from("APP__SERVER__PUBLIC_URL"), OsString::from_vec(vec![0xff]));
     let loaded = load_with::<Raw>(&file, "APP", [variable]).unwrap();
     assert_eq!(
         message(&loaded.report.finish(()).unwrap_err()),
@@ -196,14 +156,8 @@ fn faults_of_meaning_are_located_where_the_value_came_from() {
     report.unexpected(&KeyPath::from("routes").index(0).key("path"), "a path");
     report.unexpected(&public_url, "a URL");
     report.unexpected(&KeyPath::from("issuers"), "an issuer");
-    report.include(
-        Path::new("dir/policy.toml"),
-        Faults::from(Fault::in_document("worse")),
-    );
-    report.include(
-        Path::new("dir/policy.toml"),
-        Faults::from(Fault::in_document("worse")),
-    );
+    report.include(Path::new("dir/policy.toml"), Faults::from(Fault::in_document("worse")));
+    report.include(Path::new("dir/policy.toml"), Faults::from(Fault::in_document("worse")));
     assert_eq!(
         message(&report.finish(()).unwrap_err()),
         "app.toml:1:1: `issuers`: expected an issuer, but the key is missing\n\
@@ -225,10 +179,7 @@ fn faults_of_meaning_are_located_where_the_value_came_from() {
 #[test]
 fn what_cannot_be_read_or_parsed_is_one_error_with_the_file_in_it() {
     let error = load_with::<Raw>(Path::new("absent/app.toml"), "APP", []).unwrap_err();
-    assert!(
-        error.to_string().starts_with("absent/app.toml: cannot be read: "),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("absent/app.toml: cannot be read: "), "{error}");
     assert!(
         faults("[server\n", &[]).starts_with("app.toml:1:8: not valid TOML: "),
         "{}",
@@ -241,8 +192,5 @@ fn files_are_looked_for_beside_the_configuration() {
     let loaded = load("", &[]).unwrap();
     let folder = loaded.report.file.parent().unwrap().to_owned();
     assert_eq!(loaded.report.resolve("policy.toml"), folder.join("policy.toml"));
-    assert_eq!(
-        loaded.report.resolve("/etc/policy.toml"),
-        Path::new("/etc/policy.toml")
-    );
+    assert_eq!(loaded.report.resolve("/etc/policy.toml"), Path::new("/etc/policy.toml"));
 }

@@ -104,11 +104,7 @@ fn what_mcp_needs_is_kept() {
 fn the_query_goes_with_the_upstreams_path() {
     let cases = [
         ("http://up:5000/mcp", None, "http://up:5000/mcp"),
-        (
-            "http://up:5000/mcp",
-            Some("a=1&b=%2F"),
-            "http://up:5000/mcp?a=1&b=%2F",
-        ),
+        ("http://up:5000/mcp", Some("a=1&b=%2F"), "http://up:5000/mcp?a=1&b=%2F"),
         ("http://up:5000", Some("a"), "http://up:5000/?a"),
         ("https://up/mcp", Some(""), "https://up/mcp?"),
         ("https://up/mcp", Some("@evil/../"), "https://up/mcp?@evil/../"),
@@ -133,29 +129,22 @@ fn where_from_is_the_gateways_own_knowledge() {
     ];
     for (peer, expected) in cases {
         let peer: SocketAddr = peer.parse().unwrap();
-        let request = Request::builder()
-            .header("host", "evil")
-            .extension(PeerAddr(peer))
-            .body(())
-            .unwrap();
+        let request = Request::builder().header("host", "evil").extension(PeerAddr(peer)).body(()).unwrap();
         let (mut parts, ()) = request.into_parts();
         clean(&mut parts.headers);
         say_where_from(&mut parts, &public_url);
         assert_eq!(
             parts.headers,
-            headers(&[
-                ("x-forwarded-host", "gw.example:8443"),
-                ("x-forwarded-proto", "https")
-            ])
-            .into_iter()
-            .chain([(
-                Some(HeaderName::from_static("x-forwarded-for")),
-                HeaderValue::from_str(expected).unwrap()
-            )])
-            .fold(HeaderMap::new(), |mut all, (name, value)| {
-                all.insert(name.unwrap(), value);
-                all
-            })
+            headers(&[("x-forwarded-host", "gw.example:8443"), ("x-forwarded-proto", "https")])
+                .into_iter()
+                .chain([(
+                    Some(HeaderName::from_static("x-forwarded-for")),
+                    HeaderValue::from_str(expected).unwrap()
+                )])
+                .fold(HeaderMap::new(), |mut all, (name, value)| {
+                    all.insert(name.unwrap(), value);
+                    all
+                })
         );
     }
 }
@@ -166,18 +155,10 @@ fn a_user_is_named_in_full() {
         "email": "alex@example.com", "age": 41, "admin": true, "groups": ["a", "b"], "nothing": null
     });
     let forward = ["email", "age", "admin", "groups", "nothing", "absent"].map(|claim| {
-        (
-            HeaderName::from_bytes(format!("x-auth-{claim}").as_bytes()).unwrap(),
-            claim.to_owned(),
-        )
+        (HeaderName::from_bytes(format!("x-auth-{claim}").as_bytes()).unwrap(), claim.to_owned())
     });
     let mut named = HeaderMap::new();
-    say_who(
-        &mut named,
-        &user("https://as.example", "alex", Some("client"), &claims),
-        &forward,
-    )
-    .unwrap();
+    say_who(&mut named, &user("https://as.example", "alex", Some("client"), &claims), &forward).unwrap();
     let expected = headers(&[
         ("x-auth-issuer", "https://as.example"),
         ("x-auth-subject", "alex"),
@@ -191,28 +172,14 @@ fn a_user_is_named_in_full() {
     assert_eq!(named, expected);
 
     let mut named = HeaderMap::new();
-    say_who(
-        &mut named,
-        &user("https://as.example", "alex", None, &claims),
-        &[],
-    )
-    .unwrap();
+    say_who(&mut named, &user("https://as.example", "alex", None, &claims), &[]).unwrap();
     assert!(!named.contains_key("x-auth-client-id"));
 }
 
 #[test]
 fn an_identity_that_no_header_carries_unchanged_is_refused() {
     let email = [(HeaderName::from_static("x-auth-email"), "email".to_owned())];
-    let bad = [
-        "a\r\nX-Auth-Subject: root",
-        "a\nb",
-        "a\0b",
-        "größe",
-        "\u{7f}",
-        " alex",
-        "alex\t",
-        "",
-    ];
+    let bad = ["a\r\nX-Auth-Subject: root", "a\nb", "a\0b", "größe", "\u{7f}", " alex", "alex\t", ""];
     for text in bad {
         let fine = "fine";
         let cases = [
@@ -222,10 +189,8 @@ fn an_identity_that_no_header_carries_unchanged_is_refused() {
             user(fine, fine, None, &json!({ "email": text })),
             user(fine, fine, None, &json!({ "email": [text] })),
         ];
-        let refused: Vec<_> = cases
-            .iter()
-            .map(|user| say_who(&mut HeaderMap::new(), user, &email).is_err())
-            .collect();
+        let refused: Vec<_> =
+            cases.iter().map(|user| say_who(&mut HeaderMap::new(), user, &email).is_err()).collect();
         // JSON quotes what it holds: control characters, and white space, come out as visible ASCII
         let quoted = matches!(text, "größe" | "\u{7f}");
         let expected = [true, true, !text.is_empty(), !text.is_empty(), quoted];

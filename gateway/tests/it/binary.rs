@@ -1,0 +1,190 @@
+//! The program as operators run it.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::harness::{DEADLINE, Files, POLICY};
+use crate::upstream::{Upstream, json};
+
+const GATEWAY: &str = env!("CARGO_BIN_EXE_mcp-auth-gateway");
+
+/// A process that does not outlive its test.
+struct Process {
+    child: Child,
+    addr: SocketAddr,
+}
+
+impl Process {
+    /// Starts the gateway and waits until it says where it listens.
+    fn start(files: &Files) -> Self {
+        let mut child = Command::new(GATEWAY)
+            .args(["run", "--config"])
+            .arg(files.config())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let addr = loop {
+            let line = lines.next().expect("the gateway says where it listens").unwrap();
+            let event: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+            if event["message"] == "listening" {
+                break event["addr"].as_str().unwrap().parse().unwrap();
+            }
+        };
+        // what nobody reads would fill the pipe and stop the gateway
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, addr }
+    }
+
+    fn terminate(&self) {
+        let status =
+            Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.child.id())).status().unwrap();
+        assert!(status.success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_signal_lets_requests_under_way_finish() {
+    let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (tell, wait) = (Arc::clone(&entered), Arc::clone(&release));
+    let upstream = Upstream::start(move |_| {
+        let (tell, wait) = (Arc::clone(&tell), Arc::clone(&wait));
+        async move {
+            tell.notify_one();
+            wait.notified().await;
+            json(r#"{"jsonrpc":"2.0","id":1,"result":{"late":true}}"#)
+        }
+    })
+    .await;
+    let files = Files::new(POLICY);
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let server = "shutdown_delay_seconds = 1";
+    files.configure(listen, "http://localhost:3000", &upstream.url(), server, "");
+    let mut process = tokio::task::spawn_blocking(move || (Process::start(&files), files)).await.unwrap();
+
+    let client = reqwest::Client::new();
+    let url = format!("http://{}", process.0.addr);
+    let ready =
+        async || client.get(format!("{url}/readyz")).send().await.map(|response| response.status().as_u16());
+    assert_eq!(ready().await.unwrap(), 200);
+    let call = client
+        .post(format!("{url}/mcp"))
+        .header("content-type", "application/json")
+        .header("accept", "application/json, text/event-stream")
+        .body(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"open"}}"#)
+        .send();
+    let call = tokio::spawn(call);
+    timeout(DEADLINE, entered.notified()).await.unwrap();
+
+    process.0.terminate();
+    // first it says so, and still serves; then it accepts nobody
+    while ready().await.unwrap() == 200 {}
+    assert_eq!(ready().await.unwrap(), 503);
+    while ready().await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(process.0.child.try_wait().unwrap().is_none(), "gone, with a request under way");
+    release.notify_one();
+    let response = timeout(DEADLINE, call).await.unwrap().unwrap().unwrap();
+    assert!(response.text().await.unwrap().contains("late"));
+    let status = tokio::task::spawn_blocking(move || process.0.child.wait().unwrap()).await.unwrap();
+    assert!(status.success(), "{status}");
+}
+
+/// The exit code, standard output and standard error of a command line.
+fn run(args: &[&str]) -> (i32, String, String) {
+    let mut child =
+        Command::new(GATEWAY).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (mut out, mut err) = (String::new(), String::new());
+    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    (child.wait().unwrap().code().unwrap(), out, err)
+}
+
+#[test]
+fn check_says_whether_the_configuration_is_sound() {
+    let files = Files::new(POLICY);
+    files.configure(
+        "127.0.0.1:0".parse().unwrap(),
+        "http://localhost:3000",
+        "http://127.0.0.1:5000/mcp",
+        "",
+        "",
+    );
+    let config = files.config().display().to_string();
+    let (code, out, err) = run(&["check", "--config", &config]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let policy = files.policy().display().to_string();
+    assert_eq!(
+        out,
+        format!("{config}: sound\nhttp://localhost:3000/mcp -> http://127.0.0.1:5000/mcp ({policy})\n")
+    );
+
+    std::fs::write(files.policy(), "version = 2\n[tools.open]\nauth = \"pubic\"\n").unwrap();
+    for command in ["check", "run"] {
+        let (code, out, err) = run(&[command, "--config", &config]);
+        assert_eq!((code, out.as_str()), (1, ""), "{command}");
+        let places: Vec<_> = err.lines().filter_map(|line| line.strip_prefix(&policy)).collect();
+        assert!(
+            places.len() == 2 && places[0].starts_with(":1:11: ") && places[1].starts_with(":3:8: "),
+            "{err}"
+        );
+    }
+}
+
+#[test]
+fn the_environment_overrides_the_file_and_its_faults_name_the_variable() {
+    let files = Files::new(POLICY);
+    files.configure(
+        "127.0.0.1:0".parse().unwrap(),
+        "http://localhost:3000",
+        "http://127.0.0.1:5000/mcp",
+        "",
+        "",
+    );
+    let check = |value: &str| {
+        let output = Command::new(GATEWAY)
+            .args(["check", "--config"])
+            .arg(files.config())
+            .env("MCP_AUTH_GATEWAY__SERVER__PUBLIC_URL", value)
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, said) = check("https://gw.example");
+    assert!(code == Some(0) && said.contains("https://gw.example/mcp -> "), "{said}");
+    let (code, said) = check("gw.example");
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        said,
+        "environment variable `MCP_AUTH_GATEWAY__SERVER__PUBLIC_URL`: expected an absolute http or https URL without \
+         a path, such as `http://localhost:3000`, but found `\"gw.example\"`\n"
+    );
+}
+
+#[test]
+fn a_command_line_without_sense_is_refused() {
+    for args in [&[][..], &["run"], &["check"], &["serve"], &["run", "--config"], &["run", "--confg", "x"]] {
+        assert_eq!(run(args).0, 2, "{args:?}");
+    }
+    let (code, _, err) = run(&["run", "--config", "/nonexistent/gateway.toml"]);
+    assert_eq!(code, 1);
+    assert!(err.starts_with("/nonexistent/gateway.toml: cannot be read: "), "{err}");
+}

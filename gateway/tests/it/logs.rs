@@ -1,0 +1,34 @@
+//! What the gateway logs, kept for all tests of this process.
+
+use std::io;
+use std::sync::{Mutex, Once, PoisonError};
+
+static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+static STARTED: Once = Once::new();
+
+struct Keep;
+
+impl io::Write for Keep {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        LINES.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Starts to keep events, as JSON, from the level `info` up.
+pub fn keep() {
+    STARTED.call_once(|| {
+        tracing_subscriber::fmt().json().flatten_event(true).with_writer(|| Keep).init();
+    });
+}
+
+/// The events so far that contain the text.
+pub fn with(text: &str) -> Vec<serde_json::Value> {
+    let lines = LINES.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let lines = String::from_utf8(lines).unwrap();
+    lines.lines().filter(|line| line.contains(text)).map(|line| serde_json::from_str(line).unwrap()).collect()
+}

@@ -1,0 +1,20 @@
+//! The gateway as clients and MCP servers see it: over sockets, with real policies, keys and tokens.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    unreachable_pub,
+    reason = "test code"
+)]
+
+mod binary;
+mod failures;
+mod harness;
+mod headers;
+mod logs;
+mod paths;
+mod reload;
+mod streams;
+mod upstream;
