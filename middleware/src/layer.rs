@@ -1,6 +1,5 @@
 //! [`McpAuthLayer`], and building it.
 
-use std::fmt;
 use std::sync::Arc;
 
 use tower_layer::Layer;
@@ -11,6 +10,7 @@ use crate::policy::PolicyHandle;
 use crate::request::origin::Allowed;
 use crate::resource::{ResourceUri, WELL_KNOWN_PREFIX};
 use crate::service::McpAuth;
+use crate::shared::Shared;
 use crate::verifier::TokenVerifier;
 
 /// Puts OAuth 2.1 per tool in front of an MCP server.
@@ -19,29 +19,6 @@ use crate::verifier::TokenVerifier;
 /// MCP endpoint and nothing else.
 #[derive(Debug, Clone)]
 pub struct McpAuthLayer(Arc<Shared>);
-
-/// What all clones share.
-pub(crate) struct Shared {
-    pub(crate) resource: ResourceUri,
-    pub(crate) metadata_url: Box<str>,
-    /// The paths that the metadata is served at.
-    pub(crate) metadata_paths: Vec<Box<str>>,
-    pub(crate) authorization_servers: Vec<String>,
-    pub(crate) resource_name: Option<Box<str>>,
-    pub(crate) policy: PolicyHandle,
-    pub(crate) verifier: Arc<dyn TokenVerifier>,
-    pub(crate) allowed: Allowed,
-    pub(crate) max_body_bytes: usize,
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("McpAuth")
-            .field("resource", &self.resource)
-            .field("verifier", &self.verifier)
-            .finish_non_exhaustive()
-    }
-}
 
 impl McpAuthLayer {
     /// For the server that clients know as `resource`.

@@ -97,10 +97,12 @@ pub mod request;
 pub mod resource;
 mod rewrite;
 mod service;
+mod shared;
 pub mod verifier;
 
 pub use error::ConfigError;
 pub use layer::{McpAuthLayer, McpAuthLayerBuilder};
 pub use policy::{Permit, Refusal};
 pub use rewrite::ResponseBody;
-pub use service::{Judged, McpAuth};
+pub use service::McpAuth;
+pub use shared::Judged;

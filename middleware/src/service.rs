@@ -11,14 +11,13 @@ use http_body::Body;
 use tower_service::Service;
 
 use crate::challenge::cors;
-use crate::challenge::response::{Answering, refuse};
-use crate::layer::Shared;
-use crate::policy::{Permit, Policy, Refusal};
+use crate::policy::Refusal;
 use crate::request::{
     Classified, CredentialsError, Era, Malformed, Operation, RequestId, bearer, body, headers,
 };
 use crate::resource::metadata;
 use crate::rewrite::{ListRewriter, ResponseBody, rewrite};
+use crate::shared::{Judged, Shared};
 use crate::verifier::{BoxFuture, VerifiedToken, VerifyError};
 
 /// The service that a [`McpAuthLayer`](crate::McpAuthLayer) makes of another one.
@@ -31,41 +30,6 @@ pub struct McpAuth<S> {
 impl<S> McpAuth<S> {
     pub(crate) fn new(inner: S, shared: Arc<Shared>) -> Self {
         Self { inner, shared }
-    }
-}
-
-/// What was read out of a request that was let through or refused; in the extensions of the response, for logs.
-#[derive(Debug, Clone, Default)]
-pub struct Judged {
-    method: Option<Box<str>>,
-    object: Option<Box<str>>,
-    permit: Option<Permit>,
-}
-
-impl Judged {
-    /// The JSON-RPC method.
-    pub fn method(&self) -> Option<&str> {
-        self.method.as_deref()
-    }
-
-    /// The tool, resource or prompt that the request names.
-    pub fn object(&self) -> Option<&str> {
-        self.object.as_deref()
-    }
-
-    /// The permit, where it was let through.
-    pub fn permit(&self) -> Option<&Permit> {
-        self.permit.as_ref()
-    }
-
-    fn of(request: &Classified<'_>) -> Self {
-        let object =
-            matches!(request.operation, Operation::Object { .. }).then(|| request.object_name()).flatten();
-        Self {
-            method: request.method.as_deref().map(Into::into),
-            object: object.map(Into::into),
-            permit: None,
-        }
     }
 }
 
@@ -134,45 +98,6 @@ where
 }
 
 impl Shared {
-    fn metadata(&self) -> String {
-        let policy = self.policy.load();
-        let baseline = policy.baseline_scopes().iter();
-        metadata::ResourceMetadata::new(
-            &self.resource,
-            &self.authorization_servers,
-            baseline,
-            self.resource_name.as_deref(),
-        )
-        .to_json()
-    }
-
-    fn refuse<R>(
-        &self,
-        refusal: Refusal,
-        request: Option<&Classified<'_>>,
-        parts: &Parts,
-    ) -> Response<ResponseBody<R>> {
-        self.answer(refusal, request, parts, &self.policy.load()).map(ResponseBody::whole)
-    }
-
-    fn answer(
-        &self,
-        refusal: Refusal,
-        request: Option<&Classified<'_>>,
-        parts: &Parts,
-        policy: &Policy,
-    ) -> Response<Bytes> {
-        let answering = Answering {
-            resource_metadata: &self.metadata_url,
-            request,
-            headers: &parts.headers,
-            form: policy.challenge(),
-        };
-        let mut response = refuse(refusal, &answering);
-        response.extensions_mut().insert(request.map(Judged::of).unwrap_or_default());
-        response
-    }
-
     /// classify → verify → decide; the whole request is judged by one version of the policy.
     async fn judge<B>(&self, mut parts: Parts, body: B) -> Result<Forward<B>, Response<Bytes>>
     where
@@ -208,7 +133,7 @@ impl Shared {
             Operation::List(kind, method) => Some(ListRewriter { policy, kind, method }),
             _ => None,
         };
-        let judged = Judged { permit: Some(permit.clone()), ..Judged::of(&request) };
+        let judged = Judged::of(&request).permitted(permit.clone());
         let (era, id) = (request.era, request.id);
         prepare(&mut parts, era, list.is_some());
         parts.extensions.insert(permit);
