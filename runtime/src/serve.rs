@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,8 +23,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
-/// How long a client may take to send the head of a request.
-const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a new connection may take to bring its first request; before, it has shown nothing but that it costs.
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an HTTP/1 connection may then take for the head of the next request, idle time included. Shorter than
+/// what clients keep their connections for, it would close some just as they are used again.
+const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(75);
 /// How often an idle HTTP/2 peer is asked whether it still lives, and how long it has to answer.
 const H2_KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Requests at once on one HTTP/2 connection.
@@ -82,13 +86,18 @@ pub async fn serve<S, B>(
         tokio::select! {
             next = incoming.recv() => match next {
                 Some((stream, peer, slot)) => {
-                    let service = TowerToHyperService::new(WithPeer { service: service.clone(), peer });
+                    let spoken = Arc::new(AtomicBool::new(false));
+                    let service = WithPeer { service: service.clone(), peer, spoken: Arc::clone(&spoken) };
+                    let service = TowerToHyperService::new(service);
                     let connection = builder().serve_connection(TokioIo::new(stream), service).into_owned();
                     let connection = graceful.watch(connection);
                     connections.spawn(async move {
-                        if let Err(reason) = connection.await {
-                            // a client that goes away is no fault of the server's
-                            tracing::debug!(%peer, reason = %reason, "connection ended early");
+                        tokio::select! {
+                            ended = connection => if let Err(reason) = ended {
+                                // a client that goes away is no fault of the server's
+                                tracing::debug!(%peer, reason = %reason, "connection ended early");
+                            },
+                            () = silence(&spoken) => tracing::debug!(%peer, "connection without a request closed"),
                         }
                         drop(slot);
                     });
@@ -107,6 +116,15 @@ pub async fn serve<S, B>(
     if tokio::time::timeout(grace, drained).await.is_err() {
         tracing::warn!(cut = connections.len(), "requests still ran at the end of the grace period");
         connections.shutdown().await;
+    }
+}
+
+/// Returns where no request has come in time. Hyper's own limit covers neither the wait for the first bytes, which
+/// tell HTTP/1 from HTTP/2, nor the opening of HTTP/2.
+async fn silence(spoken: &AtomicBool) {
+    tokio::time::sleep(FIRST_REQUEST_TIMEOUT).await;
+    if spoken.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -160,6 +178,7 @@ fn builder() -> auto::Builder<TokioExecutor> {
 struct WithPeer<S> {
     service: S,
     peer: SocketAddr,
+    spoken: Arc<AtomicBool>,
 }
 
 impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for WithPeer<S> {
@@ -172,6 +191,7 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for WithPeer<S> {
     }
 
     fn call(&mut self, mut request: Request<Incoming>) -> S::Future {
+        self.spoken.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(PeerAddr(self.peer));
         self.service.call(request)
     }
@@ -276,6 +296,37 @@ mod tests {
         // a reset is as good as an end
         let _ = busy.read_to_end(&mut answer).await;
         assert_eq!(answer, b"");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn closes_connections_that_bring_no_request() {
+        let echo = Echo::default();
+        let (addr, _shutdown, _server) = start(&echo, LONG).await;
+        let beginnings = [
+            "",
+            "P",
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n",
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            "GET / HTTP/1.1\r\nhost: x\r\nslow",
+        ];
+        for beginning in beginnings {
+            let mut stream = TcpStream::connect(addr).await.unwrap();
+            stream.write_all(beginning.as_bytes()).await.unwrap();
+            // returns only because the other side closes; the clock runs ahead while everybody waits
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keeps_connections_that_brought_one() {
+        let echo = Echo::default();
+        let (addr, _shutdown, _server) = start(&echo, LONG).await;
+        let mut stream = get(addr, "/").await;
+        let mut answer = vec![0; 1024];
+        let length = stream.read(&mut answer).await.unwrap();
+        tokio::time::sleep(super::FIRST_REQUEST_TIMEOUT * 2).await;
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        assert_eq!(stream.read(&mut answer).await.unwrap(), length);
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use mcp_auth::verifier::VerifiedToken;
 use mcp_auth_runtime::serve::PeerAddr;
 use serde_json::Value;
 
-use crate::body::RequestBody;
+use crate::body::{BodyError, RequestBody};
 use crate::config::PublicUrl;
 
 const X_AUTH_ISSUER: HeaderName = HeaderName::from_static("x-auth-issuer");
@@ -74,12 +74,12 @@ pub(crate) struct CleanBody(pub(super) RequestBody);
 
 impl Body for CleanBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         Pin::new(&mut self.get_mut().0).poll_frame(cx).map_ok(|frame| match frame.into_trailers() {
             Ok(mut trailers) => {
                 clean(&mut trailers);

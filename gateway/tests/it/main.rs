@@ -17,4 +17,5 @@ mod logs;
 mod paths;
 mod reload;
 mod streams;
+mod transport;
 mod upstream;

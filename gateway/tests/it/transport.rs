@@ -1,0 +1,100 @@
+//! TLS towards the upstream, HTTP/2 from clients, and clients that dawdle.
+
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+use crate::harness::{Gateway, POLICY};
+use crate::upstream::Upstream;
+
+/// An authority, and an https server for `localhost` that it vouches for; the server answers everything alike.
+async fn https_upstream() -> (String, u16) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let certificate =
+        CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            // a client that does not trust the certificate hangs up
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let _ = stream.read(&mut [0; 4096]).await;
+            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+            let _ = stream.write_all(answer.as_bytes()).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    (authority.pem(), port)
+}
+
+#[tokio::test]
+async fn an_https_upstream_must_be_vouched_for() {
+    let (authority, port) = https_upstream().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), authority).unwrap();
+    let trusting = format!("upstream_ca_file = \"{}\"", file.path().display());
+    for (url, route, status) in [
+        (format!("https://localhost:{port}/"), trusting.as_str(), 200),
+        // the name in the certificate is another one
+        (format!("https://127.0.0.1:{port}/"), trusting.as_str(), 502),
+        // the system does not know the authority
+        (format!("https://localhost:{port}/"), "", 502),
+    ] {
+        let gateway = Gateway::with(&url, POLICY, "", route).await;
+        assert_eq!(gateway.call("open").send().await.unwrap().status(), status, "{url} {route}");
+    }
+}
+
+#[tokio::test]
+async fn clients_may_speak_http_2() {
+    let upstream = Upstream::plain().await;
+    let gateway = Gateway::before(&upstream).await;
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let call = gateway.call("closed").bearer_auth(gateway.token("alex", "read")).build().unwrap();
+    let response = client.execute(call).await.unwrap();
+    assert_eq!((response.version(), response.status().as_u16()), (http::Version::HTTP_2, 200));
+    let got = upstream.got_one();
+    assert_eq!(got.header("x-auth-subject"), Some("alex"));
+    assert_eq!(got.header("host"), Some(upstream.addr.to_string().as_str()));
+
+    let mut foreign = gateway.call("open").build().unwrap();
+    foreign.headers_mut().insert("host", "evil.example".parse().unwrap());
+    assert_eq!(client.execute(foreign).await.unwrap().status(), 403);
+    assert_eq!(upstream.got().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_comes_is_not_waited_for() {
+    let upstream = Upstream::plain().await;
+    let gateway = Gateway::before(&upstream).await;
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
+         accept: application/json, text/event-stream\r\ncontent-length: 100\r\n\r\n{{",
+        gateway.addr
+    );
+    let mut stream = TcpStream::connect(gateway.addr).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // returns only because the gateway gives up; the clock runs ahead while everybody waits
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(upstream.got().is_empty());
+}
