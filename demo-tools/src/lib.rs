@@ -8,7 +8,6 @@
 //! Nothing but the gateway may reach the server, so it listens on loopback addresses only.
 
 pub mod caller;
-pub mod clock;
 pub mod demo;
 mod http;
 pub mod logs;

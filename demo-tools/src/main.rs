@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use mcp_auth::clock::SystemClock;
 use mcp_auth_runtime::{serve, shutdown};
-use mcp_demo_tools::clock::SystemClock;
 use mcp_demo_tools::{DemoTools, logs, start};
 
 /// An MCP server without authorization of its own: put a gateway in front

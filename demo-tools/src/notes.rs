@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use mcp_auth::clock::Clock;
 use schemars::JsonSchema;
 use serde::Serialize;
+use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::caller::Principal;
-use crate::clock::Clock;
 
 /// The longest note, in characters.
 pub const MAX_TEXT_CHARS: usize = 1_000;
@@ -79,8 +80,7 @@ impl Notes {
         if length > MAX_TEXT_CHARS {
             return Err(NoteFault::TooLong(length));
         }
-        let created_at =
-            self.clock.now().truncate_to_second().format(&Rfc3339).map_err(|_| NoteFault::Clock)?;
+        let created_at = self.now().ok_or(NoteFault::Clock)?;
         // every critical section leaves the shelves whole, so a poisoned lock is still good to use
         let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
         if shelves.total >= MAX_NOTES {
@@ -96,6 +96,11 @@ impl Notes {
         Ok(note)
     }
 
+    fn now(&self) -> Option<String> {
+        let seconds = i64::try_from(self.clock.unix_seconds()).ok()?;
+        OffsetDateTime::from_unix_timestamp(seconds).ok()?.format(&Rfc3339).ok()
+    }
+
     /// `owner`'s notes, oldest first.
     pub fn list(&self, owner: &Principal) -> Vec<Note> {
         let shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,16 +111,14 @@ impl Notes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::fixed::FixedClock;
-    use time::OffsetDateTime;
+    use mcp_auth::clock::ManualClock;
 
     fn user(issuer: &str, subject: &str) -> Principal {
         Principal { issuer: issuer.to_owned(), subject: subject.to_owned() }
     }
 
     fn notes() -> Notes {
-        let moment = OffsetDateTime::from_unix_timestamp_nanos(1_795_230_000_123_456_789).unwrap();
-        Notes::new(Arc::new(FixedClock(moment)))
+        Notes::new(Arc::new(ManualClock::at(1_795_230_000)))
     }
 
     #[test]
@@ -131,6 +134,12 @@ mod tests {
         }
         assert!(notes.list(&alex).is_empty());
         notes.add(&alex, &"é".repeat(MAX_TEXT_CHARS)).unwrap();
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_written_is_refused() {
+        let notes = Notes::new(Arc::new(ManualClock::at(u64::MAX)));
+        assert_eq!(notes.add(&user("https://as", "alex"), "x"), Err(NoteFault::Clock));
     }
 
     #[test]

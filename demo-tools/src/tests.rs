@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mcp_auth::clock::{ManualClock, SystemClock};
 use serde_json::{Value, json};
-use time::OffsetDateTime;
 use tokio::net::TcpListener;
 
-use crate::clock::fixed::FixedClock;
 use crate::{DemoTools, Running, start, widget};
 
 const ALEX: &[(&str, &str)] = &[
@@ -28,8 +27,7 @@ impl Harness {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
-        let moment = OffsetDateTime::from_unix_timestamp(1_795_230_000).unwrap();
-        let tools = DemoTools::new(Arc::new(FixedClock(moment)));
+        let tools = DemoTools::new(Arc::new(ManualClock::at(1_795_230_000)));
         let running = start(tools.clone(), vec![listener]).await.unwrap();
         Self { url, tools, running, client: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
@@ -77,7 +75,7 @@ impl Harness {
 #[tokio::test]
 async fn refuses_an_address_that_others_can_reach() {
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
-    let tools = DemoTools::new(Arc::new(crate::clock::SystemClock));
+    let tools = DemoTools::new(Arc::new(SystemClock));
     let fault = start(tools, vec![listener]).await.unwrap_err();
     assert!(fault.to_string().contains("expected a loopback address"), "{fault}");
 }
@@ -189,6 +187,7 @@ async fn lists_the_tools_with_strict_schemas_and_the_widget() {
     );
     for tool in tools {
         assert_eq!(tool["inputSchema"]["type"], "object", "{tool}");
+        assert!(tool["inputSchema"]["properties"].is_object(), "{tool}");
         assert_eq!(tool["inputSchema"]["additionalProperties"], false, "{tool}");
         assert_eq!(tool["outputSchema"]["type"], "object", "{tool}");
     }

@@ -51,12 +51,11 @@ impl fmt::Display for Facts {
 "
         )?;
         for Credentials { username, password } in users {
-            match password {
-                Some(password) => {
-                    writeln!(formatter, "  Sign in as {username} / {}", password.expose_secret())?
-                }
-                None => writeln!(formatter, "  Sign in as {username}, with the password told at first")?,
-            }
+            let how = match password {
+                Some(password) => format!(" / {}", password.expose_secret()),
+                None => ", with the password told at first".to_owned(),
+            };
+            writeln!(formatter, "  Sign in as {username}{how}")?;
         }
         let challenge = call(mcp_url, "notes_list", "curl -i");
         let public = call(mcp_url, "auth_show", "curl");

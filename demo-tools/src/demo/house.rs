@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use mcp_auth::clock::SystemClock;
 
 use super::announce::Facts;
 use super::arguments::Arguments;
@@ -11,7 +12,6 @@ use super::files::Files;
 use super::places::Places;
 use super::ports::Port;
 use super::{ready, users};
-use crate::clock::SystemClock;
 use crate::{DemoTools, start};
 
 /// Demo tools, authorization server and gateway, running in this process.

@@ -20,7 +20,6 @@ struct Shown {
 pub(super) fn tool() -> Tool {
     describe(NAME, "Shows whether you are signed in, and as whom")
         .with_title("Show sign-in state")
-        .with_input_schema::<NoArguments>()
         .with_output_schema::<Shown>()
         .with_annotations(ToolAnnotations::new().read_only(true).open_world(false))
         .with_meta(widget::link())

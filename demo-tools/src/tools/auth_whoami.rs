@@ -23,7 +23,6 @@ struct Identity {
 pub(super) fn tool() -> Tool {
     describe(NAME, "Tells who you are to this server: issuer, subject, client and granted scopes")
         .with_title("Who am I")
-        .with_input_schema::<NoArguments>()
         .with_output_schema::<Identity>()
         .with_annotations(ToolAnnotations::new().read_only(true).open_world(false))
 }

@@ -14,7 +14,6 @@ mod notes_teaser;
 use rmcp::RoleServer;
 use rmcp::model::{CallToolResult, ContentBlock, JsonObject, Tool};
 use rmcp::service::RequestContext;
-use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -72,13 +71,18 @@ pub(crate) async fn run(name: &str, call: Call<'_>) -> Option<Result<CallToolRes
     })
 }
 
-/// A tool as yet without arguments.
+/// A tool that takes no arguments, until it is given a schema for them.
 fn describe(name: &'static str, description: &'static str) -> Tool {
-    Tool::new(name, description, JsonObject::new())
+    let mut schema = JsonObject::new();
+    schema.insert("type".to_owned(), "object".into());
+    // some hosts refuse an object schema without it
+    schema.insert("properties".to_owned(), JsonObject::new().into());
+    schema.insert("additionalProperties".to_owned(), false.into());
+    Tool::new(name, description, schema)
 }
 
 /// The arguments of a tool that takes none.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NoArguments {}
 

@@ -18,7 +18,6 @@ struct Listed {
 pub(super) fn tool() -> Tool {
     describe(NAME, "Lists your notes")
         .with_title("List notes")
-        .with_input_schema::<NoArguments>()
         .with_output_schema::<Listed>()
         .with_annotations(ToolAnnotations::new().read_only(true).open_world(false))
 }

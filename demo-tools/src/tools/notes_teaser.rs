@@ -25,7 +25,6 @@ struct Teased {
 pub(super) fn tool() -> Tool {
     describe(NAME, "Shows your notes when you are signed in, and what you are missing when you are not")
         .with_title("Notes at a glance")
-        .with_input_schema::<NoArguments>()
         .with_output_schema::<Teased>()
         .with_annotations(ToolAnnotations::new().read_only(true).open_world(false))
 }
