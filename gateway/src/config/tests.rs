@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::Config;
+use super::{Config, raw};
 
 const POLICY: &str = "version = 1\n[tools.echo]\nauth = \"public\"\n";
 
@@ -250,4 +250,24 @@ fn a_resource_may_have_a_name_of_its_own() {
         "policy = \"policy.toml\"\nresource = \"https://Public.example/a/b\"",
     );
     assert_eq!(load(&text, &[]).unwrap().routes[0].resource.as_str(), "https://public.example/a/b");
+}
+
+#[test]
+fn every_key_is_in_the_readme_with_its_default() {
+    let readme = include_str!("../../README.md");
+    let raw = raw::Raw {
+        server: raw::ServerTable::default(),
+        issuers: vec![raw::IssuerTable::default()],
+        routes: vec![raw::RouteTable::default()],
+    };
+    let raw = serde_json::to_value(raw).unwrap();
+    let tables = [&raw["server"], &raw["issuers"][0], &raw["routes"][0]];
+    for (key, default) in tables.iter().flat_map(|table| table.as_object().unwrap()) {
+        let row = readme.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
+        let row = row.unwrap_or_else(|| panic!("no row for `{key}`"));
+        if !default.is_null() {
+            let default = default.to_string().replace("\",\"", "\", \"");
+            assert!(row.contains(&format!("| `{default}` |")), "{row}: {default}");
+        }
+    }
 }

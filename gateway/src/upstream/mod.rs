@@ -158,3 +158,38 @@ fn with_causes(error: &dyn StdError) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use http::{Request, StatusCode};
+    use tokio::net::TcpListener;
+    use tower_service::Service as _;
+
+    use super::{Forward, Target};
+    use crate::body::RequestBody;
+    use crate::config::PublicUrl;
+    use crate::upstream::Client;
+
+    #[tokio::test]
+    async fn without_a_permit_nothing_is_forwarded() {
+        let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}/", upstream.local_addr().unwrap()).parse().unwrap();
+        let mut forward = Forward(std::sync::Arc::new(Target {
+            route: "/mcp".to_owned(),
+            uri,
+            client: Client::new(Duration::from_secs(1), None).unwrap(),
+            response_timeout: Duration::from_secs(1),
+            public_url: PublicUrl { origin: String::new(), scheme: String::new(), authority: String::new() },
+            forward_claims: Vec::new(),
+        }));
+        let request = Request::post("/mcp").body(RequestBody::from(Bytes::from_static(b"{}"))).unwrap();
+        let response = forward.call(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        // a connection would be waiting in the backlog
+        let knock = tokio::time::timeout(Duration::from_millis(100), upstream.accept()).await;
+        assert!(knock.is_err(), "the upstream was connected to");
+    }
+}
