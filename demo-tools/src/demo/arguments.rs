@@ -36,11 +36,11 @@ pub struct Arguments {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub access_token_ttl: Option<u32>,
 
-    /// What clients outside call the gateway, as in https://name.example: for a tunnel
+    /// Behind a tunnel: what clients call the gateway, such as `https://name.example`
     #[arg(long, value_name = "URL", value_parser = public_url)]
     pub gateway_public_url: Option<String>,
 
-    /// What clients outside call the authorization server, as in https://name.example: for a tunnel
+    /// Behind a tunnel: what clients call the authorization server, such as `https://name.example`
     #[arg(long, value_name = "URL", value_parser = public_url)]
     pub as_public_url: Option<String>,
 
