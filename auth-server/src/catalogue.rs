@@ -20,14 +20,8 @@ pub(crate) struct UnknownScope;
 impl ScopeCatalogue {
     /// `baseline` is what a request without `scope` gets; scopes in it that the resource does not have are left out.
     pub(crate) fn new(descriptions: BTreeMap<String, Option<String>>, baseline: &ScopeSet) -> Self {
-        let baseline = baseline
-            .iter()
-            .filter(|scope| descriptions.contains_key(*scope))
-            .collect();
-        Self {
-            descriptions,
-            baseline,
-        }
+        let baseline = baseline.iter().filter(|scope| descriptions.contains_key(*scope)).collect();
+        Self { descriptions, baseline }
     }
 
     /// What a policy file offers: every scope that it mentions, with the words that it has for it.
@@ -36,25 +30,15 @@ impl ScopeCatalogue {
     /// Every fault of the file.
     pub(crate) fn from_policy(text: &str) -> Result<Self, Faults> {
         let policy = Policy::parse(text)?;
-        let words: BTreeMap<&str, Option<&str>> = policy
-            .scopes()
-            .map(|(name, info)| (name, info.description()))
-            .collect();
+        let words: BTreeMap<&str, Option<&str>> =
+            policy.scopes().map(|(name, info)| (name, info.description())).collect();
         let descriptions = policy
             .known_scopes()
             .iter()
             .filter(|name| *name != OFFLINE_ACCESS)
-            .map(|name| {
-                (
-                    name.to_owned(),
-                    words.get(name).copied().flatten().map(str::to_owned),
-                )
-            })
+            .map(|name| (name.to_owned(), words.get(name).copied().flatten().map(str::to_owned)))
             .collect();
-        Ok(Self::new(
-            descriptions,
-            &policy.baseline_scopes().iter().collect(),
-        ))
+        Ok(Self::new(descriptions, &policy.baseline_scopes().iter().collect()))
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
@@ -72,26 +56,14 @@ impl ScopeCatalogue {
     /// to the server, and MCP clients that know no scopes omit the parameter. `offline_access` alone counts as none.
     pub(crate) fn resolve(&self, requested: &ScopeSet) -> Result<ScopeSet, UnknownScope> {
         let for_resource = requested.for_access_token();
-        if for_resource
-            .iter()
-            .any(|scope| !self.descriptions.contains_key(scope))
-        {
+        if for_resource.iter().any(|scope| !self.descriptions.contains_key(scope)) {
             return Err(UnknownScope);
         }
         if !for_resource.is_empty() {
             return Ok(requested.clone());
         }
-        let default = if self.baseline.is_empty() {
-            self.names().collect()
-        } else {
-            self.baseline.clone()
-        };
-        Ok(default.union(
-            &requested
-                .iter()
-                .filter(|scope| *scope == OFFLINE_ACCESS)
-                .collect(),
-        ))
+        let default = if self.baseline.is_empty() { self.names().collect() } else { self.baseline.clone() };
+        Ok(default.union(&requested.iter().filter(|scope| *scope == OFFLINE_ACCESS).collect()))
     }
 }
 
@@ -125,9 +97,7 @@ mod tests {
             ("read", "write", "write"),
             ("read", "write offline_access", "offline_access write"),
         ] {
-            let resolved = catalogue(baseline)
-                .resolve(&ScopeSet::parse(requested).unwrap())
-                .unwrap();
+            let resolved = catalogue(baseline).resolve(&ScopeSet::parse(requested).unwrap()).unwrap();
             assert_eq!(resolved.to_string(), granted);
         }
     }

@@ -78,9 +78,7 @@ impl Cli {
                 println!("{}: no faults found", config.display());
                 Ok(())
             }
-            Command::User {
-                command: UserCommand::Add { name, config },
-            } => {
+            Command::User { command: UserCommand::Add { name, config } } => {
                 let config = load(&config)?;
                 let password = read_password()?;
                 add_user(&config, &name, &password).await?;
@@ -104,9 +102,6 @@ fn read_password() -> anyhow::Result<SecretString> {
         return Ok(SecretString::from(first.as_str()));
     }
     let mut line = zeroize::Zeroizing::new(String::new());
-    stdin
-        .lock()
-        .read_line(&mut line)
-        .context("the password cannot be read from standard input")?;
+    stdin.lock().read_line(&mut line).context("the password cannot be read from standard input")?;
     Ok(SecretString::from(line.trim_end_matches(['\r', '\n'])))
 }

@@ -54,10 +54,7 @@ pub(crate) async fn for_token(app: &App, id: &str) -> Result<Option<Client>, Sto
 }
 
 async fn stored(app: &App, id: &str) -> Result<Option<Client>, StorageError> {
-    let client = app
-        .storage
-        .client(id, app.now().plus_seconds(-UNUSED_SECONDS))
-        .await?;
+    let client = app.storage.client(id, app.now().plus_seconds(-UNUSED_SECONDS)).await?;
     // one that was the administrator's, and is no longer in the configuration, is nobody's
     Ok(client.filter(|client| client.origin != Origin::Administrator))
 }

@@ -48,20 +48,13 @@ impl Order {
         let requested = match params.one("scope") {
             Ok(text) => ScopeSet::parse(text.unwrap_or_default()).map_err(|_| wider)?,
             Err(_) => {
-                return Err(ApiError::new(
-                    ErrorCode::InvalidRequest,
-                    "a parameter is given more than once",
-                ));
+                return Err(ApiError::new(ErrorCode::InvalidRequest, "a parameter is given more than once"));
             }
         };
         if !requested.is_subset(&grant.scopes) {
             return Err(wider);
         }
-        let mut scopes = if requested.is_empty() {
-            grant.scopes.clone()
-        } else {
-            requested
-        };
+        let mut scopes = if requested.is_empty() { grant.scopes.clone() } else { requested };
         if grant.resources.len() > 1 {
             // what was granted for the other resource is no business of this one
             let catalogue = resource.catalogue();
@@ -72,10 +65,7 @@ impl Order {
                 own
             };
         }
-        Ok(Self {
-            resource: resource.url().to_owned(),
-            scopes,
-        })
+        Ok(Self { resource: resource.url().to_owned(), scopes })
     }
 }
 

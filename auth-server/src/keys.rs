@@ -31,9 +31,7 @@ pub(crate) struct SigningKeys {
 
 impl std::fmt::Debug for SigningKeys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SigningKeys")
-            .field("kid", &self.kid)
-            .finish_non_exhaustive()
+        f.debug_struct("SigningKeys").field("kid", &self.kid).finish_non_exhaustive()
     }
 }
 
@@ -54,11 +52,7 @@ impl SigningKeys {
             newest = Some((key.kid.clone(), encoding));
         }
         let (kid, encoding) = newest.context("the database lost the signing key")?;
-        Ok(Self {
-            kid,
-            encoding,
-            published: JwkSet { keys },
-        })
+        Ok(Self { kid, encoding, published: JwkSet { keys } })
     }
 
     /// The JSON Web Key Set, public members only (RFC 7517 §5).
@@ -86,11 +80,7 @@ impl SigningKeys {
         validation.validate_aud = false;
         validation.set_issuer(&[issuer]);
         validation.set_required_spec_claims(&["iss"]);
-        Some(
-            jsonwebtoken::decode::<AccessTokenClaims>(token, &key, &validation)
-                .ok()?
-                .claims,
-        )
+        Some(jsonwebtoken::decode::<AccessTokenClaims>(token, &key, &validation).ok()?.claims)
     }
 }
 
@@ -100,12 +90,7 @@ fn generate(now: Timestamp) -> anyhow::Result<StoredKey> {
     let pkcs8 = SecretString::from(STANDARD.encode(document.as_ref()));
     let jwk = Jwk::from_encoding_key(&EncodingKey::from_ec_der(document.as_ref()), ALGORITHM)?;
     let kid = jwk.thumbprint(ThumbprintHash::SHA256)?;
-    Ok(StoredKey {
-        kid,
-        algorithm: "ES256".to_owned(),
-        pkcs8,
-        created_at: now,
-    })
+    Ok(StoredKey { kid, algorithm: "ES256".to_owned(), pkcs8, created_at: now })
 }
 
 fn read(stored: &StoredKey) -> anyhow::Result<(EncodingKey, Jwk)> {

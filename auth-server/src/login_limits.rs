@@ -53,8 +53,7 @@ impl LoginLimits {
         }
         self.address.check(&address_key(attempt.address), now)?;
         self.name.check(attempt.name, now)?;
-        self.name_and_address
-            .admit(&pair_key(attempt.name, attempt.address), now)?;
+        self.name_and_address.admit(&pair_key(attempt.name, attempt.address), now)?;
         self.name.count(attempt.name, now);
         self.address.count(&address_key(attempt.address), now);
         Ok(())
@@ -64,8 +63,7 @@ impl LoginLimits {
         if let Some(browser) = attempt.known_browser {
             self.known_browser.clear(&browser_key(attempt.name, browser));
         } else {
-            self.name_and_address
-                .clear(&pair_key(attempt.name, attempt.address));
+            self.name_and_address.clear(&pair_key(attempt.name, attempt.address));
             self.name.uncount(attempt.name);
             self.address.uncount(&address_key(attempt.address));
         }
@@ -95,32 +93,23 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_unix_seconds(1000);
 
     fn attempt(name: &str, last: u8) -> Attempt<'_> {
-        Attempt {
-            name,
-            address: IpAddr::from([203, 0, 113, last]),
-            known_browser: None,
-        }
+        Attempt { name, address: IpAddr::from([203, 0, 113, last]), known_browser: None }
     }
 
     #[test]
     fn guessing_is_limited_per_address_and_over_all_addresses() {
         let limits = LoginLimits::new();
-        let admitted = (0..100)
-            .filter(|_| limits.admit(attempt("alice", 1), NOW).is_ok())
-            .count();
+        let admitted = (0..100).filter(|_| limits.admit(attempt("alice", 1), NOW).is_ok()).count();
         assert_eq!(admitted, PER_NAME_AND_ADDRESS as usize);
-        let admitted = (2..100)
-            .filter(|last| limits.admit(attempt("alice", *last), NOW).is_ok())
-            .count();
+        let admitted = (2..100).filter(|last| limits.admit(attempt("alice", *last), NOW).is_ok()).count();
         assert_eq!(admitted, (PER_NAME - PER_NAME_AND_ADDRESS) as usize);
     }
 
     #[test]
     fn one_password_against_many_names_is_limited() {
         let limits = LoginLimits::new();
-        let admitted = (0..500)
-            .filter(|n| limits.admit(attempt(&format!("user{n}"), 1), NOW).is_ok())
-            .count();
+        let admitted =
+            (0..500).filter(|n| limits.admit(attempt(&format!("user{n}"), 1), NOW).is_ok()).count();
         assert_eq!(admitted, PER_ADDRESS as usize);
     }
 
@@ -140,10 +129,7 @@ mod tests {
             let _ = limits.admit(attempt("alice", last), NOW);
         }
         let browser = Digest::of(b"browser");
-        let known = Attempt {
-            known_browser: Some(&browser),
-            ..attempt("alice", 1)
-        };
+        let known = Attempt { known_browser: Some(&browser), ..attempt("alice", 1) };
         assert_eq!(limits.admit(known, NOW), Ok(()));
         let admitted = (0..100).filter(|_| limits.admit(known, NOW).is_ok()).count();
         assert_eq!(admitted, PER_KNOWN_BROWSER as usize - 1);

@@ -31,10 +31,7 @@ pub(crate) struct Overloaded;
 
 impl Passwords {
     pub(crate) async fn new(decoy: SecretString) -> anyhow::Result<Self> {
-        Ok(Self {
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
-            decoy: hash(decoy).await?,
-        })
+        Ok(Self { turns: Arc::new(Semaphore::new(AT_ONCE)), decoy: hash(decoy).await? })
     }
 
     /// Whether `password` is the one that `hash` was made of. Without a hash, the answer is no, and takes as long.
@@ -51,9 +48,7 @@ impl Passwords {
         let hash = hash.unwrap_or_else(|| self.decoy.clone());
         let verified = tokio::task::spawn_blocking(move || {
             let verified = PasswordHash::new(&hash).is_ok_and(|parsed| {
-                Argon2::default()
-                    .verify_password(password.expose_secret().as_bytes(), &parsed)
-                    .is_ok()
+                Argon2::default().verify_password(password.expose_secret().as_bytes(), &parsed).is_ok()
             });
             drop(turn);
             verified
@@ -94,18 +89,8 @@ mod tests {
         let passwords = Passwords::new("decoy-password".into()).await.unwrap();
         let stored = hash("correct horse".into()).await.unwrap();
         assert!(stored.starts_with("$argon2id$"));
-        assert!(
-            passwords
-                .verify("correct horse".into(), Some(stored.clone()))
-                .await
-                .unwrap()
-        );
-        assert!(
-            !passwords
-                .verify("wrong horse".into(), Some(stored))
-                .await
-                .unwrap()
-        );
+        assert!(passwords.verify("correct horse".into(), Some(stored.clone())).await.unwrap());
+        assert!(!passwords.verify("wrong horse".into(), Some(stored)).await.unwrap());
         // not even whoever guesses the decoy signs in as nobody
         assert!(!passwords.verify("decoy-password".into(), None).await.unwrap());
     }

@@ -28,10 +28,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     // for any program, browser apps included
     let mut api = Router::new()
         // RFC 8414 §3.1: the well-known part comes before the issuer's path
-        .route(
-            &format!("{AUTHORIZATION_SERVER}{below}"),
-            get(metadata::authorization_server),
-        )
+        .route(&format!("{AUTHORIZATION_SERVER}{below}"), get(metadata::authorization_server))
         .route(&format!("{OPEN_ID}{below}"), get(metadata::open_id))
         .route(&at(paths::JWKS), get(jwks::jwks))
         .route(&at(paths::TOKEN), post(token::token))

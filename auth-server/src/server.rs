@@ -31,7 +31,7 @@ use crate::{
 /// How long requests may go on after a shutdown was asked for.
 const GRACE: Duration = Duration::from_secs(10);
 /// How often expired rows are removed.
-const PURGE_EVERY: Duration = Duration::from_secs(60);
+const PURGE_EVERY: Duration = Duration::from_mins(1);
 
 /// A server that runs.
 #[derive(Debug)]
@@ -109,11 +109,7 @@ pub async fn start_with(
     tokio::spawn(purge(Arc::clone(&app), shutdown.clone()));
     tracing::info!(issuer = app.issuer.as_str(), "authorization server started");
     let server = tokio::spawn(serve(listeners, router(app), shutdown.clone(), GRACE));
-    Ok(Running {
-        shutdown,
-        server,
-        storage,
-    })
+    Ok(Running { shutdown, server, storage })
 }
 
 /// Creates a user who can sign in.
@@ -134,11 +130,7 @@ pub async fn add_user(config: &Config, username: &str, password: &SecretString) 
     };
     let added = storage.insert_user(&user).await;
     storage.close().await;
-    anyhow::ensure!(
-        added?,
-        "expected a new user name, but found `{}` in the database already",
-        user.name
-    );
+    anyhow::ensure!(added?, "expected a new user name, but found `{}` in the database already", user.name);
     Ok(())
 }
 
@@ -150,9 +142,8 @@ async fn open(config: &Config) -> anyhow::Result<SqliteStorage> {
 
 /// Follows a policy file. One that does not load changes nothing.
 async fn watch(file: PathBuf, resource: Arc<Resource>, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let (text, mut watched) = SettledFile::open(&file)
-        .await
-        .with_context(|| format!("`{}` cannot be watched", file.display()))?;
+    let (text, mut watched) =
+        SettledFile::open(&file).await.with_context(|| format!("`{}` cannot be watched", file.display()))?;
     // it may have been edited since the configuration was read
     take_over(&text, &resource, &file);
     tokio::spawn(async move {
@@ -190,10 +181,7 @@ async fn purge(app: Arc<App>, shutdown: CancellationToken) {
     loop {
         let now = app.now();
         if let Err(error) = app.storage.purge(now, now.plus_seconds(-UNUSED_SECONDS)).await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "expired rows not removed"
-            );
+            tracing::warn!(error = &error as &dyn std::error::Error, "expired rows not removed");
         }
         tokio::select! {
             () = shutdown.cancelled() => break,

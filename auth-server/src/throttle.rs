@@ -33,11 +33,7 @@ pub(crate) struct Exceeded {
 
 impl Throttle {
     pub(crate) fn new(limit: u32, window_seconds: i64) -> Self {
-        Self {
-            limit,
-            window_seconds,
-            windows: Mutex::default(),
-        }
+        Self { limit, window_seconds, windows: Mutex::default() }
     }
 
     /// Whether one more event would exceed the limit, without counting one.
@@ -63,15 +59,9 @@ impl Throttle {
                 windows.clear();
             }
         }
-        let window = windows.entry(key.to_owned()).or_insert(Window {
-            started: now,
-            count: 0,
-        });
+        let window = windows.entry(key.to_owned()).or_insert(Window { started: now, count: 0 });
         if !self.is_open(*window, now) {
-            *window = Window {
-                started: now,
-                count: 0,
-            };
+            *window = Window { started: now, count: 0 };
         }
         window.count = window.count.saturating_add(1);
     }
@@ -93,10 +83,7 @@ impl Throttle {
 
     /// Forgets what was counted for a key.
     pub(crate) fn clear(&self, key: &str) {
-        self.windows
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(key);
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
     const fn is_open(&self, window: Window, now: Timestamp) -> bool {
@@ -116,12 +103,7 @@ mod tests {
         assert_eq!(throttle.admit("a", START), Ok(()));
         assert_eq!(throttle.admit("a", START), Ok(()));
         let later = START.plus_seconds(20);
-        assert_eq!(
-            throttle.admit("a", later),
-            Err(Exceeded {
-                retry_after_seconds: 40
-            })
-        );
+        assert_eq!(throttle.admit("a", later), Err(Exceeded { retry_after_seconds: 40 }));
         assert_eq!(throttle.admit("b", later), Ok(()));
         assert_eq!(throttle.admit("a", START.plus_seconds(60)), Ok(()));
     }

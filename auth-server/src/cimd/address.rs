@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Special-purpose IPv4 blocks: address and prefix length.
 const SPECIAL_V4: [(Ipv4Addr, u32); 16] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
     (Ipv4Addr::new(100, 64, 0, 0), 10),
     (Ipv4Addr::new(127, 0, 0, 0), 8),
@@ -25,7 +25,7 @@ const SPECIAL_V4: [(Ipv4Addr, u32); 16] = [
 
 /// Special-purpose IPv6 blocks. The first holds `::`, `::1` and the IPv4-compatible addresses.
 const SPECIAL_V6: [(Ipv6Addr, u32); 12] = [
-    (Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 0), 96),
+    (Ipv6Addr::UNSPECIFIED, 96),
     (Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0), 48),
     (Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 0), 64),
     (Ipv6Addr::new(0x100, 0, 0, 1, 0, 0, 0, 0), 64),
@@ -66,11 +66,12 @@ const fn same_prefix(a: u128, b: u128, host_bits: u32) -> bool {
 
 /// The IPv4 address that a packet to an IPv4-mapped, NAT64 (RFC 6052) or 6to4 (RFC 3056) address ends up at.
 fn carried_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [a, b, c, d, e, f, g, h] = address.segments();
-    let joined = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
-    match (a, b, c, d, e, f) {
-        (0, 0, 0, 0, 0, 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0) => Some(joined(g, h)),
-        (0x2002, ..) => Some(joined(b, c)),
+    let bits = address.to_bits();
+    let v4 = |shift: u32| Ipv4Addr::from_bits(u32::try_from((bits >> shift) & 0xffff_ffff).unwrap_or(0));
+    match (bits >> 32, bits >> 112) {
+        // ::ffff:0:0/96 and 64:ff9b::/96
+        (0xffff | 0x0064_ff9b_0000_0000_0000_0000, _) => Some(v4(0)),
+        (_, 0x2002) => Some(v4(80)),
         _ => None,
     }
 }

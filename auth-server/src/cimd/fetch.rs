@@ -34,14 +34,8 @@ pub(crate) struct Fetcher {
 /// What came back.
 #[derive(Debug)]
 pub(crate) enum Fetched {
-    Document {
-        body: Vec<u8>,
-        etag: Option<String>,
-        reusable_seconds: i64,
-    },
-    NotModified {
-        reusable_seconds: i64,
-    },
+    Document { body: Vec<u8>, etag: Option<String>, reusable_seconds: i64 },
+    NotModified { reusable_seconds: i64 },
 }
 
 /// Why nothing usable came back: for the log only, since it tells what is reachable from here.
@@ -71,10 +65,7 @@ impl Fetcher {
                 .context("`clients.extra_ca_file` holds no PEM certificates")?;
             loopback = loopback.tls_certs_only(roots);
         }
-        Ok(Self {
-            public,
-            loopback: loopback.build().context("no outbound TLS")?,
-        })
+        Ok(Self { public, loopback: loopback.build().context("no outbound TLS")? })
     }
 
     /// Fetches a document, or learns that the one with `etag` still holds.
@@ -85,14 +76,8 @@ impl Fetcher {
     }
 
     async fn fetch_untimed(&self, url: &DocumentUrl, etag: Option<&str>) -> Result<Fetched, FetchFailed> {
-        let client = if url.is_insecure() {
-            &self.loopback
-        } else {
-            &self.public
-        };
-        let mut request = client
-            .get(url.url().clone())
-            .header(header::ACCEPT, "application/json");
+        let client = if url.is_insecure() { &self.loopback } else { &self.public };
+        let mut request = client.get(url.url().clone()).header(header::ACCEPT, "application/json");
         if let Some(etag) = etag {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
@@ -111,16 +96,9 @@ impl Fetcher {
         if response.headers().contains_key(header::CONTENT_ENCODING) {
             return Err(FetchFailed::Encoded);
         }
-        let etag = response
-            .headers()
-            .get(header::ETAG)
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned);
-        Ok(Fetched::Document {
-            body: read(response).await?,
-            etag,
-            reusable_seconds,
-        })
+        let etag =
+            response.headers().get(header::ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Ok(Fetched::Document { body: read(response).await?, etag, reusable_seconds })
     }
 }
 
@@ -132,19 +110,13 @@ fn client(resolver: &Arc<dyn Resolver>, admits: fn(IpAddr) -> bool) -> reqwest::
         // a proxy would connect for us, to whatever it likes
         .no_proxy()
         // the addresses that this resolver returns are the ones connected to: what was checked is what is used
-        .dns_resolver(Arc::new(Guarded {
-            inner: Arc::clone(resolver),
-            admits,
-        }))
+        .dns_resolver(Arc::new(Guarded { inner: Arc::clone(resolver), admits }))
         // a kept connection would outlive the check
         .pool_max_idle_per_host(0)
 }
 
 async fn read(mut response: Response) -> Result<Vec<u8>, FetchFailed> {
-    if response
-        .content_length()
-        .is_some_and(|length| length > MAX_BYTES as u64)
-    {
+    if response.content_length().is_some_and(|length| length > MAX_BYTES as u64) {
         return Err(FetchFailed::TooLarge);
     }
     let mut body = Vec::new();
@@ -159,20 +131,11 @@ async fn read(mut response: Response) -> Result<Vec<u8>, FetchFailed> {
 
 /// `application/json` or `application/*+json`.
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-    else {
+    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
         return false;
     };
-    let kind = value
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    kind.strip_prefix("application/")
-        .is_some_and(|kind| kind == "json" || kind.ends_with("+json"))
+    let kind = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind.strip_prefix("application/").is_some_and(|kind| kind == "json" || kind.ends_with("+json"))
 }
 
 /// A resolver that gives no answer rather than one with an address that must not be connected to.
@@ -219,10 +182,7 @@ mod tests {
 
     async fn resolve(addresses: &[&str]) -> Result<Vec<SocketAddr>, String> {
         let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
-        let guarded = Guarded {
-            inner: Arc::new(Fixed(addresses)),
-            admits: is_public,
-        };
+        let guarded = Guarded { inner: Arc::new(Fixed(addresses)), admits: is_public };
         match guarded.resolve("client.test".parse().unwrap()).await {
             Ok(addresses) => Ok(addresses.collect()),
             Err(error) => Err(error.to_string()),
@@ -231,18 +191,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_with_any_inside_address_is_refused_whole() {
-        for addresses in [
-            &[][..],
-            &["127.0.0.1"],
-            &["8.8.8.8", "10.0.0.1"],
-            &["2606:4700::1111", "::1"],
-        ] {
+        for addresses in [&[][..], &["127.0.0.1"], &["8.8.8.8", "10.0.0.1"], &["2606:4700::1111", "::1"]] {
             assert!(resolve(addresses).await.is_err(), "{addresses:?}");
         }
-        assert_eq!(
-            resolve(&["8.8.8.8"]).await.unwrap(),
-            ["8.8.8.8:0".parse().unwrap()]
-        );
+        assert_eq!(resolve(&["8.8.8.8"]).await.unwrap(), ["8.8.8.8:0".parse().unwrap()]);
     }
 
     #[test]

@@ -18,13 +18,7 @@ pub(crate) fn reusable_seconds(headers: &HeaderMap) -> i64 {
     let mut shared_max_age = None;
     for directive in list(headers, header::CACHE_CONTROL) {
         let (name, value) = directive.split_once('=').unwrap_or((&directive, ""));
-        let seconds = || {
-            value
-                .trim_matches('"')
-                .parse::<i64>()
-                .ok()
-                .filter(|seconds| *seconds >= 0)
-        };
+        let seconds = || value.trim_matches('"').parse::<i64>().ok().filter(|seconds| *seconds >= 0);
         match name {
             // one cache for all users is a shared cache
             "no-store" | "no-cache" | "private" => return 0,
@@ -39,10 +33,7 @@ pub(crate) fn reusable_seconds(headers: &HeaderMap) -> i64 {
         .and_then(|value| value.to_str().ok()?.parse().ok())
         .filter(|seconds| *seconds >= 0)
         .unwrap_or(0);
-    shared_max_age
-        .or(max_age)
-        .map_or(DEFAULT, |lifetime| lifetime.saturating_sub(age))
-        .clamp(MIN, MAX)
+    shared_max_age.or(max_age).map_or(DEFAULT, |lifetime| lifetime.saturating_sub(age)).clamp(MIN, MAX)
 }
 
 fn list(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = String> {
@@ -76,12 +67,7 @@ mod tests {
         ] {
             let headers = lines
                 .iter()
-                .map(|(name, value)| {
-                    (
-                        name.parse::<header::HeaderName>().unwrap(),
-                        value.parse().unwrap(),
-                    )
-                })
+                .map(|(name, value)| (name.parse::<header::HeaderName>().unwrap(), value.parse().unwrap()))
                 .collect();
             assert_eq!(reusable_seconds(&headers), wanted, "{lines:?}");
         }

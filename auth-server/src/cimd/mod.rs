@@ -141,11 +141,7 @@ impl Documents {
                 }
                 None => Err(NoClient::Document("not modified, but nothing is held")),
             },
-            Ok(Fetched::Document {
-                body,
-                etag,
-                reusable_seconds,
-            }) => {
+            Ok(Fetched::Document { body, etag, reusable_seconds }) => {
                 *held = None;
                 let client = self.understand(url, &body, now)?;
                 *held = Some(Held {

@@ -51,11 +51,7 @@ impl InsecureHost {
 impl DocumentUrl {
     /// Checks a client id (draft-ietf-oauth-client-id-metadata-document §3), before anything is looked up.
     pub(crate) fn parse(text: &str, insecure_hosts: &[InsecureHost]) -> Result<Self, NotADocumentUrl> {
-        if text.len() > MAX_BYTES
-            || !text
-                .bytes()
-                .all(|byte| matches!(byte, 0x21..=0x7E) && byte != b'\\')
-        {
+        if text.len() > MAX_BYTES || !text.bytes().all(|byte| matches!(byte, 0x21..=0x7E) && byte != b'\\') {
             return Err(NotADocumentUrl::Form);
         }
         let rest = text.strip_prefix("https://").ok_or(NotADocumentUrl::Form)?;
@@ -65,32 +61,18 @@ impl DocumentUrl {
             return Err(NotADocumentUrl::Parts);
         }
         let path = path.split('?').next().unwrap_or_default();
-        let dots = |segment: &str| {
-            matches!(
-                segment.to_ascii_lowercase().replace("%2e", ".").as_str(),
-                "." | ".."
-            )
-        };
+        let dots =
+            |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
         if !path.starts_with('/') || path.split('/').any(dots) {
             return Err(NotADocumentUrl::Path);
         }
         // hosts that a URL parser understands otherwise than they are written (`0x7f.1`, `2130706433`, upper case, a
         // default port) are refused by requiring that it changes nothing
-        let url = Url::parse(text)
-            .ok()
-            .filter(|url| url.as_str() == text)
-            .ok_or(NotADocumentUrl::Form)?;
+        let url = Url::parse(text).ok().filter(|url| url.as_str() == text).ok_or(NotADocumentUrl::Form)?;
         let host = url.host_str().ok_or(NotADocumentUrl::Host)?.to_owned();
         let port = url.port_or_known_default().ok_or(NotADocumentUrl::Port)?;
-        if insecure_hosts
-            .iter()
-            .any(|insecure| insecure.host == host && insecure.port == port)
-        {
-            return Ok(Self {
-                url,
-                host: format!("{host}:{port}"),
-                insecure: true,
-            });
+        if insecure_hosts.iter().any(|insecure| insecure.host == host && insecure.port == port) {
+            return Ok(Self { url, host: format!("{host}:{port}"), insecure: true });
         }
         if port != 443 {
             return Err(NotADocumentUrl::Port);
@@ -101,15 +83,7 @@ impl DocumentUrl {
             Host::Ipv6(address) => is_public(IpAddr::V6(address)),
             Host::Domain(name) => is_public_name(name),
         };
-        if allowed {
-            Ok(Self {
-                url,
-                host,
-                insecure: false,
-            })
-        } else {
-            Err(NotADocumentUrl::Host)
-        }
+        if allowed { Ok(Self { url, host, insecure: false }) } else { Err(NotADocumentUrl::Host) }
     }
 
     pub(crate) const fn url(&self) -> &Url {
@@ -132,9 +106,7 @@ fn is_public_name(name: &str) -> bool {
     let local = ["localhost", "local", "internal", "home.arpa", "onion"];
     name.contains('.')
         && !name.ends_with('.')
-        && !local
-            .iter()
-            .any(|suffix| name == *suffix || name.ends_with(&format!(".{suffix}")))
+        && !local.iter().any(|suffix| name == *suffix || name.ends_with(&format!(".{suffix}")))
 }
 
 #[cfg(test)]
@@ -199,26 +171,13 @@ mod tests {
     #[test]
     fn an_insecure_host_is_allowed_with_its_port_only() {
         let insecure = [InsecureHost::parse("localhost:9443").unwrap()];
-        assert!(
-            DocumentUrl::parse("https://localhost:9443/c", &insecure)
-                .unwrap()
-                .is_insecure()
-        );
-        for text in [
-            "https://localhost:9444/c",
-            "https://localhost/c",
-            "https://x.localhost:9443/c",
-        ] {
+        assert!(DocumentUrl::parse("https://localhost:9443/c", &insecure).unwrap().is_insecure());
+        for text in ["https://localhost:9444/c", "https://localhost/c", "https://x.localhost:9443/c"] {
             assert!(DocumentUrl::parse(text, &insecure).is_err(), "{text}");
         }
-        for bad in [
-            "localhost",
-            "localhost:",
-            ":9443",
-            "LOCALHOST:9443",
-            "localhost:9443/x",
-            "localhost:99999",
-        ] {
+        for bad in
+            ["localhost", "localhost:", ":9443", "LOCALHOST:9443", "localhost:9443/x", "localhost:99999"]
+        {
             assert!(InsecureHost::parse(bad).is_none(), "{bad}");
         }
     }

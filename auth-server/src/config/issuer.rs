@@ -25,11 +25,7 @@ impl Issuer {
             "http" if loopback => false,
             _ => return None,
         };
-        let path = if url.path() == "/" {
-            String::new()
-        } else {
-            url.path().to_owned()
-        };
+        let path = if url.path() == "/" { String::new() } else { url.path().to_owned() };
         let origin = url.origin().ascii_serialization();
         // no query, fragment, user information, default port, upper case or trailing slash: only one spelling is right
         (text == format!("{origin}{path}") && !path.ends_with('/')).then(|| Self {

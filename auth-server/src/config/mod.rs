@@ -147,10 +147,9 @@ fn listen(addresses: &[String], path: &KeyPath, report: &mut Report) -> Vec<Sock
     for (index, address) in addresses.iter().enumerate() {
         match address.parse() {
             Ok(address) => parsed.push(address),
-            Err(_) => report.unexpected(
-                &path.index(index),
-                "an IP address with a port, such as `127.0.0.1:4000`",
-            ),
+            Err(_) => {
+                report.unexpected(&path.index(index), "an IP address with a port, such as `127.0.0.1:4000`");
+            }
         }
     }
     parsed
@@ -172,10 +171,7 @@ fn database(url: &str, report: &mut Report) -> Option<PathBuf> {
 fn resources(raw: Vec<raw::Resource>, report: &mut Report) -> Vec<ConfiguredResource> {
     let path = KeyPath::root().key("resources");
     if raw.is_empty() {
-        report.fault(
-            &path,
-            "expected at least one `[[resources]]`: tokens are always issued for a resource",
-        );
+        report.fault(&path, "expected at least one `[[resources]]`: tokens are always issued for a resource");
     }
     let mut understood: Vec<ConfiguredResource> = Vec::new();
     for (index, entry) in raw.into_iter().enumerate() {
@@ -184,21 +180,14 @@ fn resources(raw: Vec<raw::Resource>, report: &mut Report) -> Vec<ConfiguredReso
             report.unexpected(&path.key("url"), "an absolute http or https URL without fragment");
             continue;
         }
-        if understood
-            .iter()
-            .any(|other| other.resource.is_named_by(&entry.url))
-        {
+        if understood.iter().any(|other| other.resource.is_named_by(&entry.url)) {
             report.fault(
                 &path.key("url"),
                 format!("expected each resource once, but found `{}` again", entry.url),
             );
         }
         let (catalogue, policy) = catalogue(&entry, &path, report);
-        let name = if entry.name.is_empty() {
-            entry.url.clone()
-        } else {
-            entry.name
-        };
+        let name = if entry.name.is_empty() { entry.url.clone() } else { entry.name };
         understood.push(ConfiguredResource {
             resource: Arc::new(Resource::new(entry.url, name, catalogue)),
             policy,
@@ -220,10 +209,7 @@ fn catalogue(
         let file = report.resolve(&entry.policy);
         let catalogue = match std::fs::read_to_string(&file) {
             Err(reason) => {
-                report.fault(
-                    &path.key("policy"),
-                    format!("`{}` cannot be read: {reason}", file.display()),
-                );
+                report.fault(&path.key("policy"), format!("`{}` cannot be read: {reason}", file.display()));
                 ScopeCatalogue::default()
             }
             Ok(text) => ScopeCatalogue::from_policy(&text).unwrap_or_else(|faults| {
@@ -241,17 +227,11 @@ fn catalogue(
                 format!("expected a scope of printable ASCII without spaces, quotes and backslashes, but found `{name}`"),
             );
         }
-        descriptions.insert(
-            name.clone(),
-            (!scope.description.is_empty()).then(|| scope.description.clone()),
-        );
+        descriptions.insert(name.clone(), (!scope.description.is_empty()).then(|| scope.description.clone()));
     }
     for (index, name) in entry.baseline_scopes.iter().enumerate() {
         if !descriptions.contains_key(name) {
-            report.unexpected(
-                &path.key("baseline_scopes").index(index),
-                "a scope of this resource",
-            );
+            report.unexpected(&path.key("baseline_scopes").index(index), "a scope of this resource");
         }
     }
     let baseline: ScopeSet = entry.baseline_scopes.iter().map(String::as_str).collect();
@@ -260,11 +240,8 @@ fn catalogue(
 
 fn clients(raw: raw::Clients, report: &mut Report) -> Clients {
     let path = KeyPath::root().key("clients");
-    let allowed_redirect_uris = redirect_uris(
-        &raw.allowed_redirect_uris,
-        &path.key("allowed_redirect_uris"),
-        report,
-    );
+    let allowed_redirect_uris =
+        redirect_uris(&raw.allowed_redirect_uris, &path.key("allowed_redirect_uris"), report);
     let mut insecure_document_hosts = Vec::new();
     for (index, host) in raw.insecure_document_hosts.iter().enumerate() {
         match InsecureHost::parse(host) {
@@ -313,10 +290,7 @@ fn registered_clients(
             && entry.id.len() <= 256
             && entry.id.bytes().all(|b| matches!(b, 0x21..=0x7E));
         if !legal || clients.contains_key(&entry.id) {
-            report.unexpected(
-                &path.key("id"),
-                "a client id of its own, in printable ASCII without spaces",
-            );
+            report.unexpected(&path.key("id"), "a client id of its own, in printable ASCII without spaces");
         }
         let redirect_uris = redirect_uris(&entry.redirect_uris, &path.key("redirect_uris"), report);
         if entry.redirect_uris.is_empty() {
@@ -338,10 +312,7 @@ fn registered_clients(
             .then(|| client_secret(&entry.secret_file, &path.key("secret_file"), report))
             .flatten();
         if entry.secret_file.is_empty() && !entry.token_endpoint_auth_method.is_empty() {
-            report.fault(
-                &path,
-                "expected `secret_file` beside `token_endpoint_auth_method`",
-            );
+            report.fault(&path, "expected `secret_file` beside `token_endpoint_auth_method`");
         }
         let secret = secret.map(|digest| (digest, basic, post));
         let client = registration::configured(entry.id.clone(), &entry.name, redirect_uris, secret);
@@ -357,10 +328,7 @@ fn client_secret(file: &str, path: &KeyPath, report: &mut Report) -> Option<Dige
         Ok(_) => {
             report.fault(
                 path,
-                format!(
-                    "expected a secret of at least {MIN_SECRET_BYTES} bytes in `{}`",
-                    file.display()
-                ),
+                format!("expected a secret of at least {MIN_SECRET_BYTES} bytes in `{}`", file.display()),
             );
             None
         }
@@ -397,12 +365,7 @@ fn tokens(raw: &raw::Tokens, report: &mut Report) -> Tokens {
             &path.key("access_token_ttl_seconds"),
             report,
         ),
-        code: seconds(
-            raw.code_ttl_seconds,
-            1..=600,
-            &path.key("code_ttl_seconds"),
-            report,
-        ),
+        code: seconds(raw.code_ttl_seconds, 1..=600, &path.key("code_ttl_seconds"), report),
         refresh_idle: seconds(
             raw.refresh_token_idle_seconds,
             60..=year,
@@ -426,10 +389,7 @@ fn tokens(raw: &raw::Tokens, report: &mut Report) -> Tokens {
 
 fn seconds(value: i64, range: RangeInclusive<i64>, path: &KeyPath, report: &mut Report) -> i64 {
     if !range.contains(&value) {
-        report.unexpected(
-            path,
-            format!("a number of seconds from {} to {}", range.start(), range.end()),
-        );
+        report.unexpected(path, format!("a number of seconds from {} to {}", range.start(), range.end()));
     }
     value
 }

@@ -29,10 +29,7 @@ pub(super) struct Server {
 
 impl Default for Server {
     fn default() -> Self {
-        Self {
-            listen: vec!["127.0.0.1:4000".to_owned()],
-            issuer: String::new(),
-        }
+        Self { listen: vec!["127.0.0.1:4000".to_owned()], issuer: String::new() }
     }
 }
 
@@ -46,9 +43,7 @@ pub(super) struct Database {
 
 impl Default for Database {
     fn default() -> Self {
-        Self {
-            url: "sqlite://auth-server.db".to_owned(),
-        }
+        Self { url: "sqlite://auth-server.db".to_owned() }
     }
 }
 
@@ -131,6 +126,7 @@ pub(super) struct RegisteredClient {
 /// `[tokens]`
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "the unit belongs into the name of a key")]
 pub(super) struct Tokens {
     /// Seconds that an access token lives, 1 to 86400.
     pub(super) access_token_ttl_seconds: i64,
@@ -167,8 +163,6 @@ pub(super) struct Sessions {
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self {
-            lifetime_seconds: 12 * 3600,
-        }
+        Self { lifetime_seconds: 12 * 3600 }
     }
 }

@@ -42,27 +42,18 @@ pub(crate) async fn authorize(
 
 async fn answer(app: &App, query: &str, jar: CookieJar) -> Result<Response, Problem> {
     let params = Params::parse(query).map_err(|_| Problem::malformed())?;
-    let client_id = params
-        .one("client_id")
-        .ok()
-        .flatten()
-        .ok_or(Problem::malformed())?;
-    let client = directory::for_authorization(app, client_id)
-        .await
-        .map_err(|missing| match missing {
-            Missing::Unknown => Problem::unknown_client(),
-            Missing::Busy(exceeded) => Problem::too_many(exceeded),
-            Missing::Storage(error) => error.into(),
-        })?;
+    let client_id = params.one("client_id").ok().flatten().ok_or(Problem::malformed())?;
+    let client = directory::for_authorization(app, client_id).await.map_err(|missing| match missing {
+        Missing::Unknown => Problem::unknown_client(),
+        Missing::Busy(exceeded) => Problem::too_many(exceeded),
+        Missing::Storage(error) => error.into(),
+    })?;
     let redirect_uri = match params.one("redirect_uri").map_err(|_| Problem::redirect_uri())? {
         Some(requested) => client.redirect_uri(requested),
         None => client.sole_redirect_uri().cloned(),
     }
     .ok_or_else(|| {
-        tracing::info!(
-            client.id = client.id,
-            "authorization request with an unregistered redirect URI"
-        );
+        tracing::info!(client.id = client.id, "authorization request with an unregistered redirect URI");
         Problem::redirect_uri()
     })?;
 
@@ -103,15 +94,7 @@ async fn without_pages(
     if !is_trusted_with_redirects(app, client, signed_in.as_ref()).await? {
         return Err(Problem::sign_in_needed());
     }
-    refuse(
-        app,
-        client,
-        &request.redirect_uri,
-        request.state.as_deref(),
-        refused,
-        signed_in.as_ref(),
-    )
-    .await
+    refuse(app, client, &request.redirect_uri, request.state.as_deref(), refused, signed_in.as_ref()).await
 }
 
 /// Sends an error to the client, or lets the user do so.
@@ -123,15 +106,8 @@ async fn refuse(
     refused: Refused,
     signed_in: Option<&SignedIn>,
 ) -> Result<Response, Problem> {
-    tracing::info!(
-        client.id = client.id,
-        error = refused.code.as_str(),
-        "authorization request refused"
-    );
-    let parameters = [
-        ("error", refused.code.as_str()),
-        ("error_description", refused.description),
-    ];
+    tracing::info!(client.id = client.id, error = refused.code.as_str(), "authorization request refused");
+    let parameters = [("error", refused.code.as_str()), ("error_description", refused.description)];
     let href = transaction::answer(app, redirect_uri, state, &parameters);
     if is_trusted_with_redirects(app, client, signed_in).await? {
         return Ok(pages::redirect(app, &href));

@@ -20,8 +20,7 @@ const BROWSER_LIFETIME: Duration = Duration::days(365);
 
 /// The browser's own secret. What is started with it can only be continued with it, and form tokens derive from it.
 pub(super) fn browser(app: &App, jar: &CookieJar) -> Option<Secret> {
-    jar.get(&name(app, "browser"))
-        .and_then(|cookie| well_formed(cookie.value()))
+    jar.get(&name(app, "browser")).and_then(|cookie| well_formed(cookie.value()))
 }
 
 /// The browser's secret, given to it now if it has none.
@@ -46,11 +45,7 @@ pub(super) async fn signed_in(app: &App, jar: &CookieJar) -> Result<Option<Signe
         return Ok(None);
     };
     let found = app.storage.session(&secret.digest(), app.now()).await?;
-    Ok(found.map(|(session, user)| SignedIn {
-        secret,
-        session,
-        user,
-    }))
+    Ok(found.map(|(session, user)| SignedIn { secret, session, user }))
 }
 
 /// The session that the browser claims, whether it still holds or not.
@@ -85,15 +80,12 @@ pub(super) fn check_form_origin(app: &App, headers: &HeaderMap) -> Result<(), Pr
 }
 
 fn session_secret(app: &App, jar: &CookieJar) -> Option<Secret> {
-    jar.get(&name(app, "session"))
-        .and_then(|cookie| well_formed(cookie.value()))
+    jar.get(&name(app, "session")).and_then(|cookie| well_formed(cookie.value()))
 }
 
 fn well_formed(value: &str) -> Option<Secret> {
-    let legal = value.len() == 43
-        && value
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    let legal =
+        value.len() == 43 && value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
     legal.then(|| Secret::received(value))
 }
 

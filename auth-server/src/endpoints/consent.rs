@@ -64,9 +64,7 @@ pub(crate) async fn submit(
 
 async fn decide(app: &App, headers: &HeaderMap, jar: CookieJar, body: Body) -> Result<Response, Problem> {
     browser::check_form_origin(app, headers)?;
-    let params = form::read(headers, body)
-        .await
-        .map_err(|_| Problem::malformed())?;
+    let params = form::read(headers, body).await.map_err(|_| Problem::malformed())?;
     let field = |name| params.one(name).map_err(|_| Problem::malformed());
     let browser = browser::browser(app, &jar);
     let open = transaction::open(app, browser.as_ref(), field("transaction")?).await?;
@@ -102,21 +100,14 @@ async fn deny(app: &App, open: &Open) -> Result<Response, Problem> {
         return Err(Problem::no_transaction());
     }
     let request = &open.pending.request;
-    let parameters = [
-        ("error", ErrorCode::AccessDenied.as_str()),
-        ("error_description", "the user refused"),
-    ];
+    let parameters = [("error", ErrorCode::AccessDenied.as_str()), ("error_description", "the user refused")];
     let to = transaction::answer(app, &request.redirect_uri, request.state.as_deref(), &parameters);
     Ok(pages::redirect(app, &to))
 }
 
 fn page(app: &App, open: &Open, signed_in: &SignedIn) -> Response {
     let request = &open.pending.request;
-    let resources: Vec<_> = request
-        .resources
-        .iter()
-        .filter_map(|url| app.resource(url))
-        .collect();
+    let resources: Vec<_> = request.resources.iter().filter_map(|url| app.resource(url)).collect();
     let words = |scope: &str| {
         resources
             .iter()
@@ -127,18 +118,13 @@ fn page(app: &App, open: &Open, signed_in: &SignedIn) -> Response {
         .scopes
         .iter()
         .filter(|scope| *scope != OFFLINE_ACCESS)
-        .map(|scope| Permission {
-            scope: scope.to_owned(),
-            words: words(scope),
-        })
+        .map(|scope| Permission { scope: scope.to_owned(), words: words(scope) })
         .collect();
     let page = ConsentPage {
         style: pages::style_url(app),
         action: format!("{}{}", app.issuer.path(), paths::CONSENT),
         transaction: open.secret.expose().to_owned(),
-        csrf: transaction::form_token(&signed_in.secret, STEP, &open.secret)
-            .expose()
-            .to_owned(),
+        csrf: transaction::form_token(&signed_in.secret, STEP, &open.secret).expose().to_owned(),
         client: (&open.pending.client).into(),
         target: request.redirect_uri.target(),
         resources_in_words: resources

@@ -11,16 +11,10 @@ use crate::wire::{
 /// Reads `application/x-www-form-urlencoded`, and nothing else (RFC 6749 §3.2).
 pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Params, ApiError> {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
-    let kind = types
-        .next()
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let kind = types.next().and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") || types.next().is_some() {
-        return Err(ApiError::new(
-            ErrorCode::InvalidRequest,
-            "expected application/x-www-form-urlencoded",
-        ));
+        return Err(ApiError::new(ErrorCode::InvalidRequest, "expected application/x-www-form-urlencoded"));
     }
     let bytes = bytes(body, MAX_BYTES).await?;
     let text = std::str::from_utf8(&bytes)

@@ -13,9 +13,5 @@ use crate::app::App;
 
 /// Handles the request.
 pub(crate) async fn jwks(State(app): State<Arc<App>>) -> Response {
-    (
-        [(header::CACHE_CONTROL, "public, max-age=300")],
-        Json(app.keys.published()),
-    )
-        .into_response()
+    ([(header::CACHE_CONTROL, "public, max-age=300")], Json(app.keys.published())).into_response()
 }

@@ -76,9 +76,7 @@ async fn sign_in(
     body: Body,
 ) -> Result<Response, Problem> {
     browser::check_form_origin(app, headers)?;
-    let params = form::read(headers, body)
-        .await
-        .map_err(|_| Problem::malformed())?;
+    let params = form::read(headers, body).await.map_err(|_| Problem::malformed())?;
     let field = |name| params.one(name).map_err(|_| Problem::malformed());
     let browser = browser::browser(app, &jar);
     let open = transaction::open(app, browser.as_ref(), field("transaction")?).await?;
@@ -102,28 +100,18 @@ async fn sign_in(
         Some(user) => app.storage.is_browser_known(&user.id, &digest).await?,
         None => false,
     };
-    let attempt = Attempt {
-        name: &name,
-        address: peer.ip(),
-        known_browser: known.then_some(&digest),
-    };
+    let attempt = Attempt { name: &name, address: peer.ip(), known_browser: known.then_some(&digest) };
     if let Err(exceeded) = app.login_limits.admit(attempt, app.now()) {
         tracing::warn!(peer = %peer.ip(), "sign-in throttled");
         let minutes = (exceeded.retry_after_seconds + 59) / 60;
         let words = format!("Too many wrong passwords. Try again in {minutes} min.");
         let mut response = again(StatusCode::TOO_MANY_REQUESTS, &words);
-        response.headers_mut().insert(
-            header::RETRY_AFTER,
-            HeaderValue::from(exceeded.retry_after_seconds),
-        );
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(exceeded.retry_after_seconds));
         return Ok(response);
     }
     let hash = user.as_ref().map(|user| user.password_hash.clone());
-    let right = app
-        .passwords
-        .verify(SecretString::from(password), hash)
-        .await
-        .map_err(|_| Problem::overloaded())?;
+    let right =
+        app.passwords.verify(SecretString::from(password), hash).await.map_err(|_| Problem::overloaded())?;
     let Some(user) = user.filter(|_| right) else {
         tracing::info!(peer = %peer.ip(), "sign-in refused");
         return Ok(again(StatusCode::UNAUTHORIZED, WRONG));
@@ -150,12 +138,8 @@ async fn begin_session(
     };
     let replaced = browser::claimed_session(app, &jar);
     app.storage.insert_session(&session, replaced.as_ref()).await?;
-    app.storage
-        .remember_browser(&user.id, &browser.digest(), now)
-        .await?;
-    app.storage
-        .set_transaction_session(&open.stored.digest, &session.digest)
-        .await?;
+    app.storage.remember_browser(&user.id, &browser.digest(), now).await?;
+    app.storage.set_transaction_session(&open.stored.digest, &session.digest).await?;
     tracing::info!(user.id = user.id, "signed in");
     let jar = jar.add(browser::session_cookie(app, &secret));
     Ok((jar, pages::redirect(app, &open.page(app, paths::CONSENT))).into_response())
@@ -173,9 +157,7 @@ fn page(
         style: pages::style_url(app),
         action: format!("{}{}", app.issuer.path(), paths::LOGIN),
         transaction: open.secret.expose().to_owned(),
-        csrf: transaction::form_token(browser, STEP, &open.secret)
-            .expose()
-            .to_owned(),
+        csrf: transaction::form_token(browser, STEP, &open.secret).expose().to_owned(),
         client: (&open.pending.client).into(),
         username: username.to_owned(),
         problem,

@@ -72,10 +72,7 @@ fn document(app: &App, open_id: Option<OpenId>) -> Response {
         issuer: issuer.as_str(),
         authorization_endpoint: issuer.endpoint(paths::AUTHORIZE),
         token_endpoint: issuer.endpoint(paths::TOKEN),
-        registration_endpoint: app
-            .clients
-            .dynamic_registration
-            .then(|| issuer.endpoint(paths::REGISTER)),
+        registration_endpoint: app.clients.dynamic_registration.then(|| issuer.endpoint(paths::REGISTER)),
         revocation_endpoint: issuer.endpoint(paths::REVOKE),
         jwks_uri: issuer.endpoint(paths::JWKS),
         scopes_supported: app.scopes(),

@@ -16,7 +16,11 @@ use super::form;
 use crate::{
     app::App,
     issue::internal,
-    model::registration::{self, Failure},
+    model::{
+        redirect::RedirectUri,
+        registration::{self, Failure},
+        secret::Secret,
+    },
     wire::{
         error::{ApiError, ErrorCode, no_store},
         registration::{ClientMetadata, Registered},
@@ -37,58 +41,32 @@ pub(crate) async fn register(
     app.registrations
         .admit(&peer.ip().to_string(), now)
         .map_err(|exceeded| ApiError::too_many_requests(exceeded.retry_after_seconds))?;
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    if !kind
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .eq_ignore_ascii_case("application/json")
-    {
-        return Err(ApiError::new(
-            ErrorCode::InvalidClientMetadata,
-            "expected application/json",
-        ));
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+        return Err(ApiError::new(ErrorCode::InvalidClientMetadata, "expected application/json"));
     }
     let bytes = form::bytes(body, MAX_BYTES).await?;
-    // a JSON array would be read as the members in order
-    let is_object = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
-    let metadata: ClientMetadata =
-        serde_json::from_slice(&bytes)
-            .ok()
-            .filter(|_| is_object)
-            .ok_or(ApiError::new(
-                ErrorCode::InvalidClientMetadata,
-                "expected a JSON object with client metadata",
-            ))?;
-    let registered = registration::register(
-        &metadata,
-        &app.clients.allowed_redirect_uris,
-        &*app.outside.rng,
-        now,
-    )
-    .map_err(|failure| match failure {
-        Failure::Refused(refused) => ApiError::new(refused.code, refused.description),
-        Failure::NoRandomness(error) => internal(&error),
-    })?;
+    let metadata = ClientMetadata::read(&bytes).ok_or(ApiError::new(
+        ErrorCode::InvalidClientMetadata,
+        "expected a JSON object with client metadata",
+    ))?;
+    let registered =
+        registration::register(&metadata, &app.clients.allowed_redirect_uris, &*app.outside.rng, now)
+            .map_err(|failure| match failure {
+                Failure::Refused(refused) => ApiError::new(refused.code, refused.description),
+                Failure::NoRandomness(error) => internal(&error),
+            })?;
     let client = &registered.client;
     app.storage.insert_client(client, app.clients.max_unused).await?;
-    tracing::info!(
-        client.id = client.id,
-        client.name = client.name,
-        "client registered itself"
-    );
-    let secret = registered.secret.as_ref().map(|secret| secret.expose());
+    tracing::info!(client.id = client.id, client.name = client.name, "client registered itself");
+    let secret = registered.secret.as_ref().map(Secret::expose);
     let answer = Registered {
         client_id: &client.id,
         client_id_issued_at: now.unix_seconds(),
         client_secret: secret,
         client_secret_expires_at: secret.map(|_| 0),
         client_name: &client.name,
-        redirect_uris: client.redirect_uris.iter().map(|uri| uri.as_str()).collect(),
+        redirect_uris: client.redirect_uris.iter().map(RedirectUri::as_str).collect(),
         grant_types: if client.refresh {
             &["authorization_code", "refresh_token"]
         } else {

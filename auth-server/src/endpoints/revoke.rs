@@ -35,20 +35,14 @@ pub(crate) async fn revoke(
     // the hint is only a hint (§2.1): both kinds are tried, whatever it says
     one(&params, "token_type_hint")?;
     let now = app.now();
-    if let Some((_, grant)) = app
-        .storage
-        .refresh_token(&Secret::received(token).digest())
-        .await?
-    {
+    if let Some((_, grant)) = app.storage.refresh_token(&Secret::received(token).digest()).await? {
         if grant.client_id == client.id {
             // §2.1: with a refresh token goes the grant
             app.storage.revoke_grant(&grant.id, now).await?;
             tracing::info!(client.id = client.id, "grant revoked by its client");
         }
     } else if let Some(claims) = app.keys.read_own(token, app.issuer.as_str()) {
-        app.storage
-            .revoke_access_token(&claims.jti, &client.id, now)
-            .await?;
+        app.storage.revoke_access_token(&claims.jti, &client.id, now).await?;
     }
     let mut response = StatusCode::OK.into_response();
     no_store(response.headers_mut());

@@ -36,10 +36,7 @@ pub(crate) async fn token(
 ) -> Result<TokenResponse, ApiError> {
     if query.is_some_and(|query| !query.is_empty()) {
         // RFC 6749 §2.3.1: what belongs into the body would end up in logs
-        return Err(ApiError::new(
-            ErrorCode::InvalidRequest,
-            "parameters belong into the body",
-        ));
+        return Err(ApiError::new(ErrorCode::InvalidRequest, "parameters belong into the body"));
     }
     let params = form::read(&headers, body).await?;
     let grant_type = one(&params, "grant_type")?
@@ -47,10 +44,7 @@ pub(crate) async fn token(
         .to_owned();
     let handles = matches!(grant_type.as_str(), "authorization_code" | "refresh_token");
     if !handles {
-        return Err(ApiError::new(
-            ErrorCode::UnsupportedGrantType,
-            "grant_type is not supported",
-        ));
+        return Err(ApiError::new(ErrorCode::UnsupportedGrantType, "grant_type is not supported"));
     }
     let client = authenticate(&app, &headers, &params).await?;
     if grant_type == "authorization_code" {
@@ -78,10 +72,7 @@ pub(super) fn one<'p>(params: &'p Params, name: &str) -> Result<Option<&'p str>,
 }
 
 const fn invalid_grant() -> ApiError {
-    ApiError::new(
-        ErrorCode::InvalidGrant,
-        "the code or token is not valid for this client",
-    )
+    ApiError::new(ErrorCode::InvalidGrant, "the code or token is not valid for this client")
 }
 
 /// RFC 6749 §4.1.3, OAuth 2.1 §4.1.3.
@@ -89,10 +80,8 @@ async fn redeem(app: &App, client: &Client, params: &Params) -> Result<TokenResp
     let secret = one(params, "code")?
         .ok_or(ApiError::new(ErrorCode::InvalidRequest, "code is required"))
         .map(Secret::received)?;
-    let verifier = one(params, "code_verifier")?.ok_or(ApiError::new(
-        ErrorCode::InvalidRequest,
-        "code_verifier is required",
-    ))?;
+    let verifier = one(params, "code_verifier")?
+        .ok_or(ApiError::new(ErrorCode::InvalidRequest, "code_verifier is required"))?;
     let now = app.now();
     let (code, grant) = app.storage.code(&secret.digest()).await?.ok_or(invalid_grant())?;
 
@@ -104,7 +93,7 @@ async fn redeem(app: &App, client: &Client, params: &Params) -> Result<TokenResp
     if one(params, "redirect_uri")?.is_some_and(|uri| uri != code.redirect_uri.as_str()) {
         return Err(invalid_grant());
     }
-    let proven = CodeVerifier::parse(verifier).is_some_and(|verifier| code.code_challenge.accepts(&verifier));
+    let proven = CodeVerifier::parse(verifier).is_some_and(|verifier| code.challenge.accepts(&verifier));
     if !proven || code.failures >= MAX_CODE_FAILURES {
         app.storage.count_code_failure(&code.digest).await?;
         return Err(invalid_grant());
@@ -121,19 +110,8 @@ async fn redeem(app: &App, client: &Client, params: &Params) -> Result<TokenResp
         None
     };
     let (access, stored) = issue::access_token(app, &grant, &order)?;
-    let stored_refresh = refresh
-        .as_ref()
-        .map(|secret| issue::refresh_token(app, &grant, secret, now));
-    if !app
-        .storage
-        .redeem_code(
-            &code.digest,
-            &grant.id,
-            &issue::issued(stored, stored_refresh),
-            now,
-        )
-        .await?
-    {
+    let stored_refresh = refresh.as_ref().map(|secret| issue::refresh_token(app, &grant, secret, now));
+    if !app.storage.redeem_code(&code.digest, &grant.id, &issue::issued(stored, stored_refresh), now).await? {
         return Err(replayed(app, &grant).await?);
     }
     Ok(issue::response(app, access, refresh.as_ref(), &order))
@@ -153,17 +131,10 @@ async fn replayed(app: &App, grant: &Grant) -> Result<ApiError, ApiError> {
 /// RFC 6749 §6, with the rotation of OAuth 2.1 §4.3.1.
 async fn refresh(app: &App, client: &Client, params: &Params) -> Result<TokenResponse, ApiError> {
     let secret = one(params, "refresh_token")?
-        .ok_or(ApiError::new(
-            ErrorCode::InvalidRequest,
-            "refresh_token is required",
-        ))
+        .ok_or(ApiError::new(ErrorCode::InvalidRequest, "refresh_token is required"))
         .map(Secret::received)?;
     let now = app.now();
-    let (token, grant) = app
-        .storage
-        .refresh_token(&secret.digest())
-        .await?
-        .ok_or(invalid_grant())?;
+    let (token, grant) = app.storage.refresh_token(&secret.digest()).await?.ok_or(invalid_grant())?;
     if grant.client_id != client.id || grant.revoked_at.is_some() || now >= token.expires_at {
         return Err(invalid_grant());
     }
@@ -175,20 +146,12 @@ async fn refresh(app: &App, client: &Client, params: &Params) -> Result<TokenRes
         let successor = successor(&secret, &salt);
         let (access, stored) = issue::access_token(app, &grant, &order)?;
         let stored = issue::issued(stored, Some(issue::refresh_token(app, &grant, &successor, now)));
-        if app
-            .storage
-            .rotate(&token.digest, &salt, &grant.id, &stored, now)
-            .await?
-        {
+        if app.storage.rotate(&token.digest, &salt, &grant.id, &stored, now).await? {
             return Ok(issue::response(app, access, Some(&successor), &order));
         }
     }
     // used before, if only by a request that was faster by a moment
-    let (token, grant) = app
-        .storage
-        .refresh_token(&secret.digest())
-        .await?
-        .ok_or(invalid_grant())?;
+    let (token, grant) = app.storage.refresh_token(&secret.digest()).await?.ok_or(invalid_grant())?;
     again(app, &secret, &token, &grant, &order).await
 }
 
@@ -205,11 +168,7 @@ async fn again(
     order: &Order,
 ) -> Result<TokenResponse, ApiError> {
     let now = app.now();
-    let rotation = token
-        .rotation
-        .as_ref()
-        .filter(|_| grant.revoked_at.is_none())
-        .ok_or(invalid_grant())?;
+    let rotation = token.rotation.as_ref().filter(|_| grant.revoked_at.is_none()).ok_or(invalid_grant())?;
     let successor = successor(secret, &rotation.salt);
     let unused = app
         .storage

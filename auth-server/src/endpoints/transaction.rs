@@ -59,31 +59,19 @@ pub(super) async fn open(
         return Err(Problem::no_transaction());
     };
     let secret = Secret::received(transaction);
-    let stored = app
-        .storage
-        .transaction(&secret.digest(), app.now())
-        .await?
-        .ok_or(Problem::no_transaction())?;
+    let stored =
+        app.storage.transaction(&secret.digest(), app.now()).await?.ok_or(Problem::no_transaction())?;
     if !stored.browser.matches(&browser.digest()) {
         return Err(Problem::no_transaction());
     }
     let pending = serde_json::from_str(&stored.content).map_err(StorageError::new)?;
-    Ok(Open {
-        secret,
-        stored,
-        pending,
-    })
+    Ok(Open { secret, stored, pending })
 }
 
 impl Open {
     /// Whether the user must sign in before deciding.
     pub(super) fn needs_login(&self, signed_in: Option<&SignedIn>, now: Timestamp) -> bool {
-        needs_login(
-            &self.pending.request,
-            self.stored.session.as_ref(),
-            signed_in,
-            now,
-        )
+        needs_login(&self.pending.request, self.stored.session.as_ref(), signed_in, now)
     }
 
     /// The page for a step of this transaction.
@@ -107,9 +95,8 @@ pub(super) fn needs_login(
     now: Timestamp,
 ) -> bool {
     let Some(signed_in) = signed_in else { return true };
-    let too_old = request
-        .max_age
-        .is_some_and(|max| now.seconds_since(signed_in.session.authenticated_at) >= max);
+    let too_old =
+        request.max_age.is_some_and(|max| now.seconds_since(signed_in.session.authenticated_at) >= max);
     let within = signed_in_within.is_some_and(|session| session.matches(&signed_in.session.digest));
     (request.prompt.login || too_old) && !within
 }
@@ -153,16 +140,12 @@ pub(super) async fn approve(
     let stored_code = Code {
         digest: code.digest(),
         redirect_uri: request.redirect_uri.clone(),
-        code_challenge: request.code_challenge,
+        challenge: request.code_challenge,
         expires_at: now.plus_seconds(app.tokens.code),
         failures: 0,
         redeemed_at: None,
     };
-    let approval = Approval {
-        grant,
-        code: stored_code,
-        client,
-    };
+    let approval = Approval { grant, code: stored_code, client };
     if !app.storage.approve(transaction, &approval).await? {
         return Err(Problem::no_transaction());
     }
@@ -172,12 +155,7 @@ pub(super) async fn approve(
         scopes = %approval.grant.scopes,
         "authorization granted"
     );
-    Ok(answer(
-        app,
-        &request.redirect_uri,
-        request.state.as_deref(),
-        &[("code", code.expose())],
-    ))
+    Ok(answer(app, &request.redirect_uri, request.state.as_deref(), &[("code", code.expose())]))
 }
 
 /// The client's redirect URI with an answer in it. `iss` is in every one (RFC 9207 §2).

@@ -57,10 +57,7 @@ impl Origin {
 impl Client {
     /// The registered URI that allows `requested`, as the URI to answer to.
     pub(crate) fn redirect_uri(&self, requested: &str) -> Option<RedirectUri> {
-        let allowed = self
-            .redirect_uris
-            .iter()
-            .any(|registered| registered.accepts(requested));
+        let allowed = self.redirect_uris.iter().any(|registered| registered.accepts(requested));
         // equal to a registered one but for the port, hence legal; parsed again all the same
         allowed.then(|| RedirectUri::parse(requested).ok()).flatten()
     }

@@ -29,7 +29,7 @@ pub(crate) struct Grant {
 pub(crate) struct Code {
     pub(crate) digest: Digest,
     pub(crate) redirect_uri: RedirectUri,
-    pub(crate) code_challenge: CodeChallenge,
+    pub(crate) challenge: CodeChallenge,
     pub(crate) expires_at: Timestamp,
     pub(crate) failures: i64,
     pub(crate) redeemed_at: Option<Timestamp>,

@@ -81,23 +81,11 @@ mod tests {
             (Some(CHALLENGE), Some("s256"), BadChallenge::Method),
             (Some(CHALLENGE), Some("S256 "), BadChallenge::Method),
             (Some(CHALLENGE), Some("S512"), BadChallenge::Method),
-            (Some(&CHALLENGE[1..]), Some("S256"), BadChallenge::Form),
+            (CHALLENGE.get(1..), Some("S256"), BadChallenge::Form),
             (Some(&long), Some("S256"), BadChallenge::Form),
-            (
-                Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM="),
-                Some("S256"),
-                BadChallenge::Form,
-            ),
-            (
-                Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw+cM"),
-                Some("S256"),
-                BadChallenge::Form,
-            ),
-            (
-                Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw/cM"),
-                Some("S256"),
-                BadChallenge::Form,
-            ),
+            (Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM="), Some("S256"), BadChallenge::Form),
+            (Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw+cM"), Some("S256"), BadChallenge::Form),
+            (Some("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw/cM"), Some("S256"), BadChallenge::Form),
         ] {
             assert_eq!(
                 CodeChallenge::from_request(challenge, method),
@@ -117,7 +105,7 @@ mod tests {
     #[test]
     fn verifiers_of_illegal_form_do_not_parse() {
         for bad in [
-            VERIFIER[1..].to_owned(),
+            VERIFIER.replacen('d', "", 1),
             "a".repeat(129),
             format!("{VERIFIER}\n"),
             format!("{VERIFIER} "),

@@ -70,11 +70,7 @@ impl RedirectUri {
 
     /// Checks the rules that hold for every client, whoever registers it.
     pub(crate) fn parse(text: &str) -> Result<Self, Unacceptable> {
-        if text.len() > MAX_BYTES
-            || !text
-                .bytes()
-                .all(|byte| matches!(byte, 0x21..=0x7E) && byte != b'\\')
-        {
+        if text.len() > MAX_BYTES || !text.bytes().all(|byte| matches!(byte, 0x21..=0x7E) && byte != b'\\') {
             return Err(Unacceptable::Malformed);
         }
         if text.contains('#') {
@@ -100,19 +96,14 @@ impl RedirectUri {
             _ => {}
         }
         let path = text.split(['?']).next().unwrap_or_default();
-        if path.split('/').any(|segment| {
-            matches!(
-                segment.to_ascii_lowercase().replace("%2e", ".").as_str(),
-                "." | ".."
-            )
-        }) {
+        if path
+            .split('/')
+            .any(|segment| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | ".."))
+        {
             return Err(Unacceptable::DotSegments);
         }
         // RFC 9207 §2.4: `iss` must appear once, so the client's own query must not bring a second one
-        if url
-            .query_pairs()
-            .any(|(name, _)| matches!(&*name, "code" | "state" | "iss" | "error"))
-        {
+        if url.query_pairs().any(|(name, _)| matches!(&*name, "code" | "state" | "iss" | "error")) {
             return Err(Unacceptable::ResponseParameter);
         }
         Ok(Self(text.to_owned()))
@@ -144,26 +135,17 @@ impl RedirectUri {
         match Url::parse(&self.0) {
             Ok(url) if url.scheme() == "https" => {
                 let host = url.host_str().unwrap_or_default();
-                Target::Web(
-                    url.port()
-                        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")),
-                )
+                Target::Web(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
             }
-            Ok(url) => Target::App {
-                scheme: url.scheme().to_owned(),
-            },
+            Ok(url) => Target::App { scheme: url.scheme().to_owned() },
             // cannot be: `parse` let it through
-            Err(_) => Target::App {
-                scheme: String::new(),
-            },
+            Err(_) => Target::App { scheme: String::new() },
         }
     }
 
     /// This URI with the parameters of an authorization response added to its query (RFC 6749 §4.1.2).
     pub(crate) fn with_parameters(&self, parameters: &[(&str, &str)]) -> String {
-        let encoded = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(parameters)
-            .finish();
+        let encoded = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
         let separator = if self.0.contains('?') { '&' } else { '?' };
         format!("{}{separator}{encoded}", self.0)
     }
@@ -191,10 +173,8 @@ impl<'a> Loopback<'a> {
         let (port, rest) = match after_host.strip_prefix(':') {
             None => (None, after_host),
             Some(after_colon) => {
-                let end = after_colon
-                    .bytes()
-                    .position(|byte| !byte.is_ascii_digit())
-                    .unwrap_or(after_colon.len());
+                let end =
+                    after_colon.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(after_colon.len());
                 let (digits, rest) = after_colon.split_at_checked(end)?;
                 let port: u16 = digits.parse().ok().filter(|port| *port != 0)?;
                 (Some(port), rest)
@@ -257,10 +237,7 @@ mod tests {
         for (uri, requested) in [
             ("http://127.0.0.1/cb", "http://127.0.0.1:51004/cb"),
             ("http://127.0.0.1:33418/", "http://127.0.0.1:1/"),
-            (
-                "http://localhost:3000/callback",
-                "http://localhost:61234/callback",
-            ),
+            ("http://localhost:3000/callback", "http://localhost:61234/callback"),
             ("http://localhost/callback", "http://localhost:61234/callback"),
             ("http://[::1]:1/cb", "http://[::1]:2/cb"),
             ("https://a.test/cb", "https://a.test/cb"),
@@ -283,10 +260,7 @@ mod tests {
             "http://127.0.0.1:/cb",
             "http://127.0.0.1:+5/cb",
         ] {
-            assert!(
-                !registered("http://127.0.0.1/cb").accepts(requested),
-                "{requested}"
-            );
+            assert!(!registered("http://127.0.0.1/cb").accepts(requested), "{requested}");
         }
     }
 
@@ -297,12 +271,7 @@ mod tests {
             ("https://app.test:8443/cb", Target::Web("app.test:8443".into())),
             ("http://localhost:3/cb", Target::Loopback { port: Some(3) }),
             ("http://127.0.0.1/cb", Target::Loopback { port: None }),
-            (
-                "cursor://x/cb",
-                Target::App {
-                    scheme: "cursor".into(),
-                },
-            ),
+            ("cursor://x/cb", Target::App { scheme: "cursor".into() }),
         ] {
             assert_eq!(RedirectUri::parse(text).unwrap().target(), wanted);
         }
@@ -311,9 +280,6 @@ mod tests {
     #[test]
     fn response_parameters_join_an_existing_query() {
         let uri = RedirectUri::parse("https://a.test/cb?x=1").unwrap();
-        assert_eq!(
-            uri.with_parameters(&[("state", "a b&c")]),
-            "https://a.test/cb?x=1&state=a+b%26c"
-        );
+        assert_eq!(uri.with_parameters(&[("state", "a b&c")]), "https://a.test/cb?x=1&state=a+b%26c");
     }
 }

@@ -73,14 +73,7 @@ pub(crate) fn register(
         (Authentication::None, None)
     } else {
         let secret = Secret::generate(rng)?;
-        (
-            Authentication::Secret {
-                digest: secret.digest(),
-                basic,
-                post,
-            },
-            Some(secret),
-        )
+        (Authentication::Secret { digest: secret.digest(), basic, post }, Some(secret))
     };
     let name = metadata.client_name.as_deref().and_then(text::display_name);
     let client = Client {
@@ -93,11 +86,7 @@ pub(crate) fn register(
         origin: Origin::Registration,
         registered_at: now,
     };
-    Ok(Registration {
-        client,
-        secret,
-        method,
-    })
+    Ok(Registration { client, secret, method })
 }
 
 /// A client described by the document at its id, which the caller compared with the document's `client_id`.
@@ -136,9 +125,7 @@ pub(crate) fn from_document(
         redirect_uris: redirect_uris(metadata, allowed)?,
         authentication: Authentication::None,
         refresh: common.refresh,
-        origin: Origin::Document {
-            host: host.to_owned(),
-        },
+        origin: Origin::Document { host: host.to_owned() },
         registered_at: now,
     })
 }
@@ -154,8 +141,10 @@ pub(crate) fn configured(
         name: text::display_name(name).unwrap_or_else(|| id.clone()),
         id,
         redirect_uris,
-        authentication: secret.map_or(Authentication::None, |(digest, basic, post)| {
-            Authentication::Secret { digest, basic, post }
+        authentication: secret.map_or(Authentication::None, |(digest, basic, post)| Authentication::Secret {
+            digest,
+            basic,
+            post,
         }),
         refresh: true,
         origin: Origin::Administrator,
@@ -178,21 +167,12 @@ fn common(metadata: &ClientMetadata) -> Result<Common, Refused> {
             types.iter().any(|grant| grant == "refresh_token")
         }
     };
-    if metadata
-        .response_types
-        .as_deref()
-        .is_some_and(|types| !types.iter().any(|kind| kind == "code"))
-    {
+    if metadata.response_types.as_deref().is_some_and(|types| !types.iter().any(|kind| kind == "code")) {
         return Err(metadata_fault("response_types must include code"));
     }
-    for uri in [
-        &metadata.client_uri,
-        &metadata.logo_uri,
-        &metadata.policy_uri,
-        &metadata.tos_uri,
-    ]
-    .into_iter()
-    .flatten()
+    for uri in [&metadata.client_uri, &metadata.logo_uri, &metadata.policy_uri, &metadata.tos_uri]
+        .into_iter()
+        .flatten()
     {
         if !Url::parse(uri).is_ok_and(|url| matches!(url.scheme(), "https" | "http")) {
             return Err(metadata_fault(
@@ -203,11 +183,7 @@ fn common(metadata: &ClientMetadata) -> Result<Common, Refused> {
     if metadata.jwks.is_some() && metadata.jwks_uri.is_some() {
         return Err(metadata_fault("give either jwks or jwks_uri"));
     }
-    if metadata
-        .jwks
-        .as_ref()
-        .is_some_and(|jwks| !has_public_keys_only(jwks))
-    {
+    if metadata.jwks.as_ref().is_some_and(|jwks| !has_public_keys_only(jwks)) {
         return Err(metadata_fault("jwks must be a set of public keys"));
     }
     Ok(Common { refresh })
@@ -220,13 +196,8 @@ fn has_public_keys_only(jwks: &serde_json::Value) -> bool {
     };
     keys.iter().all(|key| {
         key.is_object()
-            && key
-                .get("kty")
-                .and_then(serde_json::Value::as_str)
-                .is_some_and(|kind| kind != "oct")
-            && ["d", "p", "q", "dp", "dq", "qi", "k"]
-                .iter()
-                .all(|private| key.get(private).is_none())
+            && key.get("kty").and_then(serde_json::Value::as_str).is_some_and(|kind| kind != "oct")
+            && ["d", "p", "q", "dp", "dq", "qi", "k"].iter().all(|private| key.get(private).is_none())
     })
 }
 
@@ -250,7 +221,7 @@ fn redirect_uris(metadata: &ClientMetadata, allowed: &[RedirectUri]) -> Result<V
             // some clients register all that they may ever use at once; the ones that this server does not allow are
             // left out, and the answer shows it
             Err(reason @ (Unacceptable::SchemeNotListed | Unacceptable::NotListed)) => {
-                unlisted = Some(reason)
+                unlisted = Some(reason);
             }
             Err(reason) => return Err(redirect_fault(words(reason))),
         }
@@ -260,13 +231,9 @@ fn redirect_uris(metadata: &ClientMetadata, allowed: &[RedirectUri]) -> Result<V
     }
     // OpenID Connect Registration §2; only where the client says so itself, since many say nothing
     if metadata.application_type.as_deref() == Some("web")
-        && accepted
-            .iter()
-            .any(|uri| matches!(uri.target(), Target::Loopback { .. }))
+        && accepted.iter().any(|uri| matches!(uri.target(), Target::Loopback { .. }))
     {
-        return Err(redirect_fault(
-            "a web application cannot use a loopback redirect URI",
-        ));
+        return Err(redirect_fault("a web application cannot use a loopback redirect URI"));
     }
     Ok(accepted)
 }
@@ -289,15 +256,9 @@ const fn words(reason: Unacceptable) -> &'static str {
 }
 
 const fn metadata_fault(description: &'static str) -> Refused {
-    Refused {
-        code: ErrorCode::InvalidClientMetadata,
-        description,
-    }
+    Refused { code: ErrorCode::InvalidClientMetadata, description }
 }
 
 const fn redirect_fault(description: &'static str) -> Refused {
-    Refused {
-        code: ErrorCode::InvalidRedirectUri,
-        description,
-    }
+    Refused { code: ErrorCode::InvalidRedirectUri, description }
 }

@@ -68,23 +68,14 @@ impl AuthorizationRequest {
         resources: &[Arc<Resource>],
     ) -> Result<Self, Refused> {
         if params.has("request") {
-            return Err(Refused::new(
-                ErrorCode::RequestNotSupported,
-                "request objects are not supported",
-            ));
+            return Err(Refused::new(ErrorCode::RequestNotSupported, "request objects are not supported"));
         }
         if params.has("request_uri") {
-            return Err(Refused::new(
-                ErrorCode::RequestUriNotSupported,
-                "request_uri is not supported",
-            ));
+            return Err(Refused::new(ErrorCode::RequestUriNotSupported, "request_uri is not supported"));
         }
         match params.one("response_type")? {
             None => {
-                return Err(Refused::new(
-                    ErrorCode::InvalidRequest,
-                    "response_type is required",
-                ));
+                return Err(Refused::new(ErrorCode::InvalidRequest, "response_type is required"));
             }
             Some("code") => {}
             Some(_) => {
@@ -95,25 +86,20 @@ impl AuthorizationRequest {
             }
         }
         if params.one("response_mode")?.is_some_and(|mode| mode != "query") {
-            return Err(Refused::new(
-                ErrorCode::InvalidRequest,
-                "only response_mode=query is supported",
-            ));
+            return Err(Refused::new(ErrorCode::InvalidRequest, "only response_mode=query is supported"));
         }
         let state = params.one("state")?;
         if state.is_some_and(|state| state.len() > MAX_STATE_BYTES) {
             return Err(Refused::new(ErrorCode::InvalidRequest, "state is too long"));
         }
-        let code_challenge = CodeChallenge::from_request(
-            params.one("code_challenge")?,
-            params.one("code_challenge_method")?,
-        )
-        .map_err(|_| {
-            Refused::new(
-                ErrorCode::InvalidRequest,
-                "code_challenge (43 characters) with code_challenge_method=S256 is required",
-            )
-        })?;
+        let code_challenge =
+            CodeChallenge::from_request(params.one("code_challenge")?, params.one("code_challenge_method")?)
+                .map_err(|_| {
+                    Refused::new(
+                        ErrorCode::InvalidRequest,
+                        "code_challenge (43 characters) with code_challenge_method=S256 is required",
+                    )
+                })?;
         let prompt = Prompt::parse(params.one("prompt")?)?;
         let max_age = match params.one("max_age")? {
             None => None,
@@ -145,29 +131,19 @@ impl AuthorizationRequest {
 impl Prompt {
     fn parse(text: Option<&str>) -> Result<Self, Refused> {
         let mut prompt = Self::default();
-        for word in text
-            .unwrap_or_default()
-            .split(' ')
-            .filter(|word| !word.is_empty())
-        {
+        for word in text.unwrap_or_default().split(' ').filter(|word| !word.is_empty()) {
             match word {
                 "none" => prompt.none = true,
                 // choosing another account is signing in again
                 "login" | "select_account" => prompt.login = true,
                 "consent" => prompt.consent = true,
                 _ => {
-                    return Err(Refused::new(
-                        ErrorCode::InvalidRequest,
-                        "prompt has an unknown value",
-                    ));
+                    return Err(Refused::new(ErrorCode::InvalidRequest, "prompt has an unknown value"));
                 }
             }
         }
         if prompt.none && (prompt.login || prompt.consent) {
-            return Err(Refused::new(
-                ErrorCode::InvalidRequest,
-                "prompt=none stands alone",
-            ));
+            return Err(Refused::new(ErrorCode::InvalidRequest, "prompt=none stands alone"));
         }
         Ok(prompt)
     }
@@ -199,10 +175,7 @@ fn scopes(params: &Params, targets: &[&Arc<Resource>]) -> Result<ScopeSet, Refus
     let mut granted = ScopeSet::default();
     for resource in targets {
         let catalogue = resource.catalogue();
-        let own: ScopeSet = catalogue
-            .names()
-            .filter(|name| for_resources.contains(name))
-            .collect();
+        let own: ScopeSet = catalogue.names().filter(|name| for_resources.contains(name)).collect();
         if for_resources.is_empty() || !own.is_empty() {
             granted = granted.union(&catalogue.resolve(&own).map_err(|_| refused)?);
         }

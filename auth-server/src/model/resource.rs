@@ -21,11 +21,7 @@ pub(crate) struct UnknownResource;
 
 impl Resource {
     pub(crate) fn new(url: String, name: String, catalogue: ScopeCatalogue) -> Self {
-        Self {
-            url,
-            name,
-            catalogue: ArcSwap::from_pointee(catalogue),
-        }
+        Self { url, name, catalogue: ArcSwap::from_pointee(catalogue) }
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -63,12 +59,7 @@ pub(crate) fn find<'a, 'r>(
     requested: impl Iterator<Item = &'a str>,
 ) -> Result<Vec<&'r Arc<Resource>>, UnknownResource> {
     requested
-        .map(|text| {
-            resources
-                .iter()
-                .find(|resource| resource.is_named_by(text))
-                .ok_or(UnknownResource)
-        })
+        .map(|text| resources.iter().find(|resource| resource.is_named_by(text)).ok_or(UnknownResource))
         .collect()
 }
 
@@ -85,9 +76,7 @@ struct Parts {
 impl Parts {
     fn split(text: &str) -> Option<Self> {
         if text.len() > 2048
-            || !text
-                .bytes()
-                .all(|byte| matches!(byte, 0x21..=0x7E) && byte != b'#' && byte != b'\\')
+            || !text.bytes().all(|byte| matches!(byte, 0x21..=0x7E) && byte != b'#' && byte != b'\\')
         {
             return None;
         }
@@ -104,19 +93,8 @@ impl Parts {
             return None;
         }
         let authority = authority.to_ascii_lowercase();
-        let authority = authority
-            .strip_suffix(default_port)
-            .unwrap_or(&authority)
-            .to_owned();
-        Some(Self {
-            scheme,
-            authority,
-            rest: if rest == "/" {
-                String::new()
-            } else {
-                rest.to_owned()
-            },
-        })
+        let authority = authority.strip_suffix(default_port).unwrap_or(&authority).to_owned();
+        Some(Self { scheme, authority, rest: if rest == "/" { String::new() } else { rest.to_owned() } })
     }
 }
 
@@ -150,10 +128,7 @@ mod tests {
             "javascript:x",
             &long,
         ] {
-            assert!(
-                !resource("https://gw.test/mcp").is_named_by(requested),
-                "{requested}"
-            );
+            assert!(!resource("https://gw.test/mcp").is_named_by(requested), "{requested}");
         }
     }
 
@@ -173,18 +148,7 @@ mod tests {
     #[test]
     fn one_unknown_resource_among_known_ones_refuses_all() {
         let known = [Arc::new(resource("https://gw.test/mcp"))];
-        assert!(
-            find(
-                &known,
-                ["https://gw.test/mcp", "https://gw.test/other"].into_iter()
-            )
-            .is_err()
-        );
-        assert_eq!(
-            find(&known, ["https://gw.test/mcp"; 2].into_iter())
-                .unwrap()
-                .len(),
-            2
-        );
+        assert!(find(&known, ["https://gw.test/mcp", "https://gw.test/other"].into_iter()).is_err());
+        assert_eq!(find(&known, ["https://gw.test/mcp"; 2].into_iter()).unwrap().len(), 2);
     }
 }

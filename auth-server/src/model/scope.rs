@@ -56,13 +56,7 @@ impl ScopeSet {
 
     /// The set without `offline_access`, which says nothing about what a token may do at the resource.
     pub(crate) fn for_access_token(&self) -> Self {
-        Self(
-            self.0
-                .iter()
-                .filter(|scope| *scope != OFFLINE_ACCESS)
-                .cloned()
-                .collect(),
-        )
+        Self(self.0.iter().filter(|scope| *scope != OFFLINE_ACCESS).cloned().collect())
     }
 }
 
@@ -88,9 +82,7 @@ impl fmt::Display for ScopeSet {
 pub(crate) fn is_scope_token(token: &str) -> bool {
     !token.is_empty()
         && token.len() <= MAX_SCOPE_BYTES
-        && token
-            .bytes()
-            .all(|byte| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E))
+        && token.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E))
 }
 
 #[cfg(test)]
@@ -110,10 +102,7 @@ mod tests {
     fn lists_are_bounded() {
         let many: Vec<_> = (0..=MAX_SCOPES).map(|n| n.to_string()).collect();
         assert_eq!(ScopeSet::parse(&many.join(" ")), Err(NotAScopeList));
-        assert_eq!(
-            ScopeSet::parse(&"x".repeat(MAX_SCOPE_BYTES + 1)),
-            Err(NotAScopeList)
-        );
+        assert_eq!(ScopeSet::parse(&"x".repeat(MAX_SCOPE_BYTES + 1)), Err(NotAScopeList));
     }
 
     #[test]

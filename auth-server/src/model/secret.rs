@@ -117,11 +117,9 @@ mod tests {
     fn derivation_depends_on_key_and_on_every_part() {
         let key = Secret::received("key");
         let derived = key.derive(&["ab", "c"]);
-        for other in [
-            key.derive(&["a", "bc"]),
-            key.derive(&["ab"]),
-            Secret::received("kez").derive(&["ab", "c"]),
-        ] {
+        for other in
+            [key.derive(&["a", "bc"]), key.derive(&["ab"]), Secret::received("kez").derive(&["ab", "c"])]
+        {
             assert!(!derived.matches(other.expose()));
         }
         assert!(derived.matches(key.derive(&["ab", "c"]).expose()));
@@ -129,9 +127,8 @@ mod tests {
 
     #[test]
     fn generated_secrets_have_256_bits_and_differ() {
-        let secrets: std::collections::HashSet<_> = (0..1000)
-            .map(|_| Secret::generate(&SystemRng).unwrap().expose().to_owned())
-            .collect();
+        let secrets: std::collections::HashSet<_> =
+            (0..1000).map(|_| Secret::generate(&SystemRng).unwrap().expose().to_owned()).collect();
         assert_eq!(secrets.len(), 1000);
         assert!(secrets.iter().all(|secret| secret.len() == 43));
     }

@@ -5,16 +5,9 @@ const MAX_CHARS: usize = 100;
 /// Makes a display name safe to show: no control, bidirectional or invisible characters, white space collapsed, at
 /// most 100 characters. `None` if nothing visible is left. Escaping is the template's business.
 pub(crate) fn display_name(text: &str) -> Option<String> {
-    let visible: String = text
-        .chars()
-        .map(|c| if c.is_whitespace() { ' ' } else { c })
-        .filter(|c| !is_deceptive(*c))
-        .collect();
-    let collapsed = visible
-        .split(' ')
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ");
+    let visible: String =
+        text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| !is_deceptive(*c)).collect();
+    let collapsed = visible.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     let short: String = collapsed.chars().take(MAX_CHARS).collect();
     let short = short.trim_end().to_owned();
     (!short.is_empty()).then_some(short)
@@ -49,9 +42,6 @@ mod tests {
 
     #[test]
     fn names_are_at_most_100_characters() {
-        assert_eq!(
-            display_name(&"é".repeat(5000)).unwrap().chars().count(),
-            MAX_CHARS
-        );
+        assert_eq!(display_name(&"é".repeat(5000)).unwrap().chars().count(), MAX_CHARS);
     }
 }

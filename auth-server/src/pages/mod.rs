@@ -44,14 +44,11 @@ impl From<&Client> for ShownClient {
         let origin = match &client.origin {
             Origin::Administrator => Provenance::Administrator,
             Origin::Document { host } => Provenance::Document { host: host.clone() },
-            Origin::Registration => Provenance::Registration {
-                date: date(client.registered_at.unix_seconds()),
-            },
+            Origin::Registration => {
+                Provenance::Registration { date: date(client.registered_at.unix_seconds()) }
+            }
         };
-        Self {
-            name: client.name.clone(),
-            origin,
-        }
+        Self { name: client.name.clone(), origin }
     }
 }
 
@@ -132,13 +129,7 @@ const GO_BACK: &str = "Go back to the app and try again.";
 
 impl Problem {
     const fn new(status: StatusCode, title: &'static str, message: &'static str, hint: &'static str) -> Self {
-        Self {
-            status,
-            title,
-            message,
-            hint,
-            retry_after_seconds: None,
-        }
+        Self { status, title, message, hint, retry_after_seconds: None }
     }
 
     /// The request cannot be read.
@@ -227,17 +218,11 @@ impl Problem {
     }
 
     pub(crate) fn into_page(self, app: &App) -> Response {
-        let page = ProblemPage {
-            style: style_url(app),
-            title: self.title,
-            message: self.message,
-            hint: self.hint,
-        };
+        let page =
+            ProblemPage { style: style_url(app), title: self.title, message: self.message, hint: self.hint };
         let mut response = render(app, self.status, &page);
         if let Some(seconds) = self.retry_after_seconds {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -283,10 +268,7 @@ pub(crate) fn render(app: &App, status: StatusCode, page: &impl Template) -> Res
     };
     let mut response = (status, html).into_response();
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/html; charset=utf-8"),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     guard(app, headers);
     response
 }
@@ -303,10 +285,7 @@ pub(crate) fn guard(app: &App, headers: &mut HeaderMap) {
         headers.insert(name, HeaderValue::from_static(value));
     }
     if app.issuer.is_https() {
-        headers.insert(
-            header::STRICT_TRANSPORT_SECURITY,
-            HeaderValue::from_static("max-age=31536000"),
-        );
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
 }
 

@@ -59,9 +59,7 @@ pub(crate) struct StoredKey {
 
 impl fmt::Debug for StoredKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoredKey")
-            .field("kid", &self.kid)
-            .finish_non_exhaustive()
+        f.debug_struct("StoredKey").field("kid", &self.kid).finish_non_exhaustive()
     }
 }
 
@@ -148,10 +146,7 @@ pub(crate) trait Grants {
     /// Whether an access token was issued here, and neither it nor its grant was revoked.
     #[cfg_attr(
         not(test),
-        expect(
-            dead_code,
-            reason = "what an introspection endpoint asks; the contract suite holds it"
-        )
+        expect(dead_code, reason = "what an introspection endpoint asks; the contract suite holds it")
     )]
     async fn is_access_token_active(&self, jti: &str, now: Timestamp) -> Result<bool>;
     async fn consent(&self, user_id: &str, client_id: &str, resource: &str) -> Result<Option<Consent>>;

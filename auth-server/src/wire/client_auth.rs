@@ -39,30 +39,21 @@ impl Presented {
         let mechanisms =
             usize::from(header.is_some()) + usize::from(secret.is_some()) + usize::from(assertion);
         if mechanisms > 1 || authorization.next().is_some() {
-            return Err(ApiError::new(
-                ErrorCode::InvalidRequest,
-                "use one way to authenticate the client",
-            ));
+            return Err(ApiError::new(ErrorCode::InvalidRequest, "use one way to authenticate the client"));
         }
         if assertion {
             return Err(ApiError::invalid_client(false));
         }
         if let Some(value) = header {
-            let (id, secret) = value
-                .to_str()
-                .ok()
-                .and_then(parse_basic)
-                .ok_or_else(|| ApiError::invalid_client(true))?;
+            let (id, secret) =
+                value.to_str().ok().and_then(parse_basic).ok_or_else(|| ApiError::invalid_client(true))?;
             if client_id.is_some_and(|in_body| in_body != id) {
                 return Err(ApiError::new(
                     ErrorCode::InvalidRequest,
                     "client_id differs from the Authorization header",
                 ));
             }
-            return Ok(Self {
-                client_id: id,
-                proof: Proof::Basic(secret),
-            });
+            return Ok(Self { client_id: id, proof: Proof::Basic(secret) });
         }
         let client_id = client_id
             .ok_or_else(|| ApiError::new(ErrorCode::InvalidRequest, "client_id is required"))?
@@ -79,18 +70,10 @@ impl Presented {
         let client = client.ok_or_else(refused)?;
         let proven = match (&client.authentication, &self.proof) {
             (Authentication::None, Proof::None) => true,
-            (
-                Authentication::Secret {
-                    digest, basic: true, ..
-                },
-                Proof::Basic(secret),
-            )
-            | (
-                Authentication::Secret {
-                    digest, post: true, ..
-                },
-                Proof::Post(secret),
-            ) => digest.matches(&secret.digest()),
+            (Authentication::Secret { digest, basic: true, .. }, Proof::Basic(secret))
+            | (Authentication::Secret { digest, post: true, .. }, Proof::Post(secret)) => {
+                digest.matches(&secret.digest())
+            }
             _ => false,
         };
         if proven { Ok(client) } else { Err(refused()) }
@@ -109,8 +92,5 @@ fn parse_basic(value: &str) -> Option<(String, Secret)> {
 }
 
 fn form_decode(text: &str) -> Option<String> {
-    percent_decode_str(&text.replace('+', " "))
-        .decode_utf8()
-        .ok()
-        .map(Into::into)
+    percent_decode_str(&text.replace('+', " ")).decode_utf8().ok().map(Into::into)
 }

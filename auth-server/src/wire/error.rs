@@ -119,10 +119,8 @@ impl ApiError {
     }
 
     pub(crate) const fn unavailable() -> Self {
-        let mut error = Self::new(
-            ErrorCode::TemporarilyUnavailable,
-            "the server cannot answer at the moment",
-        );
+        let mut error =
+            Self::new(ErrorCode::TemporarilyUnavailable, "the server cannot answer at the moment");
         error.status = StatusCode::SERVICE_UNAVAILABLE;
         error
     }
@@ -130,18 +128,12 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = Body {
-            error: self.code,
-            error_description: self.description,
-        };
+        let body = Body { error: self.code, error_description: self.description };
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
         no_store(headers);
         if self.basic_challenge {
-            headers.insert(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static("Basic realm=\"token\""),
-            );
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"token\""));
         }
         if let Some(seconds) = self.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

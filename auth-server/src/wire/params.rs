@@ -51,11 +51,7 @@ impl Params {
 
     /// The value of a parameter that may be given once.
     pub(crate) fn one(&self, name: &str) -> Result<Option<&str>, Repeated> {
-        let mut values = self
-            .0
-            .iter()
-            .filter(|(own, _)| own == name)
-            .map(|(_, value)| value.as_str());
+        let mut values = self.0.iter().filter(|(own, _)| own == name).map(|(_, value)| value.as_str());
         let first = values.next();
         if values.next().is_some() {
             return Err(Repeated);
@@ -77,15 +73,8 @@ impl Params {
 }
 
 fn decode(text: &str) -> Result<String, NotAForm> {
-    let spaced: Cow<'_, str> = if text.contains('+') {
-        text.replace('+', " ").into()
-    } else {
-        text.into()
-    };
-    percent_decode_str(&spaced)
-        .decode_utf8()
-        .map(Cow::into_owned)
-        .map_err(|_| NotAForm::NotUtf8)
+    let spaced: Cow<'_, str> = if text.contains('+') { text.replace('+', " ").into() } else { text.into() };
+    percent_decode_str(&spaced).decode_utf8().map(Cow::into_owned).map_err(|_| NotAForm::NotUtf8)
 }
 
 #[cfg(test)]

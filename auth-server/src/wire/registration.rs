@@ -23,6 +23,20 @@ pub(crate) struct ClientMetadata {
     pub(crate) jwks_uri: Option<String>,
 }
 
+impl ClientMetadata {
+    /// Reads a JSON object. Duplicate members and deep nesting are refused; an array is too, which serde would read as
+    /// the members in order.
+    pub(crate) fn read(json: &[u8]) -> Option<Self> {
+        is_shallow_object(json).then(|| serde_json::from_slice(json).ok()).flatten()
+    }
+}
+
+/// Whether bytes are a JSON object that is nowhere nested deeper than serde_json follows. Members that are ignored
+/// would otherwise be skipped at any depth.
+pub(crate) fn is_shallow_object(json: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Value>(json).is_ok_and(|value| value.is_object())
+}
+
 /// The answer to a registration (RFC 7591 §3.2.1): what was granted, not what was asked for.
 #[derive(Serialize)]
 pub(crate) struct Registered<'a> {

@@ -43,8 +43,6 @@ impl Clients for SqliteStorage {
         .await?;
         let Some(row) = row else { return Ok(None) };
         let metadata: String = row.try_get("metadata")?;
-        serde_json::from_str(&metadata)
-            .map(Some)
-            .map_err(StorageError::new)
+        serde_json::from_str(&metadata).map(Some).map_err(StorageError::new)
     }
 }

@@ -56,7 +56,7 @@ impl Grants for SqliteStorage {
             digest: digest.clone(),
             redirect_uri: RedirectUri::parse(&row.try_get::<String, _>("redirect_uri")?)
                 .map_err(StorageError::new)?,
-            code_challenge: CodeChallenge::from_request(
+            challenge: CodeChallenge::from_request(
                 Some(&row.try_get::<String, _>("code_challenge")?),
                 Some("S256"),
             )
@@ -116,10 +116,7 @@ impl Grants for SqliteStorage {
         let token = RefreshToken {
             digest: digest.clone(),
             expires_at: timestamp(row.try_get("token_expires_at")?),
-            rotation: rotated_at.zip(salt).map(|(at, salt)| Rotation {
-                at: timestamp(at),
-                salt,
-            }),
+            rotation: rotated_at.zip(salt).map(|(at, salt)| Rotation { at: timestamp(at), salt }),
         };
         Ok(Some((token, grant(&row)?)))
     }
@@ -242,7 +239,7 @@ async fn insert_code(database: &mut Connection, grant_id: &str, code: &Code) -> 
     .bind(code.digest.as_str())
     .bind(grant_id)
     .bind(code.redirect_uri.as_str())
-    .bind(code.code_challenge.as_str())
+    .bind(code.challenge.as_str())
     .bind(code.expires_at.unix_seconds())
     .execute(database)
     .await?;
@@ -328,11 +325,7 @@ fn grant(row: &SqliteRow) -> Result<Grant> {
         id: row.try_get("id")?,
         user_id: row.try_get("user_id")?,
         client_id: row.try_get("client_id")?,
-        resources: row
-            .try_get::<String, _>("resources")?
-            .split(' ')
-            .map(str::to_owned)
-            .collect(),
+        resources: row.try_get::<String, _>("resources")?.split(' ').map(str::to_owned).collect(),
         scopes: scopes(row)?,
         refresh: row.try_get::<i64, _>("refresh")? != 0,
         created_at: timestamp(row.try_get("created_at")?),

@@ -35,10 +35,7 @@ impl SqliteStorage {
             // a redeemed code or a revocation must survive a power cut
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(10));
-        let pool = SqlitePoolOptions::new()
-            .max_connections(8)
-            .connect_with(options)
-            .await?;
+        let pool = SqlitePoolOptions::new().max_connections(8).connect_with(options).await?;
         migrator().run(&pool).await?;
         Ok(Self { pool })
     }
@@ -67,10 +64,7 @@ impl Storage for SqliteStorage {
             "DELETE FROM grants WHERE expires_at <= $1 \
              AND NOT EXISTS (SELECT 1 FROM access_tokens WHERE access_tokens.grant_id = grants.id)",
         ] {
-            sqlx::query(statement)
-                .bind(now.unix_seconds())
-                .execute(&self.pool)
-                .await?;
+            sqlx::query(statement).bind(now.unix_seconds()).execute(&self.pool).await?;
         }
         sqlx::query("DELETE FROM clients WHERE last_used_at IS NULL AND registered_at <= $1")
             .bind(unused_since.unix_seconds())

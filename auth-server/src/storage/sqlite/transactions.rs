@@ -39,9 +39,7 @@ impl Transactions for SqliteStorage {
             digest: digest.clone(),
             browser: Digest::stored(row.try_get("browser_digest")?),
             content: row.try_get("content")?,
-            session: row
-                .try_get::<Option<String>, _>("session_digest")?
-                .map(Digest::stored),
+            session: row.try_get::<Option<String>, _>("session_digest")?.map(Digest::stored),
             expires_at: timestamp(row.try_get("expires_at")?),
         }))
     }

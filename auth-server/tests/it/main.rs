@@ -1,0 +1,24 @@
+//! The authorization server from outside: a real server on a free port, a real database, HTTP. Only time and DNS are
+//! the tests' own. Letters with numbers in comments name rows of the project's list of wanted behaviour.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "test code"
+)]
+
+mod authorize;
+mod codes;
+mod config;
+mod consent;
+mod discovery;
+mod documents;
+mod harness;
+mod login;
+mod pkce;
+mod refresh;
+mod register;
+mod resources;
+mod revoke;
+mod token;

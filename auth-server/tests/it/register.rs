@@ -1,0 +1,268 @@
+//! Dynamic client registration.
+
+use reqwest::{Method, StatusCode};
+
+use crate::harness::{START, Server, Setup, az, redeem};
+
+/// J1, J2
+#[tokio::test]
+async fn a_client_like_claude_code_registers_and_signs_in() {
+    let server = Server::start().await;
+    let body = r#"{"client_name":"Claude Code","redirect_uris":["http://localhost:61234/callback"],
+        "grant_types":["authorization_code","refresh_token"],"response_types":["code"],"token_endpoint_auth_method":"none"}"#;
+    let answer = server.register(body).await;
+    assert_eq!(answer.status, StatusCode::CREATED);
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let client = answer.json();
+    let id = client["client_id"].as_str().unwrap();
+    assert!(!id.starts_with("https://"));
+    assert_eq!(
+        client,
+        serde_json::json!({
+            "client_id": id,
+            "client_id_issued_at": START,
+            "client_name": "Claude Code",
+            "redirect_uris": ["http://localhost:61234/callback"],
+            "grant_types": ["authorization_code", "refresh_token"],
+            "response_types": ["code"],
+            "token_endpoint_auth_method": "none",
+        })
+    );
+    let az = az()
+        .with("client_id", id)
+        .with("redirect_uri", "http://localhost:50000/callback")
+        .with("scope", "mcp:read mcp:write offline_access")
+        .with("prompt", "consent");
+    let code = server.code(&az).await;
+    let form = redeem(&code).with("client_id", id).with("redirect_uri", "http://localhost:50000/callback");
+    let tokens = server.token(&form).await.json();
+    assert_eq!(tokens["scope"], "mcp:read mcp:write offline_access");
+    assert!(tokens["refresh_token"].is_string());
+}
+
+/// J3
+#[tokio::test]
+async fn the_answer_says_which_method_was_assigned() {
+    let server = Server::start().await;
+    for (asked, assigned) in [
+        (None, "client_secret_basic"),
+        (Some("client_secret_basic"), "client_secret_basic"),
+        (Some("client_secret_post"), "client_secret_post"),
+    ] {
+        let method =
+            asked.map(|method| format!(r#","token_endpoint_auth_method":"{method}""#)).unwrap_or_default();
+        let body = format!(r#"{{"redirect_uris":["https://a.test/cb"]{method}}}"#);
+        let client = server.register(&body).await.json();
+        assert_eq!(client["token_endpoint_auth_method"], assigned);
+        assert_eq!(client["client_secret"].as_str().unwrap().len(), 43);
+        assert_eq!(client["client_secret_expires_at"], 0);
+        assert_eq!(client["grant_types"], serde_json::json!(["authorization_code"]));
+    }
+    for method in ["private_key_jwt", "tls_client_auth", "magic"] {
+        let body =
+            format!(r#"{{"redirect_uris":["https://a.test/cb"],"token_endpoint_auth_method":"{method}"}}"#);
+        server.register(&body).await.assert_json_error(400, "invalid_client_metadata", method);
+    }
+}
+
+/// J4
+#[tokio::test]
+async fn redirect_uris_that_must_not_be_are_refused() {
+    let server = Server::start().await;
+    let many = format!("[{}]", vec![r#""https://a.test/cb""#; 25].join(","));
+    let long = format!(r#"["https://a.test/{}"]"#, "x".repeat(3000));
+    for uris in [
+        "",
+        "[]",
+        "null",
+        "{}",
+        r#""https://a.test/cb""#,
+        r#"["http://evil.test/cb"]"#,
+        r#"["https://a/cb#f"]"#,
+        r#"["https://*.a/cb"]"#,
+        r#"["javascript:alert(1)"]"#,
+        r#"["data:text/html,x"]"#,
+        r#"["file:///"]"#,
+        r#"["myapp:/cb"]"#,
+        r#"["com.example.app://host/cb"]"#,
+        r#"["cursor://anysphere.cursor-mcp/oauth/callback"]"#,
+        "[null]",
+        r#"["https://a.test/cb",null]"#,
+        r#"["https://a.test/cb",""]"#,
+        r#"["https://a.test/cb","http://evil.test/cb"]"#,
+        r#"["https://u:p@a.test/cb"]"#,
+        r#"["https://a.test/cb?iss=x"]"#,
+        &many,
+        &long,
+    ] {
+        let member = if uris.is_empty() { String::new() } else { format!(r#""redirect_uris":{uris},"#) };
+        let body = format!(r#"{{{member}"token_endpoint_auth_method":"none"}}"#);
+        server.register(&body).await.assert_json_error(400, "invalid_redirect_uri", uris);
+    }
+}
+
+/// J4: a client that registers all that it may ever use keeps what is allowed here.
+#[tokio::test]
+async fn an_unlisted_scheme_among_others_is_left_out() {
+    let cursor = r#"{"redirect_uris":["cursor://anysphere.cursor-mcp/oauth/callback","https://www.cursor.com/cb","http://localhost:8787/callback"],"token_endpoint_auth_method":"none"}"#;
+    let server = Server::start().await;
+    assert_eq!(
+        server.register(cursor).await.json()["redirect_uris"],
+        serde_json::json!(["https://www.cursor.com/cb", "http://localhost:8787/callback"])
+    );
+    let listed = r#"allowed_redirect_uris = ["cursor://anysphere.cursor-mcp/oauth/callback", "http://localhost/callback"]"#;
+    let server = Setup { clients: listed.to_owned(), ..Setup::default() }.start().await;
+    assert_eq!(
+        server.register(cursor).await.json()["redirect_uris"],
+        serde_json::json!(["cursor://anysphere.cursor-mcp/oauth/callback", "http://localhost:8787/callback"])
+    );
+    let closed = r#"{"redirect_uris":["https://www.cursor.com/cb"]}"#;
+    server.register(closed).await.assert_json_error(400, "invalid_redirect_uri", "the list is closed");
+}
+
+/// J5
+#[tokio::test]
+async fn a_web_application_has_no_loopback() {
+    let server = Server::start().await;
+    let body = |kind: &str| {
+        format!(r#"{{"redirect_uris":["http://localhost:1/cb"],"token_endpoint_auth_method":"none"{kind}}}"#)
+    };
+    let web = server.register(&body(r#","application_type":"web""#)).await;
+    web.assert_json_error(400, "invalid_redirect_uri", "web");
+    for kind in ["", r#","application_type":"native""#] {
+        assert_eq!(server.register(&body(kind)).await.status, StatusCode::CREATED, "{kind}");
+    }
+}
+
+/// J6, J7, I12
+#[tokio::test]
+async fn unsupported_metadata_is_left_out_and_impossible_metadata_refused() {
+    let server = Server::start().await;
+    let body = |more: &str| format!(r#"{{"redirect_uris":["https://a.test/cb"],{more}}}"#);
+    let listed = r#""grant_types":["authorization_code","password","urn:ietf:params:oauth:grant-type:jwt-bearer"],"response_types":["code","token"]"#;
+    let client = server.register(&body(listed)).await.json();
+    assert_eq!(client["grant_types"], serde_json::json!(["authorization_code"]));
+    assert_eq!(client["response_types"], serde_json::json!(["code"]));
+    for more in [
+        r#""grant_types":["password"]"#,
+        r#""grant_types":["refresh_token"]"#,
+        r#""response_types":["token"]"#,
+        r#""client_uri":"javascript:alert(1)""#,
+        r#""tos_uri":"data:text/html,x""#,
+        r#""policy_uri":"nothing""#,
+        r#""logo_uri":"file:///etc/passwd""#,
+        r#""client_name":7"#,
+        r#""jwks":{"keys":[]},"jwks_uri":"https://a.test/jwks""#,
+        r#""jwks":[]"#,
+        r#""jwks":{"keys":[{"kty":"oct","k":"x"}]}"#,
+        r#""jwks":{"keys":[{"kty":"EC","d":"x"}]}"#,
+    ] {
+        server.register(&body(more)).await.assert_json_error(400, "invalid_client_metadata", more);
+    }
+}
+
+/// J9
+#[tokio::test]
+async fn nobody_registers_privileges() {
+    let server = Server::start().await;
+    let body = r#"{"redirect_uris":["https://a.test/cb"],"token_endpoint_auth_method":"none","client_id":"pub1",
+        "client_secret":"mine","skip_consent":true,"trusted":true,"allowed_resources":["*"],"require_pkce":false,
+        "scope":"admin","origin":{"kind":"administrator"}}"#;
+    let client = server.register(body).await.json();
+    let id = client["client_id"].as_str().unwrap();
+    assert_ne!(id, "pub1");
+    assert!(client.get("client_secret").is_none());
+    let az = az().with("client_id", id).with("redirect_uri", "https://a.test/cb");
+    let mut browser = server.browser();
+    browser.code(&az).await;
+    assert!(browser.page(&az).await.is_consent_page());
+    let answer = browser.authorize(&az.clone().without("code_challenge")).await;
+    answer.assert_error_redirect(&server, "invalid_request", "PKCE");
+    browser.authorize(&az.with("scope", "admin")).await.assert_error_redirect(
+        &server,
+        "invalid_scope",
+        "scope",
+    );
+}
+
+/// J10
+#[tokio::test]
+async fn bodies_that_are_no_metadata_are_refused() {
+    let server = Server::start().await;
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    let deep_in_member = format!(r#"{{"redirect_uris":["https://a.test/cb"],"x":{deep}}}"#);
+    for body in [
+        "",
+        "null",
+        "[]",
+        "\"x\"",
+        "7",
+        "{",
+        r#"{"redirect_uris":["https://a.test/cb"]} {}"#,
+        r#"{"client_name":"a","client_name":"b","redirect_uris":["https://a.test/cb"]}"#,
+        &deep,
+        &deep_in_member,
+    ] {
+        server.register(body).await.assert_json_error(
+            400,
+            "invalid_client_metadata",
+            body.get(..40).unwrap_or(body),
+        );
+    }
+    let large = format!(r#"{{"redirect_uris":["https://a.test/cb"],"x":"{}"}}"#, "x".repeat(1 << 20));
+    assert_eq!(server.register(&large).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let form = server.request(Method::POST, "/oauth2/register", &[], b"{}".to_vec()).await;
+    form.assert_json_error(400, "invalid_client_metadata", "no content type");
+}
+
+/// J11
+#[tokio::test]
+async fn registering_is_rate_limited() {
+    let limit = "registrations_per_minute = 3".to_owned();
+    let server = Setup { clients: limit, ..Setup::default() }.start().await;
+    let body = r#"{"redirect_uris":["https://a.test/cb"]}"#;
+    for _ in 0..3 {
+        assert_eq!(server.register(body).await.status, StatusCode::CREATED);
+    }
+    let answer = server.register(body).await;
+    answer.assert_json_error(429, "temporarily_unavailable", "the fourth");
+    assert_eq!(answer.header("retry-after"), Some("60"));
+    server.clock.advance_seconds(60);
+    assert_eq!(server.register(body).await.status, StatusCode::CREATED);
+}
+
+/// J12
+#[tokio::test]
+async fn beyond_the_cap_the_oldest_unused_client_goes() {
+    let server = Setup { clients: "max_unused = 2".to_owned(), ..Setup::default() }.start().await;
+    let az_of = |id: &str| az().with("client_id", id).with("redirect_uri", "https://a.test/cb");
+    let used = server.registered("https://a.test/cb").await;
+    server.code(&az_of(&used)).await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        server.clock.advance_seconds(1);
+        ids.push(server.registered("https://a.test/cb").await);
+    }
+    server.browser().authorize(&az_of(&ids[0])).await.assert_page400("the oldest");
+    for id in [&ids[1], &ids[2], &used] {
+        assert!(server.browser().page(&az_of(id)).await.is_login_page());
+    }
+}
+
+/// J13
+#[tokio::test]
+async fn an_unused_client_is_forgotten_after_a_day() {
+    let server = Server::start().await;
+    let az_of = |id: &str| az().with("client_id", id).with("redirect_uri", "https://a.test/cb");
+    let (used, unused) =
+        (server.registered("https://a.test/cb").await, server.registered("https://a.test/cb").await);
+    let code = server.code(&az_of(&used)).await;
+    let form = redeem(&code).with("client_id", &used).without("redirect_uri");
+    let token = server.token(&form).await.json()["refresh_token"].as_str().unwrap().to_owned();
+    server.clock.advance_seconds(86_399);
+    assert!(server.browser().page(&az_of(&unused)).await.is_login_page());
+    server.clock.advance_seconds(1);
+    server.browser().authorize(&az_of(&unused)).await.assert_page400("unused");
+    let answer = server.token(&crate::harness::refresh(&token).with("client_id", &used)).await;
+    assert_eq!(answer.status, StatusCode::OK);
+}
