@@ -1,1 +1,602 @@
-//! documents
+//! Client ID metadata documents, and the guards around fetching them.
+
+use std::{
+    process::{Command, Stdio},
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::{
+    harness::{Answer, Form, Server, Setup, az, redeem},
+    web::{Addresses, HOST, Reply, Web, ok},
+};
+
+const CALLBACK: &str = "https://client.test/cb";
+
+fn document(id: &str) -> Value {
+    json!({
+        "client_id": id,
+        "client_name": "Document App",
+        "redirect_uris": [CALLBACK, "http://localhost/callback"],
+        "grant_types": ["authorization_code", "refresh_token"],
+        "token_endpoint_auth_method": "none",
+    })
+}
+
+fn az_of(id: &str) -> Form {
+    az().with("client_id", id).with("redirect_uri", CALLBACK)
+}
+
+async fn ask(server: &Server, id: &str) -> Answer {
+    server.browser().page(&az_of(id)).await
+}
+
+/// K1, K28
+#[tokio::test]
+async fn a_client_is_known_by_its_document() {
+    let web = Web::start().await;
+    let server = web.authorization_server(Addresses::loopback()).await;
+    let id = web.url("/oauth/client.json");
+    web.publish(&document(&id).to_string(), "");
+    let mut browser = server.browser();
+    let page = browser.consent_page(&az_of(&id)).await;
+    let host = format!("{HOST}:{}", web.port);
+    assert!(page.body.contains(&format!("<p class=\"host\">{host}</p>")), "{}", page.body);
+    assert!(page.body.contains(&format!("Only the address {host} was checked")));
+    let code = browser.decide(&page, "allow").await.callback()["code"].clone();
+    let form = redeem(&code).with("client_id", &id).with("redirect_uri", CALLBACK);
+    let tokens = server.token(&form).await.json();
+    assert_eq!(crate::harness::claims(tokens["access_token"].as_str().unwrap())["client_id"], id);
+    // refreshing needs no fetch (K23)
+    let fetches = web.fetches();
+    web.reply(Reply::NoTls);
+    let refresh = crate::harness::refresh(tokens["refresh_token"].as_str().unwrap()).with("client_id", &id);
+    assert_eq!(server.token(&refresh).await.status, StatusCode::OK);
+    assert_eq!(web.fetches(), fetches);
+
+    web.publish(&document(&id).to_string(), "");
+    let again = browser.page(&az_of(&id)).await;
+    assert!(again.callback().contains_key("code"), "the same was allowed before");
+    let loopback = browser.page(&az_of(&id).with("redirect_uri", "http://localhost:5/callback")).await;
+    assert!(loopback.is_consent_page() && loopback.body.contains("app on this computer"));
+}
+
+/// A5
+#[tokio::test]
+async fn documents_can_be_turned_off() {
+    let web = Web::start().await;
+    let clients = format!(
+        "metadata_documents = false\ninsecure_document_hosts = [\"{HOST}:{}\"]\nextra_ca_file = \"ca.pem\"",
+        web.port
+    );
+    let addresses = Addresses::loopback();
+    let setup = Setup {
+        clients,
+        files: vec![("ca.pem", web.ca.clone())],
+        resolver: Some(addresses.clone()),
+        ..Setup::default()
+    };
+    let server = setup.start().await;
+    let metadata = server.get("/.well-known/oauth-authorization-server").await.json();
+    assert_eq!(metadata["client_id_metadata_document_supported"], false);
+    for id in [web.url("/c.json"), "https://client.test/c.json".to_owned()] {
+        ask(&server, &id).await.assert_page400(&id);
+    }
+    assert_eq!(addresses.asked.load(Ordering::SeqCst), 0);
+    assert_eq!(web.connections.load(Ordering::SeqCst), 0);
+}
+
+/// K2, K15, K16, K14: every one gives the same page.
+#[tokio::test]
+async fn documents_that_say_something_wrong_are_refused_alike() {
+    let web = Web::start().await;
+    let server = web.authorization_server(Addresses::loopback()).await;
+    let expected = ask(&server, "unknown-client").await;
+    expected.assert_page400("an unknown client");
+    let id = web.url("/c.json");
+    let with = |member: &str, value: Value| {
+        let mut changed = document(&id);
+        changed[member] = value;
+        changed.to_string()
+    };
+    let without = |member: &str| {
+        let mut changed = document(&id);
+        changed.as_object_mut().unwrap().remove(member);
+        changed.to_string()
+    };
+    let cases = [
+        with("client_id", json!("https://other.test/c.json")),
+        with("client_id", json!(format!("{id}/"))),
+        with("client_id", json!(format!("{id} "))),
+        with("client_id", json!(id.replace("client.test", "CLIENT.test"))),
+        with("client_id", json!(7)),
+        without("client_id"),
+        with("client_secret", json!("s")),
+        with("client_secret_expires_at", json!(0)),
+        with("token_endpoint_auth_method", json!("client_secret_basic")),
+        with("token_endpoint_auth_method", json!("client_secret_post")),
+        with("token_endpoint_auth_method", json!("client_secret_jwt")),
+        with("jwks", json!({"keys": [{"kty": "oct", "k": "x"}]})),
+        with("jwks", json!({"keys": [{"kty": "EC", "crv": "P-256", "x": "x", "y": "y", "d": "d"}]})),
+        without("client_name"),
+        with("client_name", json!("")),
+        with("client_name", json!("\u{200B}")),
+        with("client_name", json!(["x"])),
+        without("redirect_uris"),
+        with("redirect_uris", json!([])),
+        with("redirect_uris", json!([7])),
+        with("redirect_uris", json!("https://client.test/cb")),
+        with("redirect_uris", json!(["http://client.test/cb"])),
+        with("grant_types", json!(["client_credentials"])),
+        "null".to_owned(),
+        "[]".to_owned(),
+        "{".to_owned(),
+        format!("{{\"x\":{}{}}}", "[".repeat(2000), "]".repeat(2000)),
+    ];
+    for case in cases {
+        web.publish(&case, "");
+        server.clock.advance_seconds(60);
+        let answer = ask(&server, &id).await;
+        answer.assert_page400(&case);
+        assert_eq!(answer.body, expected.body, "{case}");
+    }
+    web.publish(&document(&id).to_string(), "");
+    assert!(ask(&server, &id).await.is_login_page(), "nothing wrong was kept");
+}
+
+/// K3, K10, K12
+#[tokio::test]
+async fn urls_that_must_not_be_fetched_are_not_even_resolved() {
+    let web = Web::start().await;
+    let addresses = Addresses::loopback();
+    let server = web.authorization_server(addresses.clone()).await;
+    let long = format!("https://client.test/{}", "x".repeat(2049));
+    for id in [
+        "http://client.test/c.json",
+        "https://u:p@client.test/c",
+        "https://client.test/c#f",
+        "https://client.test/a/../c",
+        "https://client.test/a/%2e%2e/c",
+        "https://client.test",
+        "https:/client.test/c",
+        "https://client.test\\c",
+        "https://client.test/a\tb",
+        "https://client.test/a b",
+        &long,
+        "https://2130706433/c",
+        "https://0177.0.0.1/c",
+        "https://0x7f.1/c",
+        "https://127.1/c",
+        "https://127.0.0.1/c",
+        "https://[::1]/c",
+        "https://localhost/c",
+        "https://x.localhost/c",
+        "https://localhost./c",
+        "https://metadata.google.internal./c",
+        "https://[::ffff:127.0.0.1]/c",
+        "https://client.test:22/c.json",
+        "https://client.test:25/c.json",
+        "https://client.test:6379/c.json",
+    ] {
+        ask(&server, id).await.assert_page400(id);
+    }
+    assert_eq!(addresses.asked.load(Ordering::SeqCst), 0);
+    assert_eq!(web.connections.load(Ordering::SeqCst), 0);
+}
+
+/// K4, K5, K6
+#[tokio::test]
+async fn only_a_plain_200_with_json_counts() {
+    let web = Web::start().await;
+    let server = web.authorization_server(Addresses::loopback()).await;
+    let id = web.url("/c.json");
+    let good = document(&id).to_string();
+    let target = web.url("/elsewhere.json");
+    let status = |line: &str| {
+        let length = good.len();
+        format!("HTTP/1.1 {line}\r\ncontent-type: application/json\r\nlocation: {target}\r\ncontent-length: {length}\r\n\r\n{good}")
+            .into_bytes()
+    };
+    let mut cases = Vec::new();
+    for line in [
+        "301 Moved Permanently",
+        "302 Found",
+        "303 See Other",
+        "307 Temporary Redirect",
+        "308 Permanent Redirect",
+        "201 Created",
+        "206 Partial Content",
+        "404 Not Found",
+        "500 Internal Server Error",
+    ] {
+        cases.push((line, status(line)));
+    }
+    cases.push(("204", b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()));
+    cases.push(("304", b"HTTP/1.1 304 Not Modified\r\n\r\n".to_vec()));
+    cases.push(("text/html", ok("text/html", "", &good)));
+    cases.push(("gzip", ok("application/json", "content-encoding: gzip\r\n", &good)));
+    cases.push((
+        "no content type",
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{good}", good.len()).into_bytes(),
+    ));
+    for (case, reply) in cases {
+        web.reply(Reply::Bytes(reply));
+        server.clock.advance_seconds(60);
+        let fetches = web.fetches();
+        ask(&server, &id).await.assert_page400(case);
+        assert_eq!(web.fetches(), fetches + 1, "{case}: one request, no redirect followed");
+    }
+    web.reply(Reply::Bytes(ok("application/foo+json", "", &good)));
+    assert!(ask(&server, &id).await.is_login_page(), "errors are not kept");
+}
+
+/// K7
+#[tokio::test]
+async fn no_more_than_five_kibibytes_are_read() {
+    let web = Web::start().await;
+    let server = web.authorization_server(Addresses::loopback()).await;
+    let id = web.url("/c.json");
+    let padded = |size: usize| {
+        let mut document = document(&id);
+        document["x"] = json!("");
+        let missing = size - document.to_string().len();
+        document["x"] = json!("x".repeat(missing));
+        document.to_string()
+    };
+    web.publish(&padded(5121), "");
+    ask(&server, &id).await.assert_page400("5121 bytes");
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    let mut endless = head.as_bytes().to_vec();
+    endless.extend_from_slice(b"400\r\n");
+    endless.extend(vec![b' '; 0x400]);
+    endless.extend_from_slice(b"\r\n");
+    // the head repeated is a broken chunk; what counts is that reading stops
+    web.reply(Reply::Endless(endless));
+    let started = Instant::now();
+    ask(&server, &id).await.assert_page400("endless");
+    assert!(started.elapsed() < Duration::from_secs(4));
+    web.publish(&padded(5120), "");
+    assert!(ask(&server, &id).await.is_login_page());
+}
+
+/// K8
+#[tokio::test]
+async fn a_fetch_takes_five_seconds_at_most_and_holds_up_nobody() {
+    let web = Web::start().await;
+    let server = web.authorization_server(Addresses::loopback()).await;
+    let partial =
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{".to_vec();
+    for (case, reply) in [
+        ("TLS", Reply::NoTls),
+        ("headers", Reply::Stall(b"HTTP/1.1 ".to_vec())),
+        ("body", Reply::Stall(partial)),
+    ] {
+        web.reply(reply);
+        let id = web.url(&format!("/{case}.json"));
+        let az = az_of(&id);
+        let mut browser = server.browser();
+        let started = Instant::now();
+        let (answer, other) = tokio::join!(browser.authorize(&az), server.get("/oauth2/jwks"));
+        assert_eq!(other.status, StatusCode::OK);
+        answer.assert_page400(case);
+        assert!(started.elapsed() < Duration::from_secs(8), "{case}: {:?}", started.elapsed());
+    }
+}
+
+/// K9
+#[tokio::test]
+async fn names_that_lead_inside_are_not_connected_to() {
+    let web = Web::start().await;
+    let addresses = Addresses::loopback();
+    let server = web.authorization_server(addresses.clone()).await;
+    for answer in [
+        &["127.0.0.1"][..],
+        &["10.0.0.1"],
+        &["172.16.0.1"],
+        &["192.168.0.1"],
+        &["169.254.169.254"],
+        &["100.64.0.1"],
+        &["0.0.0.0"],
+        &["192.0.0.1"],
+        &["192.0.2.1"],
+        &["198.18.0.1"],
+        &["198.51.100.1"],
+        &["203.0.113.1"],
+        &["224.0.0.1"],
+        &["255.255.255.255"],
+        &["::"],
+        &["::1"],
+        &["::127.0.0.1"],
+        &["::ffff:10.0.0.1"],
+        &["64:ff9b::a9fe:a9fe"],
+        &["64:ff9b:1::1"],
+        &["100::1"],
+        &["2001::1"],
+        &["2001:db8::1"],
+        &["2002:7f00:1::1"],
+        &["3fff::1"],
+        &["5f00::1"],
+        &["fc00::1"],
+        &["fe80::1"],
+        &["ff02::1"],
+        &["8.8.8.8", "127.0.0.1"],
+    ] {
+        addresses.set(answer);
+        server.clock.advance_seconds(60);
+        let started = Instant::now();
+        ask(&server, "https://client.test/c.json").await.assert_page400(&format!("{answer:?}"));
+        assert!(started.elapsed() < Duration::from_secs(2), "{answer:?}: refused, not tried");
+    }
+    assert_eq!(web.connections.load(Ordering::SeqCst), 0);
+    // the exception for tests holds for loopback alone
+    addresses.set(&["8.8.8.8"]);
+    ask(&server, &web.url("/c.json")).await.assert_page400("a test host that leads outside");
+}
+
+/// K11
+#[tokio::test]
+async fn the_address_that_was_checked_is_the_one_connected_to() {
+    let web = Web::start().await;
+    let addresses = Addresses::new(&[&["127.0.0.1"], &["192.0.2.1"]]);
+    let server = web.authorization_server(addresses.clone()).await;
+    let id = web.url("/c.json");
+    web.publish(&document(&id).to_string(), "");
+    assert!(ask(&server, &id).await.is_login_page());
+    assert_eq!(addresses.asked.load(Ordering::SeqCst), 1, "one look-up, whose answer is used");
+}
+
+/// K13
+#[tokio::test]
+async fn no_proxy_is_used() {
+    let web = Web::start().await;
+    let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("ca.pem"), &web.ca).unwrap();
+    let file = dir.path().join("auth-server.toml");
+    let port = web.port;
+    let toml = format!(
+        r#"
+[server]
+listen = ["{free}"]
+issuer = "http://{free}"
+[[resources]]
+url = "https://gw.test/mcp"
+[resources.scopes."mcp:read"]
+[clients]
+insecure_document_hosts = ["localhost:{port}"]
+extra_ca_file = "ca.pem"
+"#
+    );
+    std::fs::write(&file, toml).unwrap();
+    let via = format!("http://{}", proxy.local_addr().unwrap());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_mcp-auth-server"))
+        .args(["run", "--config", file.to_str().unwrap()])
+        .env("HTTPS_PROXY", &via)
+        .env("https_proxy", &via)
+        .env("ALL_PROXY", &via)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let id = format!("https://localhost:{port}/c.json");
+    web.publish(&document(&id).to_string(), "");
+    let http =
+        reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
+    let url = format!("http://{free}/oauth2/authorize?{}", az_of(&id).encoded());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let answer = loop {
+        if let Ok(answer) = http.get(&url).send().await {
+            break answer.status();
+        }
+        assert!(Instant::now() < deadline);
+        tokio::task::yield_now().await;
+    };
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(answer, StatusCode::SEE_OTHER);
+    assert_eq!(web.fetches(), 1);
+    assert!(
+        tokio::time::timeout(Duration::from_millis(50), proxy.accept()).await.is_err(),
+        "the proxy was asked"
+    );
+}
+
+/// K17: the shapes that clients publish, as far as `none` serves them.
+#[tokio::test]
+async fn documents_of_known_clients_lead_to_a_token() {
+    let web = Web::start().await;
+    let server = web.authorization_server(Addresses::loopback()).await;
+    for (case, redirect_uri, members) in [
+        (
+            "claude.ai",
+            "https://claude.ai/api/mcp/auth_callback",
+            json!({"client_name": "Claude", "client_uri": "https://claude.ai",
+                "redirect_uris": ["https://claude.ai/api/mcp/auth_callback"],
+                "grant_types": ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:jwt-bearer"],
+                "response_types": ["code"], "token_endpoint_auth_method": "none"}),
+        ),
+        (
+            "Claude Code",
+            "http://localhost:54545/callback",
+            json!({"client_name": "Claude Code",
+                "redirect_uris": ["http://localhost/callback", "http://127.0.0.1/callback"],
+                "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"],
+                "token_endpoint_auth_method": "none"}),
+        ),
+        (
+            "ChatGPT, plural",
+            "https://chatgpt.com/connector_platform_oauth_redirect",
+            json!({"client_name": "ChatGPT", "redirect_uris": ["https://chatgpt.com/connector_platform_oauth_redirect"],
+                "token_endpoint_auth_methods_supported": ["none", "private_key_jwt"],
+                "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "https://chatgpt.com/oauth/jwks.json",
+                "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code", "id_token"]}),
+        ),
+        (
+            "VS Code",
+            "http://127.0.0.1:33418/",
+            json!({"client_name": "Visual Studio Code", "logo_uri": "https://code.visualstudio.com/x.png",
+                "redirect_uris": ["http://127.0.0.1:33418/", "https://vscode.dev/redirect"],
+                "grant_types": ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"],
+                "response_types": ["code"], "token_endpoint_auth_method": "none"}),
+        ),
+        (
+            "no method",
+            "http://127.0.0.1:1/callback",
+            json!({"client_name": "opencode", "redirect_uris": ["http://127.0.0.1/callback"]}),
+        ),
+    ] {
+        let id = web.url(&format!("/{}.json", case.replace([' ', ','], "-")));
+        let mut published = members;
+        published["client_id"] = json!(id);
+        web.publish(&published.to_string(), "");
+        let az = az_of(&id).with("redirect_uri", redirect_uri);
+        let code = server.code(&az).await;
+        let form = redeem(&code).with("client_id", &id).with("redirect_uri", redirect_uri);
+        assert_eq!(server.token(&form).await.status, StatusCode::OK, "{case}");
+    }
+}
+
+/// K18
+#[tokio::test]
+async fn a_document_raises_nothing() {
+    let web = Web::start().await;
+    let server = web.authorization_server(Addresses::loopback()).await;
+    let id = web.url("/c.json");
+    let mut published = document(&id);
+    published["scope"] = json!("admin");
+    published["skip_consent"] = json!(true);
+    published["origin"] = json!({"kind": "administrator"});
+    published["unknown"] = json!([1, {"a": 2}]);
+    published["grant_types"] = json!(["authorization_code", "client_credentials"]);
+    web.publish(&published.to_string(), "");
+    let mut browser = server.browser();
+    let page = browser.consent_page(&az_of(&id)).await;
+    assert!(!page.body.contains("administrator"));
+    let answer = server.browser().authorize(&az_of(&id).with("scope", "admin")).await;
+    assert_eq!((answer.status, answer.header("location")), (StatusCode::BAD_REQUEST, None));
+}
+
+/// K19
+#[tokio::test]
+async fn documents_are_kept_as_their_server_says_within_bounds() {
+    let web = Web::start().await;
+    let server = web.authorization_server(Addresses::loopback()).await;
+    for (headers, kept, gone) in [
+        ("cache-control: max-age=5\r\n", 59, 60),
+        ("cache-control: max-age=600\r\n", 599, 600),
+        ("cache-control: max-age=600, s-maxage=900\r\n", 899, 900),
+        ("cache-control: max-age=999999999\r\n", 86_399, 86_400),
+        ("", 3599, 3600),
+    ] {
+        let id = web.url(&format!("/{gone}.json"));
+        web.publish(&document(&id).to_string(), headers);
+        let fetches = web.fetches();
+        ask(&server, &id).await;
+        server.clock.advance_seconds(kept);
+        assert!(ask(&server, &id).await.is_login_page());
+        assert_eq!(web.fetches(), fetches + 1, "{headers} after {kept} s");
+        server.clock.advance_seconds(gone - kept);
+        assert!(ask(&server, &id).await.is_login_page());
+        assert_eq!(web.fetches(), fetches + 2, "{headers} after {gone} s");
+    }
+    for (n, headers) in
+        ["cache-control: no-store\r\n", "cache-control: private\r\n", "vary: *\r\n"].iter().enumerate()
+    {
+        let id = web.url(&format!("/not-kept-{n}.json"));
+        web.publish(&document(&id).to_string(), headers);
+        let fetches = web.fetches();
+        for _ in 0..2 {
+            assert!(ask(&server, &id).await.is_login_page());
+        }
+        assert_eq!(web.fetches(), fetches + 2, "{headers}");
+    }
+
+    let id = web.url("/etag.json");
+    web.publish(&document(&id).to_string(), "etag: \"v1\"\r\ncache-control: max-age=60\r\n");
+    ask(&server, &id).await;
+    server.clock.advance_seconds(60);
+    web.reply(Reply::Bytes(b"HTTP/1.1 304 Not Modified\r\ncache-control: max-age=60\r\n\r\n".to_vec()));
+    assert!(ask(&server, &id).await.is_login_page());
+    assert!(web.requests.lock().unwrap().last().unwrap().to_lowercase().contains("if-none-match: \"v1\""));
+    let fetches = web.fetches();
+    assert!(ask(&server, &id).await.is_login_page());
+    assert_eq!(web.fetches(), fetches, "the 304 made it fresh again");
+}
+
+/// K20
+#[tokio::test]
+async fn many_requests_at_once_make_one_fetch() {
+    for headers in ["", "cache-control: no-store\r\n"] {
+        let web = Web::start().await;
+        let server = web.authorization_server(Addresses::loopback()).await;
+        let id = web.url("/c.json");
+        web.publish(&document(&id).to_string(), headers);
+        let url = format!("{}/oauth2/authorize?{}", server.at, az_of(&id).encoded());
+        let mut requests = tokio::task::JoinSet::new();
+        for _ in 0..50 {
+            let request = server.http.get(&url);
+            requests.spawn(async move { request.send().await.unwrap().status() });
+        }
+        for status in requests.join_all().await {
+            assert_eq!(status, StatusCode::SEE_OTHER);
+        }
+        let fetches = web.fetches();
+        if headers.is_empty() {
+            assert_eq!(fetches, 1);
+        } else {
+            assert!(fetches < 25, "those who waited share the answer: {fetches}");
+        }
+    }
+}
+
+/// K21
+#[tokio::test]
+async fn fetching_is_rate_limited() {
+    let web = Web::start().await;
+    let server = web.authorization_server(Addresses::loopback()).await;
+    web.reply(Reply::Bytes(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_vec()));
+    for n in 0..30 {
+        ask(&server, &web.url(&format!("/{n}.json"))).await.assert_page400("within the limit");
+    }
+    let answer = ask(&server, &web.url("/31.json")).await;
+    assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(answer.header("retry-after"), Some("60"));
+    assert_eq!(web.fetches(), 30);
+}
+
+/// K22
+#[tokio::test]
+async fn a_changed_document_changes_what_is_allowed() {
+    let web = Web::start().await;
+    let server = web.authorization_server(Addresses::loopback()).await;
+    let id = web.url("/c.json");
+    web.publish(&document(&id).to_string(), "");
+    let mut browser = server.browser();
+    browser.code(&az_of(&id)).await;
+    let mut changed = document(&id);
+    changed["redirect_uris"] = json!([CALLBACK, "https://client.test/new"]);
+    web.publish(&changed.to_string(), "");
+    server.clock.advance_seconds(3600);
+    assert!(browser.page(&az_of(&id)).await.is_consent_page(), "other redirect URIs: asked again");
+    let gone = az_of(&id).with("redirect_uri", "http://localhost:5/callback");
+    server.browser().authorize(&gone).await.assert_page400("no longer registered");
+}
+
+/// K24
+#[tokio::test]
+async fn the_administrators_word_comes_before_any_document() {
+    let web = Web::start().await;
+    let id = web.url("/c.json");
+    let more = format!(
+        "[[clients.registered]]\nid = \"{id}\"\nname = \"By hand\"\nredirect_uris = [\"https://hand.test/cb\"]"
+    );
+    let server = Setup { more, ..Setup::default() }.start().await;
+    let page = server.browser().page(&az_of(&id).with("redirect_uri", "https://hand.test/cb")).await;
+    assert!(page.is_login_page() && page.body.contains("By hand"));
+    server.browser().authorize(&az_of(&id)).await.assert_page400("the document's redirect URI");
+    assert_eq!(web.connections.load(Ordering::SeqCst), 0);
+}

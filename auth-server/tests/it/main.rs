@@ -22,3 +22,4 @@ mod register;
 mod resources;
 mod revoke;
 mod token;
+mod web;
