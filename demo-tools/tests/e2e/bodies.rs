@@ -2,10 +2,12 @@
 
 use reqwest::StatusCode;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::harness::mcp::{Answer, LEGACY, MODERN, call_modern};
 use crate::harness::oauth::OauthClient;
-use crate::harness::{Demo, http};
+use crate::harness::{Demo, PATIENCE, http};
 
 /// The envelope that every request of the modern era carries.
 const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
@@ -17,42 +19,17 @@ fn hostile() -> Vec<(&'static str, String)> {
     };
     let add = r#""arguments":{"text":"smuggled"}"#;
     let mut bodies: Vec<_> = [
-        (
-            "`name` twice",
-            format!(r#""name":"auth_show","name":"notes_add",{add}"#),
-        ),
-        (
-            "`name` twice, the other way",
-            format!(r#""name":"notes_add","name":"auth_show",{add}"#),
-        ),
-        (
-            "`name` twice, once escaped",
-            format!(r#""name":"auth_show","\u006eame":"notes_add",{add}"#),
-        ),
-        (
-            "`name` and `Name`",
-            format!(r#""name":"auth_show","Name":"notes_add",{add}"#),
-        ),
-        (
-            "`NAME` and `name`",
-            format!(r#""NAME":"notes_add","name":"auth_show",{add}"#),
-        ),
-        (
-            "`arguments` twice",
-            format!(r#""name":"auth_show","arguments":{{}},{add}"#),
-        ),
+        ("`name` twice", format!(r#""name":"auth_show","name":"notes_add",{add}"#)),
+        ("`name` twice, the other way", format!(r#""name":"notes_add","name":"auth_show",{add}"#)),
+        ("`name` twice, once escaped", format!(r#""name":"auth_show","\u006eame":"notes_add",{add}"#)),
+        ("`name` and `Name`", format!(r#""name":"auth_show","Name":"notes_add",{add}"#)),
+        ("`NAME` and `name`", format!(r#""NAME":"notes_add","name":"auth_show",{add}"#)),
+        ("`arguments` twice", format!(r#""name":"auth_show","arguments":{{}},{add}"#)),
         (
             "`Arguments` too",
             r#""name":"auth_show","arguments":{},"Arguments":{"text":"smuggled"}"#.to_owned(),
         ),
-        (
-            "a key twice inside the arguments",
-            r#""name":"auth_show","arguments":{"text":"a","text":"b"}"#.to_owned(),
-        ),
-        (
-            "a name that is no string",
-            format!(r#""name":["auth_show"],{add}"#),
-        ),
+        ("a name that is no string", format!(r#""name":["auth_show"],{add}"#)),
         ("no name", add.to_owned()),
     ]
     .into_iter()
@@ -66,22 +43,10 @@ fn hostile() -> Vec<(&'static str, String)> {
         ("half of a message", good[..good.len() / 2].to_owned()),
         ("a second message behind", format!("{good}{smuggled}")),
         ("a byte order mark", format!("\u{feff}{good}")),
-        (
-            "`method` twice",
-            good.replace(r#""method":"#, r#""method":"ping","method":"#),
-        ),
-        (
-            "`Method` too",
-            good.replace(r#""method":"#, r#""Method":"ping","method":"#),
-        ),
-        (
-            "`params` twice",
-            good.replace(r#""params":"#, r#""params":{},"params":"#),
-        ),
-        (
-            "`PARAMS` too",
-            good.replace(r#""params":"#, r#""PARAMS":{},"params":"#),
-        ),
+        ("`method` twice", good.replace(r#""method":"#, r#""method":"ping","method":"#)),
+        ("`Method` too", good.replace(r#""method":"#, r#""Method":"ping","method":"#)),
+        ("`params` twice", good.replace(r#""params":"#, r#""params":{},"params":"#)),
+        ("`PARAMS` too", good.replace(r#""params":"#, r#""PARAMS":{},"params":"#)),
         ("`id` twice", good.replace(r#""id":7"#, r#""id":8,"id":7"#)),
         ("another version of JSON-RPC", good.replace("2.0", "1.0")),
         ("an id that is an object", good.replace(r#""id":7"#, r#""id":{}"#)),
@@ -109,9 +74,7 @@ async fn post(
         .header("mcp-protocol-version", version)
         .body(body);
     if version == MODERN {
-        request = request
-            .header("mcp-method", "tools/call")
-            .header("mcp-name", "auth_show");
+        request = request.header("mcp-method", "tools/call").header("mcp-name", "auth_show");
     }
     if let Some(token) = token {
         request = request.bearer_auth(token);
@@ -122,24 +85,16 @@ async fn post(
 #[tokio::test]
 async fn a_body_that_can_be_read_in_two_ways_is_refused() {
     let demo = Demo::start(&[]);
-    let token = OauthClient::register(&demo)
-        .await
-        .access_token(&demo, "alex", "notes:write")
-        .await;
+    let token = OauthClient::register(&demo).await.access_token(&demo, "alex", "notes:write").await;
     for version in [LEGACY, MODERN] {
         for (what, body) in hostile() {
+            // a body of the earlier era has no envelope; with one, the two eras would contradict each other
+            let body = if version == LEGACY { body.replace(&format!(",{META}"), "") } else { body };
             // with a token that would allow every reading, so that only the body is to blame
             let answer = post(&demo, Some(&token), "application/json", version, body.clone()).await;
-            assert_eq!(
-                answer.status,
-                StatusCode::BAD_REQUEST,
-                "{what} ({version}): {answer:?}"
-            );
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{what} ({version}): {answer:?}");
             let code = answer.json()["error"]["code"].as_i64();
-            assert!(
-                matches!(code, Some(-32700 | -32600 | -32602)),
-                "{what} ({version}): {answer:?}"
-            );
+            assert!(matches!(code, Some(-32700 | -32600 | -32602)), "{what} ({version}): {answer:?}");
         }
         for (what, bytes) in [
             (
@@ -149,26 +104,11 @@ async fn a_body_that_can_be_read_in_two_ways_is_refused() {
             ("UTF-16", &b"{\0}\0"[..]),
         ] {
             let answer = post(&demo, Some(&token), "application/json", version, bytes).await;
-            assert_eq!(
-                answer.status,
-                StatusCode::BAD_REQUEST,
-                "{what} ({version}): {answer:?}"
-            );
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{what} ({version}): {answer:?}");
         }
     }
-    let notes = call_modern(
-        &http(),
-        &demo.ready.mcp_url,
-        Some(&token),
-        "notes_list",
-        json!({}),
-    )
-    .await;
-    assert_eq!(
-        notes.structured(),
-        json!({"notes": []}),
-        "nothing reached the tool"
-    );
+    let notes = call_modern(&http(), &demo.ready.mcp_url, Some(&token), "notes_list", json!({})).await;
+    assert_eq!(notes.structured(), json!({"notes": []}), "nothing reached the tool");
 }
 
 #[tokio::test]
@@ -185,17 +125,9 @@ async fn a_body_of_another_type_is_refused() {
         "x",
     ] {
         let answer = post(&demo, None, content_type, MODERN, body.clone()).await;
-        assert_eq!(
-            answer.status,
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "{content_type}: {answer:?}"
-        );
+        assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{content_type}: {answer:?}");
     }
-    for content_type in [
-        "application/json",
-        "Application/JSON",
-        "application/json; charset=utf-8",
-    ] {
+    for content_type in ["application/json", "Application/JSON", "application/json; charset=utf-8"] {
         let answer = post(&demo, None, content_type, MODERN, body.clone()).await;
         assert_eq!(answer.status, StatusCode::OK, "{content_type}: {answer:?}");
     }
@@ -210,41 +142,45 @@ async fn a_body_of_another_type_is_refused() {
 #[tokio::test]
 async fn a_body_that_is_too_large_is_refused() {
     let demo = Demo::start(&[]);
-    let token = OauthClient::register(&demo)
-        .await
-        .access_token(&demo, "alex", "notes:write")
-        .await;
-    // far above any limit that a message of this protocol needs; the length is announced
-    let body = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "echo", "arguments": {"text": "x".repeat(32 << 20)}}});
-    let answer = post(&demo, Some(&token), "application/json", LEGACY, body.to_string()).await;
-    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{answer:?}");
-    assert_eq!(answer.json()["error"]["code"], json!(413), "{answer:?}");
-
-    // the same without an announced length
-    let chunks = body
-        .to_string()
-        .into_bytes()
+    let token = OauthClient::register(&demo).await.access_token(&demo, "alex", "notes:write").await;
+    let body = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "echo", "arguments": {"text": "x".repeat(32 << 20)}}}).to_string();
+    let announced = format!("content-length: {}", body.len());
+    let chunks: Vec<_> = body
+        .as_bytes()
         .chunks(1 << 16)
-        .map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec()))
-        .collect::<Vec<_>>();
-    let stream = reqwest::Body::wrap_stream(futures_util::stream::iter(chunks));
-    let request = http()
-        .post(&demo.ready.mcp_url)
-        .bearer_auth(&token)
-        .header("content-type", "application/json")
-        .header("accept", "application/json, text/event-stream");
-    match request.body(stream).send().await {
-        Ok(response) => assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE),
-        // the connection may be closed while the rest is still being sent; what counts is that it went nowhere
-        Err(error) => assert!(error.is_request() || error.is_body(), "{error:?}"),
+        .flat_map(|chunk| [format!("{:x}\r\n", chunk.len()).into_bytes(), chunk.to_vec(), b"\r\n".to_vec()])
+        .flatten()
+        .collect();
+    for (how, length, sent) in [
+        ("only announced", announced.as_str(), &b""[..]),
+        ("announced and sent", announced.as_str(), body.as_bytes()),
+        ("in chunks, without an end in sight", "transfer-encoding: chunked", &chunks),
+    ] {
+        let answer = send_while_reading(&demo, &token, length, sent).await;
+        assert!(answer.starts_with("HTTP/1.1 413"), "{how}: {answer}");
+        assert!(answer.contains(r#""code":413"#), "{how}: {answer}");
     }
-    let still = call_modern(
-        &http(),
-        &demo.ready.mcp_url,
-        Some(&token),
-        "echo",
-        json!({"text": "here"}),
-    )
-    .await;
+    let still =
+        call_modern(&http(), &demo.ready.mcp_url, Some(&token), "echo", json!({"text": "here"})).await;
     assert_eq!(still.structured(), json!({"echo": "here"}));
+}
+
+/// Reads the answer while the body is still being sent: who refuses a body need not read it to its end.
+async fn send_while_reading(demo: &Demo, token: &str, length: &str, body: &[u8]) -> String {
+    let url = url::Url::parse(&demo.ready.mcp_url).unwrap();
+    let host = url.authority().to_owned();
+    let stream = TcpStream::connect(&host).await.unwrap();
+    let (mut reader, mut writer) = stream.into_split();
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\naccept: application/json, text/event-stream\r\nconnection: close\r\n{length}\r\n\r\n"
+    );
+    let reading = tokio::spawn(async move {
+        let mut answer = Vec::new();
+        // the connection may be reset behind the answer
+        reader.read_to_end(&mut answer).await.ok();
+        String::from_utf8_lossy(&answer).into_owned()
+    });
+    writer.write_all(head.as_bytes()).await.unwrap();
+    writer.write_all(body).await.ok();
+    tokio::time::timeout(PATIENCE, reading).await.expect("an answer").unwrap()
 }

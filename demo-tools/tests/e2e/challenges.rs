@@ -39,21 +39,15 @@ async fn a_protected_tool_is_challenged_in_both_eras() {
             assert_eq!(body["id"], json!(7));
             let result = &body["result"];
             assert_eq!(result["isError"], json!(true));
-            assert_eq!(
-                result["resultType"],
-                if modern { json!("complete") } else { Value::Null }
-            );
+            assert_eq!(result["resultType"], if modern { json!("complete") } else { Value::Null });
             let told = result["_meta"]["mcp/www_authenticate"].as_array().unwrap();
             assert_eq!(told.len(), 1);
             for part in [
                 r#"error="insufficient_scope""#,
-                &format!("Sign in to use `{tool}`"),
+                &format!("Sign in to use {tool}"),
                 &format!(r#"scope="{scope}""#),
             ] {
-                assert!(
-                    told[0].as_str().unwrap().contains(part),
-                    "`{part}` is missing: {told:?}"
-                );
+                assert!(told[0].as_str().unwrap().contains(part), "`{part}` is missing: {told:?}");
             }
         }
     }
@@ -75,25 +69,11 @@ async fn the_form_for_chatgpt_changes_nothing_but_the_status() {
         assert_eq!(as_http.status, StatusCode::UNAUTHORIZED);
         assert_eq!(answer.json(), as_http.json(), "the same body in either form");
 
-        let invalid = Answer::read(
-            ask("tools/call", params, agent)
-                .bearer_auth("x")
-                .send()
-                .await
-                .unwrap(),
-        )
-        .await;
-        assert_eq!(
-            invalid.status,
-            StatusCode::UNAUTHORIZED,
-            "an invalid token is never a tool result"
-        );
+        let invalid =
+            Answer::read(ask("tools/call", params, agent).bearer_auth("x").send().await.unwrap()).await;
+        assert_eq!(invalid.status, StatusCode::UNAUTHORIZED, "an invalid token is never a tool result");
         let other = Answer::read(ask("prompts/list", json!({}), agent).send().await.unwrap()).await;
-        assert_eq!(
-            other.status,
-            StatusCode::UNAUTHORIZED,
-            "only tool calls have results"
-        );
+        assert_eq!(other.status, StatusCode::UNAUTHORIZED, "only tool calls have results");
         assert!(
             other.json()["error"].is_string() || other.json()["error_description"].is_string(),
             "{other:?}"
@@ -106,29 +86,17 @@ async fn the_metadata_documents_lead_to_the_authorization_server() {
     let demo = Demo::start(&[]);
     let gateway = demo.gateway();
     let mut documents = Vec::new();
-    for path in [
-        "/.well-known/oauth-protected-resource/mcp",
-        "/.well-known/oauth-protected-resource",
-    ] {
+    for path in ["/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource"] {
         let response = http().get(format!("{gateway}{path}")).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
-        assert!(
-            response.headers()["content-type"]
-                .to_str()
-                .unwrap()
-                .starts_with("application/json")
-        );
+        assert!(response.headers()["content-type"].to_str().unwrap().starts_with("application/json"));
         documents.push(response.json::<Value>().await.unwrap());
     }
     assert_eq!(documents[0], documents[1]);
     let document = &documents[0];
     assert_eq!(document["resource"], json!(demo.ready.mcp_url));
     assert_eq!(document["authorization_servers"], json!([demo.ready.issuer]));
-    assert_eq!(
-        document["scopes_supported"],
-        json!(["profile:read"]),
-        "the baseline, not the catalogue"
-    );
+    assert_eq!(document["scopes_supported"], json!(["profile:read"]), "the baseline, not the catalogue");
     assert_eq!(document["bearer_methods_supported"], json!(["header"]));
 
     for name in ["oauth-authorization-server", "openid-configuration"] {
@@ -136,22 +104,11 @@ async fn the_metadata_documents_lead_to_the_authorization_server() {
         let metadata: Value = http().get(url).send().await.unwrap().json().await.unwrap();
         assert_eq!(metadata["issuer"], json!(demo.ready.issuer));
         assert_eq!(metadata["code_challenge_methods_supported"], json!(["S256"]));
-        assert_eq!(
-            metadata["authorization_response_iss_parameter_supported"],
-            json!(true)
-        );
+        assert_eq!(metadata["authorization_response_iss_parameter_supported"], json!(true));
         assert_eq!(metadata["client_id_metadata_document_supported"], json!(true));
-        for endpoint in [
-            "authorization_endpoint",
-            "token_endpoint",
-            "registration_endpoint",
-            "jwks_uri",
-        ] {
+        for endpoint in ["authorization_endpoint", "token_endpoint", "registration_endpoint", "jwks_uri"] {
             assert!(
-                metadata[endpoint]
-                    .as_str()
-                    .unwrap()
-                    .starts_with(&demo.ready.issuer),
+                metadata[endpoint].as_str().unwrap().starts_with(&demo.ready.issuer),
                 "{endpoint}: {metadata}"
             );
         }
@@ -177,10 +134,7 @@ async fn the_tool_list_says_what_each_tool_needs() {
     ];
     for (through, direct) in [
         (legacy(url, &list), legacy(upstream, &list)),
-        (
-            modern(&http(), url, "tools/list", json!({})),
-            modern(&http(), upstream, "tools/list", json!({})),
-        ),
+        (modern(&http(), url, "tools/list", json!({})), modern(&http(), upstream, "tools/list", json!({}))),
     ] {
         let through = Answer::read(through.send().await.unwrap()).await.json();
         let direct = Answer::read(direct.send().await.unwrap()).await.json();
@@ -191,11 +145,7 @@ async fn the_tool_list_says_what_each_tool_needs() {
             assert_eq!(&tool["securitySchemes"], schemes, "{name}");
             assert_eq!(&tool["_meta"]["securitySchemes"], schemes, "{name}");
         }
-        assert_eq!(
-            without_schemes(through),
-            without_schemes(direct),
-            "nothing else in the list changes"
-        );
+        assert_eq!(without_schemes(through), without_schemes(direct), "nothing else in the list changes");
     }
 }
 
@@ -218,19 +168,12 @@ fn without_schemes(mut list: Value) -> Value {
 async fn a_tool_without_a_rule_looks_like_one_that_does_not_exist() {
     let demo = Demo::start(&[]);
     let url = &demo.ready.mcp_url;
-    let token = OauthClient::register(&demo)
-        .await
-        .access_token(&demo, "alex", "notes:read")
-        .await;
+    let token = OauthClient::register(&demo).await.access_token(&demo, "alex", "notes:read").await;
     // shut a real tool: what is answered for it must not differ from what is answered for an invented one
     let policy = std::fs::read_to_string(&demo.ready.policy_file).unwrap();
     let rule = "[tools.echo]\nauth = \"oauth2\"";
     assert!(policy.contains(rule), "{policy}");
-    std::fs::write(
-        &demo.ready.policy_file,
-        policy.replace(rule, "[tools.echo]\nauth = \"deny\""),
-    )
-    .unwrap();
+    std::fs::write(&demo.ready.policy_file, policy.replace(rule, "[tools.echo]\nauth = \"deny\"")).unwrap();
     for token in [None, Some(token.as_str())] {
         let hidden = crate::harness::eventually("the tool to vanish", async || {
             let answer = call_modern(&http(), url, token, "echo", json!({"text": "x"})).await;
@@ -239,10 +182,7 @@ async fn a_tool_without_a_rule_looks_like_one_that_does_not_exist() {
         })
         .await;
         let invented = call_modern(&http(), url, token, "ecko", json!({"text": "x"})).await;
-        assert_eq!(
-            hidden.text.replace("echo", "NAME"),
-            invented.text.replace("ecko", "NAME")
-        );
+        assert_eq!(hidden.text.replace("echo", "NAME"), invented.text.replace("ecko", "NAME"));
         assert!(hidden.challenges.is_empty());
         let mut list = modern(&http(), url, "tools/list", json!({}));
         if let Some(token) = token {
@@ -250,11 +190,7 @@ async fn a_tool_without_a_rule_looks_like_one_that_does_not_exist() {
         }
         let list = Answer::read(list.send().await.unwrap()).await.json();
         assert!(
-            list["result"]["tools"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .all(|tool| tool["name"] != json!("echo")),
+            list["result"]["tools"].as_array().unwrap().iter().all(|tool| tool["name"] != json!("echo")),
             "{list}"
         );
     }
@@ -271,12 +207,8 @@ async fn identity_headers_of_a_client_mean_nothing() {
         ("x-auth-client-id", "x".to_owned()),
         ("x-forwarded-host", "evil.example".to_owned()),
     ];
-    let mut request = modern(
-        &http(),
-        &demo.ready.mcp_url,
-        "tools/call",
-        json!({"name": "auth_show", "arguments": {}}),
-    );
+    let mut request =
+        modern(&http(), &demo.ready.mcp_url, "tools/call", json!({"name": "auth_show", "arguments": {}}));
     for (name, value) in forged {
         request = request.header(name, value);
     }
@@ -291,12 +223,7 @@ async fn progress_is_not_held_back() {
     params["_meta"] = json!({"progressToken": "p"});
     let body = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params});
     let mut response = legacy(&demo.ready.mcp_url, &body).send().await.unwrap();
-    assert!(
-        response.headers()["content-type"]
-            .to_str()
-            .unwrap()
-            .starts_with("text/event-stream")
-    );
+    assert!(response.headers()["content-type"].to_str().unwrap().starts_with("text/event-stream"));
     let mut arrivals = Vec::new();
     let mut text = String::new();
     while let Some(chunk) = response.chunk().await.unwrap() {
@@ -308,9 +235,6 @@ async fn progress_is_not_held_back() {
     }
     assert!(arrivals.len() >= 2, "{text}");
     let spread = arrivals[arrivals.len() - 1] - arrivals[0];
-    assert!(
-        spread >= std::time::Duration::from_millis(200),
-        "all at once: {spread:?}: {text}"
-    );
+    assert!(spread >= std::time::Duration::from_millis(200), "all at once: {spread:?}: {text}");
     assert!(text.contains(r#""counted":3"#), "{text}");
 }

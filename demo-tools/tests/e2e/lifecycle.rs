@@ -13,12 +13,8 @@ async fn prints_one_line_and_stops_when_asked() {
     let demo = Demo::start(&[]);
     let policy = demo.ready.policy_file.clone();
     assert!(policy.exists());
-    let names: Vec<_> = demo
-        .ready
-        .users
-        .iter()
-        .map(|user| (user.username.as_str(), user.password.as_str()))
-        .collect();
+    let names: Vec<_> =
+        demo.ready.users.iter().map(|user| (user.username.as_str(), user.password.as_str())).collect();
     assert_eq!(names, [("alex", "password"), ("blake", "password")]);
     // everything answers as soon as the line is there
     let answer = call_modern(&http(), &demo.ready.mcp_url, None, "auth_show", json!({})).await;
@@ -48,15 +44,7 @@ fn a_port_that_is_taken_is_named() {
     let port = taken.local_addr().unwrap().port().to_string();
     let free = free_port().to_string();
     let output = Command::new(env!("CARGO_BIN_EXE_demo"))
-        .args([
-            "--json",
-            "--gateway-port",
-            &port,
-            "--as-port",
-            &free,
-            "--tools-port",
-            "0",
-        ])
+        .args(["--json", "--gateway-port", &port, "--as-port", &free, "--tools-port", "0"])
         .output()
         .unwrap();
     assert!(!output.status.success());

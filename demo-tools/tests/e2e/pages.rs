@@ -21,12 +21,7 @@ impl Visit {
         let callback = Callback::listen().await;
         let uris = ["localhost", "127.0.0.1"].map(|host| format!("http://{host}:{}/callback", callback.port));
         let client = OauthClient::register_at(&demo.ready.mcp_url, json!(uris)).await;
-        Self {
-            demo,
-            client,
-            callback,
-            chromium: Chromium::start().await,
-        }
+        Self { demo, client, callback, chromium: Chromium::start().await }
     }
 
     fn authorization_url(&self, host: &str) -> String {
@@ -34,18 +29,9 @@ impl Visit {
         let url = self.client.authorization_url("notes:read notes:write");
         let pairs: Vec<_> = url.query_pairs().into_owned().collect();
         let mut url = url.clone();
-        url.query_pairs_mut()
-            .clear()
-            .extend_pairs(pairs.iter().map(|(key, value)| {
-                (
-                    key.as_str(),
-                    if key == "redirect_uri" {
-                        redirect.as_str()
-                    } else {
-                        value.as_str()
-                    },
-                )
-            }));
+        url.query_pairs_mut().clear().extend_pairs(pairs.iter().map(|(key, value)| {
+            (key.as_str(), if key == "redirect_uri" { redirect.as_str() } else { value.as_str() })
+        }));
         url.into()
     }
 
@@ -53,12 +39,7 @@ impl Visit {
         let username = self.chromium.element("input[name=username]").await;
         username.clear().await.unwrap();
         username.send_keys("alex").await.unwrap();
-        self.chromium
-            .element("input[name=password]")
-            .await
-            .send_keys(password)
-            .await
-            .unwrap();
+        self.chromium.element("input[name=password]").await.send_keys(password).await.unwrap();
         self.chromium.click("form button").await;
     }
 }
@@ -67,25 +48,14 @@ impl Visit {
 async fn a_person_signs_in_and_allows() {
     for host in ["localhost", "127.0.0.1"] {
         let mut visit = Visit::new().await;
-        visit
-            .chromium
-            .page
-            .goto(&visit.authorization_url(host))
-            .await
-            .unwrap();
+        visit.chromium.page.goto(&visit.authorization_url(host)).await.unwrap();
         visit.chromium.picture("login").await;
         visit.sign_in("password").await;
 
         visit.chromium.element("[name=decision][value=allow]").await;
         visit.chromium.picture("consent").await;
         let consent = visit.chromium.text().await;
-        for word in [
-            "End-to-end test",
-            host,
-            "Demo tools",
-            "Read your notes",
-            "Add notes for you",
-        ] {
+        for word in ["End-to-end test", host, "Demo tools", "Read your notes", "Add notes for you"] {
             assert!(consent.contains(word), "`{word}` is missing: {consent}");
         }
         visit.chromium.assert_quiet_console().await;
@@ -99,43 +69,27 @@ async fn a_person_signs_in_and_allows() {
         let at = visit.chromium.page.current_url().await.unwrap();
         assert_eq!(at.host_str(), Some(host));
         visit.chromium.assert_quiet_console().await;
-        visit.chromium.quit().await;
     }
 }
 
 #[tokio::test]
 async fn a_person_denies() {
     let mut visit = Visit::new().await;
-    visit
-        .chromium
-        .page
-        .goto(&visit.authorization_url("127.0.0.1"))
-        .await
-        .unwrap();
+    visit.chromium.page.goto(&visit.authorization_url("127.0.0.1")).await.unwrap();
     visit.sign_in("password").await;
     visit.chromium.click("[name=decision][value=deny]").await;
     let back = visit.callback.arrived().await;
-    assert_eq!(
-        parameter(&back, "error").as_deref(),
-        Some("access_denied"),
-        "{back}"
-    );
+    assert_eq!(parameter(&back, "error").as_deref(), Some("access_denied"), "{back}");
     assert_eq!(parameter(&back, "code"), None);
     assert_eq!(parameter(&back, "iss"), Some(visit.demo.ready.issuer.clone()));
     visit.chromium.element("#landed").await;
     visit.chromium.assert_quiet_console().await;
-    visit.chromium.quit().await;
 }
 
 #[tokio::test]
 async fn a_wrong_password_can_be_corrected() {
     let mut visit = Visit::new().await;
-    visit
-        .chromium
-        .page
-        .goto(&visit.authorization_url("127.0.0.1"))
-        .await
-        .unwrap();
+    visit.chromium.page.goto(&visit.authorization_url("127.0.0.1")).await.unwrap();
     visit.sign_in("passw0rd").await;
     let marked = visit.chromium.element("[role=alert]").await.text().await.unwrap();
     assert!(!marked.is_empty());
@@ -143,18 +97,13 @@ async fn a_wrong_password_can_be_corrected() {
     visit.sign_in("password").await;
     visit.chromium.click("[name=decision][value=allow]").await;
     assert!(parameter(&visit.callback.arrived().await, "code").is_some());
-    visit.chromium.quit().await;
 }
 
 #[tokio::test]
 async fn an_error_that_must_not_be_redirected_is_shown() {
     let visit = Visit::new().await;
     let mut url = Url::parse(&visit.authorization_url("127.0.0.1")).unwrap();
-    let pairs: Vec<_> = url
-        .query_pairs()
-        .into_owned()
-        .filter(|(key, _)| key != "redirect_uri")
-        .collect();
+    let pairs: Vec<_> = url.query_pairs().into_owned().filter(|(key, _)| key != "redirect_uri").collect();
     url.query_pairs_mut()
         .clear()
         .extend_pairs(pairs)
@@ -165,5 +114,4 @@ async fn an_error_that_must_not_be_redirected_is_shown() {
     let at = visit.chromium.page.current_url().await.unwrap();
     assert_eq!(at.origin().ascii_serialization(), visit.demo.ready.issuer);
     visit.chromium.picture("error").await;
-    visit.chromium.quit().await;
 }

@@ -57,10 +57,7 @@ impl Crowd {
                         401 => Seen::Challenged,
                         _ => panic!("{answer:?}"),
                     };
-                    seen.lock().unwrap().push(Observation {
-                        asked,
-                        seen: observed,
-                    });
+                    seen.lock().unwrap().push(Observation { asked, seen: observed });
                 }
             })
         };
@@ -69,13 +66,7 @@ impl Crowd {
     }
 
     fn since(&self, moment: Instant) -> Vec<Observation> {
-        self.seen
-            .lock()
-            .unwrap()
-            .iter()
-            .filter(|one| one.asked >= moment)
-            .copied()
-            .collect()
+        self.seen.lock().unwrap().iter().filter(|one| one.asked >= moment).copied().collect()
     }
 
     /// Waits until every client has, on average, asked twice after the moment.
@@ -130,10 +121,7 @@ async fn an_edit_takes_effect_within_two_seconds_and_breaks_no_connection() {
     let start = crowd.asked_after(Instant::now()).await;
     assert!(start.iter().all(|one| one.seen == Seen::Served));
 
-    for (how, write) in [
-        ("in place", in_place as fn(&Path, &str)),
-        ("by rename", by_rename),
-    ] {
+    for (how, write) in [("in place", in_place as fn(&Path, &str)), ("by rename", by_rename)] {
         for (text, expected) in [(&shut, Seen::Challenged), (&open, Seen::Served)] {
             write(file, text);
             crowd.follows(Instant::now(), expected, how).await;
@@ -160,42 +148,26 @@ async fn a_broken_file_changes_nothing_and_its_line_is_logged() {
         ("the first half", half, half_line),
         ("a word that means nothing", misspelt, misspelt_line),
     ] {
-        for (how, write) in [
-            ("in place", in_place as fn(&Path, &str)),
-            ("by rename", by_rename),
-        ] {
+        for (how, write) in [("in place", in_place as fn(&Path, &str)), ("by rename", by_rename)] {
             let logged = demo.log().len();
-            write(file, &text);
+            // never the same text twice: a good file in between that nobody had time to see would make it no edit
+            write(file, &format!("# {what} {how}\n{text}"));
+            let line = line + 1;
             let written = Instant::now();
             let name = file.file_name().unwrap().to_str().unwrap();
-            eventually(
-                &format!("`{name}:{line}:` in the log for {what} {how}"),
-                async || {
-                    demo.log()[logged..]
-                        .contains(&format!("{name}:{line}:"))
-                        .then_some(())
-                },
-            )
+            eventually(&format!("`{name}:{line}:` in the log for {what} {how}"), async || {
+                demo.log()[logged..].contains(&format!("{name}:{line}:")).then_some(())
+            })
             .await;
-            crowd
-                .follows(written, Seen::Served, &format!("{what} {how}"))
-                .await;
-            assert!(
-                crowd.since(written).iter().all(|one| one.seen == Seen::Served),
-                "{what} {how}"
-            );
+            crowd.follows(written, Seen::Served, &format!("{what} {how}")).await;
+            assert!(crowd.since(written).iter().all(|one| one.seen == Seen::Served), "{what} {how}");
             write(file, &good);
         }
     }
 
     // and it is not deaf afterwards
-    in_place(
-        file,
-        &good.replace(rule, "[tools.notes_teaser]\nauth = \"oauth2\""),
-    );
-    crowd
-        .follows(Instant::now(), Seen::Challenged, "after the broken ones")
-        .await;
+    in_place(file, &good.replace(rule, "[tools.notes_teaser]\nauth = \"oauth2\""));
+    crowd.follows(Instant::now(), Seen::Challenged, "after the broken ones").await;
     in_place(file, &good);
     crowd.follows(Instant::now(), Seen::Served, "repaired").await;
 

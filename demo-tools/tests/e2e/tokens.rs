@@ -17,59 +17,31 @@ const TOOLS: [&str; 4] = ["auth_show", "notes_teaser", "notes_list", "echo"];
 /// model can read.
 async fn assert_invalid(demo: &Demo, token: &str, what: &str) {
     for tool in TOOLS {
-        let answer = call_modern(
-            &http(),
-            &demo.ready.mcp_url,
-            Some(token),
-            tool,
-            json!({"text": "x"}),
-        )
-        .await;
+        let answer = call_modern(&http(), &demo.ready.mcp_url, Some(token), tool, json!({"text": "x"})).await;
         assert_invalid_answer(&answer, &format!("{what} at `{tool}`"));
     }
     let list = modern(&http(), &demo.ready.mcp_url, "tools/list", json!({})).bearer_auth(token);
     let answer = Answer::read(list.send().await.unwrap()).await;
-    assert_eq!(
-        answer.status,
-        StatusCode::UNAUTHORIZED,
-        "{what} at `tools/list`: {answer:?}"
-    );
-    assert_eq!(
-        answer.json()["error"],
-        json!("invalid_token"),
-        "{what}: {answer:?}"
-    );
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{what} at `tools/list`: {answer:?}");
+    assert_eq!(answer.json()["error"], json!("invalid_token"), "{what}: {answer:?}");
 }
 
 fn assert_invalid_answer(answer: &Answer, what: &str) {
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{what}: {answer:?}");
-    assert_eq!(
-        answer.challenged("error").as_deref(),
-        Some("invalid_token"),
-        "{what}"
-    );
+    assert_eq!(answer.challenged("error").as_deref(), Some("invalid_token"), "{what}");
     assert!(answer.challenged("error_description").is_some(), "{what}");
     assert!(answer.challenged("resource_metadata").is_some(), "{what}");
     assert!(answer.challenged("scope").is_some(), "{what}");
     let body = answer.json();
     assert_eq!(body["id"], json!(7), "{what}: {body}");
     assert_eq!(body["result"]["isError"], json!(true), "{what}: {body}");
-    let challenge = body["result"]["_meta"]["mcp/www_authenticate"][0]
-        .as_str()
-        .unwrap();
-    assert!(
-        challenge.contains(r#"error="invalid_token""#),
-        "{what}: {challenge}"
-    );
+    let challenge = body["result"]["_meta"]["mcp/www_authenticate"][0].as_str().unwrap();
+    assert!(challenge.contains(r#"error="invalid_token""#), "{what}: {challenge}");
 }
 
 async fn works(demo: &Demo, token: &str) {
     let answer = call_modern(&http(), &demo.ready.mcp_url, Some(token), "notes_list", json!({})).await;
-    assert_eq!(
-        answer.status,
-        StatusCode::OK,
-        "the token that the others are made from works: {answer:?}"
-    );
+    assert_eq!(answer.status, StatusCode::OK, "the token that the others are made from works: {answer:?}");
 }
 
 #[tokio::test]
@@ -81,14 +53,7 @@ async fn forged_tokens_are_refused() {
 
     let (header, claims) = (jwt_part(&token, 0), jwt_part(&token, 1));
     assert_eq!(header["typ"], json!("at+jwt"));
-    let jwks: Value = http()
-        .get(client.endpoint("jwks_uri"))
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let jwks: Value = http().get(client.endpoint("jwks_uri")).send().await.unwrap().json().await.unwrap();
     let key = jwks["keys"]
         .as_array()
         .unwrap()
@@ -99,14 +64,8 @@ async fn forged_tokens_are_refused() {
     let mut forged = vec![
         ("no token at all".to_owned(), String::new()),
         ("not a JWT".to_owned(), "x".to_owned()),
-        (
-            "the signature taken off".to_owned(),
-            format!("{}.", token.rsplit_once('.').unwrap().0),
-        ),
-        (
-            "one character of the signature changed".to_owned(),
-            tampered_signature(&token),
-        ),
+        ("the signature taken off".to_owned(), format!("{}.", token.rsplit_once('.').unwrap().0)),
+        ("one character of the signature changed".to_owned(), tampered_signature(&token)),
         (
             "more scopes, the old signature".to_owned(),
             with_claims(&token, |claims| claims["scope"] = json!("notes:read notes:write")),
@@ -141,10 +100,7 @@ async fn forged_tokens_are_refused() {
     let stranger = rcgen::KeyPair::generate().unwrap();
     let stranger = EncodingKey::from_ec_pem(stranger.serialize_pem().as_bytes()).unwrap();
     let mut own_header = signing_header(Algorithm::ES256, &header);
-    forged.push((
-        "signed by a stranger".to_owned(),
-        encode(&own_header, &claims, &stranger).unwrap(),
-    ));
+    forged.push(("signed by a stranger".to_owned(), encode(&own_header, &claims, &stranger).unwrap()));
     own_header.kid = None;
     forged.push((
         "signed by a stranger, no `kid`".to_owned(),
@@ -199,10 +155,7 @@ fn public_key_forms(jwk: &Value) -> Vec<(&'static str, Vec<u8>)> {
     let (prefix, point) = match jwk["kty"].as_str().unwrap() {
         "EC" => {
             assert_eq!(jwk["crv"], json!("P-256"));
-            (
-                "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE",
-                [field("x"), field("y")].concat(),
-            )
+            ("MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE", [field("x"), field("y")].concat())
         }
         "OKP" => ("MCowBQYDK2VwAyEA", field("x")),
         other => panic!("no forms for `{other}` keys here yet: {jwk}"),
@@ -214,42 +167,23 @@ fn public_key_forms(jwk: &Value) -> Vec<(&'static str, Vec<u8>)> {
         .chunks(64)
         .map(|line| String::from_utf8(line.to_vec()).unwrap())
         .collect();
-    let pem = format!(
-        "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
-        lines.join("\n")
-    );
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"));
     vec![
         ("PEM", pem.clone().into_bytes()),
-        (
-            "PEM without the last line end",
-            pem.trim_end().as_bytes().to_vec(),
-        ),
+        ("PEM without the last line end", pem.trim_end().as_bytes().to_vec()),
         ("DER", der),
         ("a bare point", point),
         ("a JWK", jwk.to_string().into_bytes()),
-        (
-            "its x coordinate in base64url",
-            jwk["x"].as_str().unwrap().as_bytes().to_vec(),
-        ),
+        ("its x coordinate in base64url", jwk["x"].as_str().unwrap().as_bytes().to_vec()),
     ]
 }
 
 #[tokio::test]
 async fn an_expired_token_is_refused() {
     let demo = Demo::start(&["--access-token-ttl", "1"]);
-    let token = OauthClient::register(&demo)
-        .await
-        .access_token(&demo, "alex", "notes:read")
-        .await;
+    let token = OauthClient::register(&demo).await.access_token(&demo, "alex", "notes:read").await;
     let refused = eventually("the token to expire", async || {
-        let answer = call_modern(
-            &http(),
-            &demo.ready.mcp_url,
-            Some(&token),
-            "notes_list",
-            json!({}),
-        )
-        .await;
+        let answer = call_modern(&http(), &demo.ready.mcp_url, Some(&token), "notes_list", json!({})).await;
         (answer.status != StatusCode::OK).then_some(answer)
     })
     .await;
@@ -264,44 +198,23 @@ async fn a_token_for_another_resource_or_from_another_issuer_is_refused() {
     let keep = ["--data-dir", directory.path().to_str().unwrap()];
     let ports: Vec<_> = (0..4).map(|_| free_port().to_string()).collect();
     let on = |gateway: &str, issuer: &str| {
-        Demo::start_on(
-            &[
-                "--gateway-port",
-                gateway,
-                "--as-port",
-                issuer,
-                "--tools-port",
-                "0",
-            ],
-            &keep,
-        )
+        Demo::start_on(&["--gateway-port", gateway, "--as-port", issuer, "--tools-port", "0"], &keep)
     };
     let (gateway, issuer) = (ports[0].as_str(), ports[1].as_str());
 
     let demo = on(gateway, issuer);
-    let token = OauthClient::register(&demo)
-        .await
-        .access_token(&demo, "alex", "notes:read")
-        .await;
+    let token = OauthClient::register(&demo).await.access_token(&demo, "alex", "notes:read").await;
     works(&demo, &token).await;
     let key = signing_key(&demo).await;
     demo.stop();
 
     let elsewhere = on(&ports[2], issuer);
-    assert_eq!(
-        signing_key(&elsewhere).await,
-        key,
-        "the data directory keeps the key"
-    );
+    assert_eq!(signing_key(&elsewhere).await, key, "the data directory keeps the key");
     assert_invalid(&elsewhere, &token, "wrong audience").await;
     elsewhere.stop();
 
     let renamed = on(gateway, &ports[3]);
-    assert_eq!(
-        signing_key(&renamed).await,
-        key,
-        "the data directory keeps the key"
-    );
+    assert_eq!(signing_key(&renamed).await, key, "the data directory keeps the key");
     assert_invalid(&renamed, &token, "wrong issuer").await;
     renamed.stop();
 
@@ -311,34 +224,18 @@ async fn a_token_for_another_resource_or_from_another_issuer_is_refused() {
 
 async fn signing_key(demo: &Demo) -> Value {
     let client = OauthClient::register(demo).await;
-    http()
-        .get(client.endpoint("jwks_uri"))
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap()
+    http().get(client.endpoint("jwks_uri")).send().await.unwrap().json().await.unwrap()
 }
 
 #[tokio::test]
 async fn odd_ways_to_present_a_token_are_refused() {
     let demo = Demo::start(&[]);
     let url = &demo.ready.mcp_url;
-    let token = OauthClient::register(&demo)
-        .await
-        .access_token(&demo, "alex", "notes:read")
-        .await;
+    let token = OauthClient::register(&demo).await.access_token(&demo, "alex", "notes:read").await;
     works(&demo, &token).await;
     let http = http();
-    let request = |tool: &str| {
-        modern(
-            &http,
-            url,
-            "tools/call",
-            json!({"name": tool, "arguments": {"text": "x"}}),
-        )
-    };
+    let request =
+        |tool: &str| modern(&http, url, "tools/call", json!({"name": tool, "arguments": {"text": "x"}}));
 
     for tool in TOOLS {
         for (scheme, value) in [
@@ -347,10 +244,7 @@ async fn odd_ways_to_present_a_token_are_refused() {
             ("no scheme", token.clone()),
             ("nothing", String::new()),
             ("Bearer and nothing", "Bearer".to_owned()),
-            (
-                "two tokens in one header",
-                format!("Bearer {token}, Bearer {token}"),
-            ),
+            ("two tokens in one header", format!("Bearer {token}, Bearer {token}")),
         ] {
             let answer =
                 Answer::read(request(tool).header("authorization", value).send().await.unwrap()).await;
@@ -359,24 +253,12 @@ async fn odd_ways_to_present_a_token_are_refused() {
                 "{scheme} at `{tool}`: {answer:?}"
             );
             let error = answer.challenged("error");
-            let expected = if answer.status == StatusCode::UNAUTHORIZED {
-                "invalid_token"
-            } else {
-                "invalid_request"
-            };
+            let expected =
+                if answer.status == StatusCode::UNAUTHORIZED { "invalid_token" } else { "invalid_request" };
             assert_eq!(error.as_deref(), Some(expected), "{scheme} at `{tool}`");
         }
-        for (first, second) in [
-            (&token, &token),
-            (&token, &"x".to_owned()),
-            (&"x".to_owned(), &token),
-        ] {
-            let twice = request(tool)
-                .bearer_auth(first)
-                .bearer_auth(second)
-                .send()
-                .await
-                .unwrap();
+        for (first, second) in [(&token, &token), (&token, &"x".to_owned()), (&"x".to_owned(), &token)] {
+            let twice = request(tool).bearer_auth(first).bearer_auth(second).send().await.unwrap();
             assert_invalid_request(&Answer::read(twice).await, &format!("two headers at `{tool}`"));
         }
         for (with, what) in [(None, "alone"), (Some(&token), "beside a header")] {
@@ -402,11 +284,7 @@ async fn odd_ways_to_present_a_token_are_refused() {
     // RFC 9110 §11.1: the scheme is case-insensitive
     for scheme in ["bearer", "BEARER"] {
         let answer = Answer::read(
-            request("notes_list")
-                .header("authorization", format!("{scheme} {token}"))
-                .send()
-                .await
-                .unwrap(),
+            request("notes_list").header("authorization", format!("{scheme} {token}")).send().await.unwrap(),
         )
         .await;
         assert_eq!(answer.status, StatusCode::OK, "{scheme}: {answer:?}");
@@ -415,11 +293,7 @@ async fn odd_ways_to_present_a_token_are_refused() {
 
 fn assert_invalid_request(answer: &Answer, what: &str) {
     assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{what}: {answer:?}");
-    assert_eq!(
-        answer.challenged("error").as_deref(),
-        Some("invalid_request"),
-        "{what}"
-    );
+    assert_eq!(answer.challenged("error").as_deref(), Some("invalid_request"), "{what}");
 }
 
 #[tokio::test]
@@ -429,10 +303,9 @@ async fn a_token_without_the_scope_is_told_which_one() {
     let client = OauthClient::register(&demo).await;
     let http = http();
     let token = client.access_token(&demo, "alex", "profile:read").await;
-    for (tool, needed) in [
-        ("notes_list", "notes:read profile:read"),
-        ("notes_add", "notes:write profile:read"),
-    ] {
+    for (tool, needed) in
+        [("notes_list", "notes:read profile:read"), ("notes_add", "notes:write profile:read")]
+    {
         let answer = call_modern(&http, url, Some(&token), tool, json!({"text": "x"})).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{answer:?}");
         assert_eq!(answer.challenged("error").as_deref(), Some("insufficient_scope"));
@@ -440,9 +313,7 @@ async fn a_token_without_the_scope_is_told_which_one() {
         let body = answer.json();
         assert_eq!(body["result"]["isError"], json!(true), "{body}");
         assert_eq!(body["result"]["resultType"], json!("complete"), "{body}");
-        let challenge = body["result"]["_meta"]["mcp/www_authenticate"][0]
-            .as_str()
-            .unwrap();
+        let challenge = body["result"]["_meta"]["mcp/www_authenticate"][0].as_str().unwrap();
         assert!(challenge.contains(r#"error="insufficient_scope""#), "{challenge}");
     }
     // nothing was stored by the refused call, and where a scope is optional its absence means anonymous
@@ -450,9 +321,5 @@ async fn a_token_without_the_scope_is_told_which_one() {
     assert!(teaser.structured()["teaser"].is_string(), "{teaser:?}");
     let writer = client.access_token(&demo, "alex", "notes:write").await;
     let list = call_modern(&http, url, Some(&writer), "notes_list", json!({})).await;
-    assert_eq!(
-        list.structured(),
-        json!({"notes": []}),
-        "`notes:write` implies `notes:read`: {list:?}"
-    );
+    assert_eq!(list.structured(), json!({"notes": []}), "`notes:write` implies `notes:read`: {list:?}");
 }

@@ -18,25 +18,15 @@ async fn material() -> (Demo, String, Value, Value) {
     let demo = Demo::start(&[]);
     let http = http();
     let url = &demo.ready.mcp_url;
-    let read = modern(&http, url, "resources/read", json!({"uri": WIDGET}))
-        .send()
-        .await
-        .unwrap();
+    let read = modern(&http, url, "resources/read", json!({"uri": WIDGET})).send().await.unwrap();
     let answer = Answer::read(read).await;
     let html = answer.json()["result"]["contents"][0]["text"]
         .as_str()
         .unwrap_or_else(|| panic!("{answer:?}"))
         .to_owned();
-    let anonymous = call_modern(&http, url, None, "auth_show", json!({}))
-        .await
-        .structured();
-    let token = OauthClient::register(&demo)
-        .await
-        .access_token(&demo, "alex", "profile:read")
-        .await;
-    let signed_in = call_modern(&http, url, Some(&token), "auth_show", json!({}))
-        .await
-        .structured();
+    let anonymous = call_modern(&http, url, None, "auth_show", json!({})).await.structured();
+    let token = OauthClient::register(&demo).await.access_token(&demo, "alex", "profile:read").await;
+    let signed_in = call_modern(&http, url, Some(&token), "auth_show", json!({})).await.structured();
     assert_eq!(anonymous["signed_in"], json!(false));
     assert_eq!(signed_in["signed_in"], json!(true));
     (demo, html, anonymous, signed_in)
@@ -46,23 +36,16 @@ async fn material() -> (Demo, String, Value, Value) {
 async fn serve(pages: Vec<(&'static str, String)>) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
-    let app = pages.into_iter().fold(Router::new(), |app, (path, html)| {
-        app.route(path, get(async move || Html(html)))
-    });
+    let app = pages
+        .into_iter()
+        .fold(Router::new(), |app, (path, html)| app.route(path, get(async move || Html(html))));
     tokio::spawn(async move { axum::serve(listener, app).await });
     origin
 }
 
 async fn shows(chromium: &Chromium, words: &str) -> String {
     eventually(words, async || {
-        let text = chromium
-            .page
-            .find(By::Css("main"))
-            .await
-            .ok()?
-            .text()
-            .await
-            .ok()?;
+        let text = chromium.page.find(By::Css("main")).await.ok()?.text().await.ok()?;
         text.contains(words).then_some(text)
     })
     .await
@@ -78,27 +61,17 @@ async fn shows_the_output_that_the_host_puts_into_window_openai() {
             window.dispatchEvent(new CustomEvent('openai:set_globals', {{detail: {{globals: {{toolOutput: {signed_in}}}}}}}));
         }}, 50)</script>"
     );
-    let origin = serve(vec![
-        ("/anonymous", page(&anonymous)),
-        ("/signed-in", page(&signed_in)),
-        ("/late", late),
-    ])
-    .await;
+    let origin =
+        serve(vec![("/anonymous", page(&anonymous)), ("/signed-in", page(&signed_in)), ("/late", late)])
+            .await;
     let subject = signed_in["subject"].as_str().unwrap();
     let chromium = Chromium::start().await;
-    for (path, words) in [
-        ("/anonymous", "Not signed in"),
-        ("/signed-in", subject),
-        ("/late", subject),
-    ] {
+    for (path, words) in [("/anonymous", "Not signed in"), ("/signed-in", subject), ("/late", subject)] {
         chromium.page.goto(&format!("{origin}{path}")).await.unwrap();
         let text = shows(&chromium, words).await;
         assert_eq!(text.contains(subject), words == subject, "{text}");
-        chromium
-            .picture(&format!("widget-openai{}", path.replace('/', "-")))
-            .await;
+        chromium.picture(&format!("widget-openai{}", path.replace('/', "-"))).await;
     }
-    chromium.quit().await;
 }
 
 /// A host as MCP Apps describes one: it answers `ui/initialize` and sends the result only when the view says that
@@ -129,11 +102,8 @@ fn host_page(output: &Value) -> String {
 #[tokio::test]
 async fn shows_the_output_that_the_host_sends_over_post_message() {
     let (_demo, html, anonymous, signed_in) = material().await;
-    let pages = vec![
-        ("/widget", html),
-        ("/anonymous", host_page(&anonymous)),
-        ("/signed-in", host_page(&signed_in)),
-    ];
+    let pages =
+        vec![("/widget", html), ("/anonymous", host_page(&anonymous)), ("/signed-in", host_page(&signed_in))];
     let origin = serve(pages).await;
     let subject = signed_in["subject"].as_str().unwrap();
     let chromium = Chromium::start().await;
@@ -143,16 +113,9 @@ async fn shows_the_output_that_the_host_sends_over_post_message() {
         frame.enter_frame().await.unwrap();
         shows(&chromium, words).await;
         chromium.page.enter_default_frame().await.unwrap();
-        let heard = chromium
-            .page
-            .execute("return window.heard", vec![])
-            .await
-            .unwrap();
+        let heard = chromium.page.execute("return window.heard", vec![]).await.unwrap();
         assert_eq!(heard.json()[0], json!("ui/initialize"), "{heard:?}");
-        chromium
-            .picture(&format!("widget-bridge{}", path.replace('/', "-")))
-            .await;
+        chromium.picture(&format!("widget-bridge{}", path.replace('/', "-"))).await;
         chromium.assert_quiet_console().await;
     }
-    chromium.quit().await;
 }

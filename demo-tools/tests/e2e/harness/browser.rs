@@ -33,6 +33,8 @@ pub(crate) struct Page {
     pub(crate) url: Url,
     pub(crate) text: String,
     pub(crate) forms: Vec<Form>,
+    /// Where its links lead.
+    pub(crate) links: Vec<Url>,
 }
 
 impl Browser {
@@ -59,10 +61,7 @@ impl Browser {
         let mut response = self.get(authorization).await;
         for _ in 0..MAX_HOPS {
             if response.status().is_redirection() {
-                let next = response
-                    .url()
-                    .join(response.headers()["location"].to_str().unwrap())
-                    .unwrap();
+                let next = response.url().join(response.headers()["location"].to_str().unwrap()).unwrap();
                 if next.origin() == redirect_uri.origin() && next.path() == redirect_uri.path() {
                     return (next, seen);
                 }
@@ -80,22 +79,14 @@ impl Browser {
     pub(crate) async fn fail_to_sign_in(&self, authorization: &Url) -> (StatusCode, String) {
         let mut response = self.get(authorization).await;
         while response.status().is_redirection() {
-            let next = response
-                .url()
-                .join(response.headers()["location"].to_str().unwrap())
-                .unwrap();
+            let next = response.url().join(response.headers()["location"].to_str().unwrap()).unwrap();
             response = self.get(&next).await;
         }
         let answer = self.submit(&Page::read(response).await, "allow").await;
         let (url, status) = (answer.url().clone(), answer.status());
         assert!(!status.is_redirection(), "signed in");
         let page = Page::parse(url, &answer.text().await.unwrap());
-        assert!(
-            page.forms
-                .iter()
-                .any(|form| form.inputs.iter().any(|name| name == "password")),
-            "{page:?}"
-        );
+        assert!(page.forms.iter().any(|form| form.inputs.iter().any(|name| name == "password")), "{page:?}");
         (status, page.text)
     }
 
@@ -138,12 +129,8 @@ impl Page {
         Self::parse(url, &html)
     }
 
-    fn parse(url: Url, html: &str) -> Self {
-        let mut page = Self {
-            url,
-            text: String::new(),
-            forms: Vec::new(),
-        };
+    pub(crate) fn parse(url: Url, html: &str) -> Self {
+        let mut page = Self { url, text: String::new(), forms: Vec::new(), links: Vec::new() };
         let mut open = false;
         for Ok(token) in Tokenizer::new(html) {
             match token {
@@ -155,6 +142,10 @@ impl Page {
                         Some(String::from_utf8_lossy(value).into_owned())
                     };
                     match tag.name.as_slice() {
+                        b"a" => {
+                            let href = attribute("href").and_then(|href| page.url.join(&href).ok());
+                            page.links.extend(href);
+                        }
                         b"form" => {
                             open = true;
                             page.forms.push(Form {

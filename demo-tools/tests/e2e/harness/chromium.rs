@@ -1,10 +1,12 @@
 //! A real, headless Chromium.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{OriginalUri, State};
@@ -20,6 +22,7 @@ use super::PATIENCE;
 pub(crate) struct Chromium {
     pub(crate) page: WebDriver,
     driver: Child,
+    port: u16,
     _profile: tempfile::TempDir,
 }
 
@@ -51,18 +54,10 @@ impl Chromium {
         ] {
             wanted.add_arg(argument).unwrap();
         }
-        wanted
-            .add_arg(&format!("--user-data-dir={}", profile.path().display()))
-            .unwrap();
+        wanted.add_arg(&format!("--user-data-dir={}", profile.path().display())).unwrap();
         wanted.set_browser_log_level(LoggingPrefsLogLevel::All).unwrap();
-        let page = WebDriver::new(format!("http://127.0.0.1:{port}"), wanted)
-            .await
-            .expect("Chromium starts");
-        Self {
-            page,
-            driver,
-            _profile: profile,
-        }
+        let page = WebDriver::new(format!("http://127.0.0.1:{port}"), wanted).await.expect("Chromium starts");
+        Self { page, driver, port, _profile: profile }
     }
 
     /// Clicks the first element that the selector finds.
@@ -81,10 +76,8 @@ impl Chromium {
     /// Nothing on the console that a developer would have to look into.
     pub(crate) async fn assert_quiet_console(&self) {
         let log = self.page.browser_log().await.unwrap();
-        let loud: Vec<_> = log
-            .iter()
-            .filter(|entry| entry.level == "SEVERE" || entry.level == "WARNING")
-            .collect();
+        let loud: Vec<_> =
+            log.iter().filter(|entry| entry.level == "SEVERE" || entry.level == "WARNING").collect();
         assert!(loud.is_empty(), "{loud:?}");
     }
 
@@ -95,14 +88,22 @@ impl Chromium {
             self.page.screenshot(&path).await.unwrap();
         }
     }
-
-    pub(crate) async fn quit(self) {
-        self.page.clone().quit().await.unwrap();
-    }
 }
 
 impl Drop for Chromium {
+    /// Ends the session over a connection of its own: the client's would need a runtime that may be gone when a test
+    /// fails, and Chromium outlives a driver that is merely killed.
     fn drop(&mut self) {
+        self.page.clone().leak().ok();
+        if let Ok(mut driver) = TcpStream::connect(("127.0.0.1", self.port)) {
+            let request = format!(
+                "DELETE /session/{} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+                self.page.session_id()
+            );
+            driver.set_read_timeout(Some(Duration::from_secs(10))).ok();
+            driver.write_all(request.as_bytes()).ok();
+            driver.read_to_end(&mut Vec::new()).ok();
+        }
         self.driver.kill().ok();
         self.driver.wait().ok();
     }
@@ -119,9 +120,7 @@ fn driver_port(driver: &mut Child) -> u16 {
             }
         }
     });
-    receiver
-        .recv_timeout(PATIENCE)
-        .expect("chromedriver names its port")
+    receiver.recv_timeout(PATIENCE).expect("chromedriver names its port")
 }
 
 /// A loopback listener such as a native client opens for the redirect.
@@ -135,9 +134,7 @@ impl Callback {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (sender, arrived) = mpsc::unbounded_channel();
-        let app = Router::new()
-            .route("/callback", axum::routing::get(landed))
-            .with_state(Arc::new(sender));
+        let app = Router::new().route("/callback", axum::routing::get(landed)).with_state(Arc::new(sender));
         tokio::spawn(async move { axum::serve(listener, app).await });
         Self { port, arrived }
     }
@@ -153,10 +150,7 @@ async fn landed(
     State(sender): State<Arc<mpsc::UnboundedSender<Url>>>,
     OriginalUri(uri): OriginalUri,
 ) -> Html<&'static str> {
-    let url = Url::parse("http://loopback")
-        .unwrap()
-        .join(&uri.to_string())
-        .unwrap();
+    let url = Url::parse("http://loopback").unwrap().join(&uri.to_string()).unwrap();
     sender.send(url).ok();
     Html(
         "<!doctype html><link rel=icon href='data:,'><title>Back</title><p id=landed>You can close this window.",

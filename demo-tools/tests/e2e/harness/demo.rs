@@ -6,11 +6,14 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
 use super::PATIENCE;
+
+/// How long the demo may take to let its connections go.
+const GRACE: Duration = Duration::from_secs(20);
 
 /// The line that `demo --json` prints once everything answers.
 #[derive(Debug, Deserialize)]
@@ -60,19 +63,11 @@ impl Demo {
         let (first_line, stdout) = first_line(child.stdout.take().unwrap());
         let line = first_line.recv_timeout(PATIENCE).unwrap_or_default();
         match serde_json::from_str(&line) {
-            Ok(ready) => Self {
-                ready,
-                child,
-                log,
-                stdout: Some(stdout),
-            },
+            Ok(ready) => Self { ready, child, log, stdout: Some(stdout) },
             Err(error) => {
                 child.kill().ok();
                 child.wait().ok();
-                panic!(
-                    "the demo said `{line}`: {error}; its log:\n{}",
-                    log.lock().unwrap()
-                );
+                panic!("the demo said `{line}`: {error}; its log:\n{}", log.lock().unwrap());
             }
         }
     }
@@ -88,10 +83,7 @@ impl Demo {
 
     /// The gateway's origin.
     pub(crate) fn gateway(&self) -> String {
-        url::Url::parse(&self.ready.mcp_url)
-            .unwrap()
-            .origin()
-            .ascii_serialization()
+        url::Url::parse(&self.ready.mcp_url).unwrap().origin().ascii_serialization()
     }
 
     /// Everything logged so far.
@@ -101,28 +93,32 @@ impl Demo {
 
     /// Asks it to stop, as an operator would; gives how it ended and all that it printed to stdout.
     pub(crate) fn stop(mut self) -> (ExitStatus, String) {
-        let asked = Command::new("sh")
-            .args(["-c", &format!("kill -TERM {}", self.child.id())])
-            .status()
-            .unwrap();
-        assert!(asked.success());
-        let deadline = Instant::now() + PATIENCE;
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            assert!(Instant::now() < deadline, "the demo ignores SIGTERM");
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        };
+        let status = self.terminate().expect("the demo heeds SIGTERM");
         (status, self.stdout.take().unwrap().join().unwrap())
+    }
+
+    /// `None` if it does not end in time.
+    fn terminate(&mut self) -> Option<ExitStatus> {
+        // the standard library can only kill, and a killed demo leaves its directory behind
+        Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status().ok()?;
+        let deadline = Instant::now() + GRACE;
+        while Instant::now() < deadline {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
     }
 }
 
 impl Drop for Demo {
     #[expect(clippy::print_stderr, reason = "the test harness shows it beside the failure")]
     fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
+        if self.stdout.is_some() && self.terminate().is_none() {
+            self.child.kill().ok();
+            self.child.wait().ok();
+        }
         if std::thread::panicking() {
             eprintln!("--- the demo's log ---\n{}", self.log());
         }
@@ -133,9 +129,7 @@ fn drain(mut pipe: impl Read + Send + 'static, into: Arc<Mutex<String>>) {
     std::thread::spawn(move || {
         let mut chunk = [0; 4096];
         while let Ok(read @ 1..) = pipe.read(&mut chunk) {
-            into.lock()
-                .unwrap()
-                .push_str(&String::from_utf8_lossy(&chunk[..read]));
+            into.lock().unwrap().push_str(&String::from_utf8_lossy(&chunk[..read]));
         }
     });
 }

@@ -23,11 +23,7 @@ impl Answer {
             .iter()
             .map(|value| value.to_str().unwrap().to_owned())
             .collect();
-        Self {
-            status,
-            challenges,
-            text: response.text().await.unwrap(),
-        }
+        Self { status, challenges, text: response.text().await.unwrap() }
     }
 
     /// The JSON-RPC message, out of an SSE answer too.
@@ -53,10 +49,7 @@ impl Answer {
 
     /// A parameter of the challenge.
     pub(crate) fn challenged(&self, parameter: &str) -> Option<String> {
-        let challenge = self
-            .challenge()
-            .strip_prefix("Bearer ")
-            .expect("a Bearer challenge");
+        let challenge = self.challenge().strip_prefix("Bearer ").expect("a Bearer challenge");
         let start = format!("{parameter}=\"");
         let rest = challenge.split(", ").find_map(|part| part.strip_prefix(&start))?;
         Some(rest.trim_end_matches('"').to_owned())
@@ -94,12 +87,7 @@ pub(crate) async fn call_modern(
     name: &str,
     arguments: Value,
 ) -> Answer {
-    let mut request = modern(
-        http,
-        url,
-        "tools/call",
-        json!({"name": name, "arguments": arguments}),
-    );
+    let mut request = modern(http, url, "tools/call", json!({"name": name, "arguments": arguments}));
     if let Some(token) = token {
         request = request.bearer_auth(token);
     }

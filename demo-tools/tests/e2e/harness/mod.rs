@@ -31,10 +31,7 @@ pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Op
 /// What `tests/setup` installed; it lies beside the build.
 pub(crate) fn installed(name: &str) -> PathBuf {
     let build = Path::new(env!("CARGO_BIN_EXE_demo"));
-    let found = build
-        .ancestors()
-        .map(|folder| folder.join("e2e").join(name))
-        .find(|path| path.exists());
+    let found = build.ancestors().map(|folder| folder.join("e2e").join(name)).find(|path| path.exists());
     found.unwrap_or_else(|| panic!("`{name}` is not installed: run ./test, or demo-tools/tests/setup"))
 }
 
@@ -55,9 +52,5 @@ pub(crate) fn http() -> reqwest::Client {
 
 /// A port that was free a moment ago, for the few tests in which two processes must follow one another on it.
 pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind(("127.0.0.1", 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }

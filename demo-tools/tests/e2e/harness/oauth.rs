@@ -32,12 +32,8 @@ impl OauthClient {
     pub(crate) async fn register_at(mcp_url: &str, redirect_uris: Value) -> Self {
         let http = super::http();
         let resource = Url::parse(mcp_url).unwrap();
-        let document = resource
-            .join(&format!(
-                "/.well-known/oauth-protected-resource{}",
-                resource.path()
-            ))
-            .unwrap();
+        let document =
+            resource.join(&format!("/.well-known/oauth-protected-resource{}", resource.path())).unwrap();
         let document: Value = http.get(document).send().await.unwrap().json().await.unwrap();
         let issuer = Url::parse(document["authorization_servers"][0].as_str().unwrap()).unwrap();
         let metadata = issuer.join("/.well-known/oauth-authorization-server").unwrap();
@@ -45,6 +41,7 @@ impl OauthClient {
         let registration = json!({
             "client_name": "End-to-end test",
             "redirect_uris": redirect_uris,
+            "grant_types": ["authorization_code", "refresh_token"],
             "token_endpoint_auth_method": "none",
         });
         let endpoint = metadata["registration_endpoint"].as_str().unwrap();
@@ -54,12 +51,7 @@ impl OauthClient {
         assert_eq!(status, StatusCode::CREATED, "{client}");
         let id = client["client_id"].as_str().unwrap().to_owned();
         let resource = document["resource"].as_str().unwrap().to_owned();
-        Self {
-            metadata,
-            id,
-            resource,
-            http,
-        }
+        Self { metadata, id, resource, http }
     }
 
     pub(crate) fn endpoint(&self, name: &str) -> Url {
@@ -88,12 +80,7 @@ impl OauthClient {
     }
 
     pub(crate) async fn post_token(&self, fields: &[(&str, &str)]) -> Response {
-        self.http
-            .post(self.endpoint("token_endpoint"))
-            .form(fields)
-            .send()
-            .await
-            .unwrap()
+        self.http.post(self.endpoint("token_endpoint")).form(fields).send().await.unwrap()
     }
 
     pub(crate) async fn exchange(&self, code: &str, verifier: &str) -> (StatusCode, Value) {
@@ -133,11 +120,8 @@ impl OauthClient {
 
 /// The one value of a parameter of a redirect.
 pub(crate) fn parameter(url: &Url, name: &str) -> Option<String> {
-    let values: Vec<_> = url
-        .query_pairs()
-        .filter(|(key, _)| key == name)
-        .map(|(_, value)| value.into_owned())
-        .collect();
+    let values: Vec<_> =
+        url.query_pairs().filter(|(key, _)| key == name).map(|(_, value)| value.into_owned()).collect();
     assert!(values.len() < 2, "`{name}` is repeated in {url}");
     values.into_iter().next()
 }

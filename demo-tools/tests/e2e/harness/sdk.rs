@@ -186,9 +186,6 @@ impl Person {
 
     /// The token requests, in order.
     pub(crate) fn grants(&self) -> Vec<&str> {
-        self.wire
-            .iter()
-            .filter_map(|exchange| exchange.grant_type.as_deref())
-            .collect()
+        self.wire.iter().filter_map(|exchange| exchange.grant_type.as_deref()).collect()
     }
 }
