@@ -91,20 +91,24 @@ impl Router {
             Some(Destination::Mcp(index) | Destination::Metadata(index, _)) => self.0.routes.get(*index),
             _ => None,
         };
-        let response = match (destination, route) {
+        let response = match (&destination, route) {
             (Some(Destination::Live), _) => health_of(&http_method, true),
             (Some(Destination::Ready), _) => {
                 health_of(&http_method, !self.0.draining.load(Ordering::Relaxed))
             }
             (Some(Destination::Mcp(_)), Some(route)) => guarded(route, request).await,
             (Some(Destination::Metadata(_, path)), Some(route)) => {
-                guarded(route, with_path(request, path)).await
+                guarded(route, with_path(request, path.clone())).await
             }
             _ if http_method == Method::OPTIONS && request.uri().path().contains("/.well-known/") => {
                 may_ask()
             }
             _ => not_found(),
         };
+        if matches!(destination, Some(Destination::Live | Destination::Ready)) {
+            // asked for every few seconds, by nobody whom the log is about
+            return response;
+        }
         access_log::record(
             route.map(|route| route.path.as_str()),
             &http_method,

@@ -20,13 +20,11 @@ use crate::upstream::Forward;
 /// If TLS cannot be set up. Values were checked before.
 pub(crate) fn router(config: &Config, loopback: bool) -> anyhow::Result<Router> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let fetch: Arc<dyn Fetch> =
-        Arc::new(HttpFetch::new().context("cannot set up the client for issuers' keys")?);
     // the routes share each issuer's keys, so that a set is fetched once
     let issuers = config
         .issuers
         .iter()
-        .map(|issuer| accepted(issuer, &fetch, &clock))
+        .map(|issuer| accepted(issuer, &clock))
         .collect::<anyhow::Result<Vec<Issuer>>>()?;
     let routes = config
         .routes
@@ -36,18 +34,21 @@ pub(crate) fn router(config: &Config, loopback: bool) -> anyhow::Result<Router> 
     Ok(Router::new(routes))
 }
 
-fn accepted(config: &IssuerConfig, fetch: &Arc<dyn Fetch>, clock: &Arc<dyn Clock>) -> anyhow::Result<Issuer> {
+fn accepted(config: &IssuerConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<Issuer> {
     let keys: Arc<dyn KeySource> = match &config.keys {
-        KeysFrom::Metadata => {
-            Arc::new(RemoteKeys::discovered(&config.issuer, Arc::clone(fetch), Arc::clone(clock))?)
-        }
-        KeysFrom::Uri(uri) => Arc::new(RemoteKeys::at(uri.clone(), Arc::clone(fetch), Arc::clone(clock))),
+        KeysFrom::Metadata => Arc::new(RemoteKeys::discovered(&config.issuer, fetch()?, Arc::clone(clock))?),
+        KeysFrom::Uri(uri) => Arc::new(RemoteKeys::at(uri.clone(), fetch()?, Arc::clone(clock))),
         KeysFrom::File(keys) => Arc::clone(keys) as Arc<dyn KeySource>,
     };
     Ok(Issuer::new(config.issuer.as_str(), keys)
         .algorithms(config.algorithms.iter().copied())
         .leeway_seconds(config.leeway_seconds)
         .token_types(config.token_types.iter().map(String::as_str)))
+}
+
+/// A client of its own for each issuer; none where keys are at hand, since it needs the system's trust roots.
+fn fetch() -> anyhow::Result<Arc<dyn Fetch>> {
+    Ok(Arc::new(HttpFetch::new().context("cannot set up the client for an issuer's keys")?))
 }
 
 fn guarded(

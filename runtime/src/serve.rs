@@ -312,8 +312,11 @@ mod tests {
         for beginning in beginnings {
             let mut stream = TcpStream::connect(addr).await.unwrap();
             stream.write_all(beginning.as_bytes()).await.unwrap();
-            // returns only because the other side closes; the clock runs ahead while everybody waits
-            let _ = stream.read_to_end(&mut Vec::new()).await;
+            // the clock runs ahead while everybody waits
+            let mut answer = Vec::new();
+            let ended =
+                tokio::time::timeout(super::FIRST_REQUEST_TIMEOUT * 2, stream.read_to_end(&mut answer)).await;
+            assert!(ended.is_ok(), "{beginning:?} keeps a connection open");
         }
     }
 

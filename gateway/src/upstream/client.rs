@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::uri::Scheme;
+use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
@@ -31,12 +32,14 @@ pub(crate) enum ClientError {
 pub(crate) struct Client(legacy::Client<HttpsConnector<HttpConnector>, CleanBody>);
 
 impl Client {
-    /// Trusts `authorities` alone for https, or the system's where there are none given.
+    /// Trusts `authorities` alone for https, or the system's where none are given. For plain http, which needs no
+    /// trust roots and must work where the system has none, nobody is trusted.
     ///
     /// # Errors
     ///
     /// If TLS, or the system's certificate authorities, cannot be set up.
     pub(crate) fn new(
+        upstream: &Uri,
         connect_timeout: Duration,
         authorities: Option<Arc<rustls::RootCertStore>>,
     ) -> Result<Self, ClientError> {
@@ -45,6 +48,9 @@ impl Client {
         http.set_nodelay(true);
         http.set_connect_timeout(Some(connect_timeout));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let nobody = || Arc::new(rustls::RootCertStore::empty());
+        let authorities =
+            if upstream.scheme() == Some(&Scheme::HTTPS) { authorities } else { Some(nobody()) };
         let https = match authorities {
             Some(authorities) => {
                 let config = rustls::ClientConfig::builder_with_provider(provider)

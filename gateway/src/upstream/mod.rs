@@ -50,7 +50,7 @@ impl Forward {
         Ok(Self(Arc::new(Target {
             route: route.path.clone(),
             uri: route.upstream.clone(),
-            client: Client::new(route.connect_timeout, route.upstream_ca.clone())?,
+            client: Client::new(&route.upstream, route.connect_timeout, route.upstream_ca.clone())?,
             response_timeout: route.response_timeout,
             public_url: public_url.clone(),
             forward_claims: route.forward_claims.clone(),
@@ -176,11 +176,12 @@ mod tests {
     #[tokio::test]
     async fn without_a_permit_nothing_is_forwarded() {
         let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let uri = format!("http://{}/", upstream.local_addr().unwrap()).parse().unwrap();
+        let uri = format!("http://{}/", upstream.local_addr().unwrap()).parse::<http::Uri>().unwrap();
+        let client = Client::new(&uri, Duration::from_secs(1), None).unwrap();
         let mut forward = Forward(std::sync::Arc::new(Target {
             route: "/mcp".to_owned(),
             uri,
-            client: Client::new(Duration::from_secs(1), None).unwrap(),
+            client,
             response_timeout: Duration::from_secs(1),
             public_url: PublicUrl { origin: String::new(), scheme: String::new(), authority: String::new() },
             forward_claims: Vec::new(),

@@ -5,8 +5,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, ORIGIN, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -47,7 +47,7 @@ pub(super) const HOP_BY_HOP: [HeaderName; 9] = [
 
 /// What is removed besides: secrets that are for the gateway, what the gateway says itself, and what could make the
 /// upstream see another request than the one that was judged.
-const REMOVED: [HeaderName; 15] = [
+const REMOVED: [HeaderName; 16] = [
     AUTHORIZATION,
     COOKIE,
     HeaderName::from_static("dpop"),
@@ -56,6 +56,8 @@ const REMOVED: [HeaderName; 15] = [
     CONTENT_LENGTH,
     // answered by the gateway's own server
     EXPECT,
+    // held against the gateway's own list; the upstream's guard against browsers would take it for an attack
+    ORIGIN,
     // the layer has to read lists, and a stream that is compressed is held back until a block is full
     ACCEPT_ENCODING,
     HeaderName::from_static("x-real-ip"),
@@ -142,6 +144,8 @@ fn is_removed(name: &HeaderName) -> bool {
     let name = as_servers_read_it(name);
     name.starts_with("x-auth-")
         || name.starts_with("x-forwarded-")
+        // as `Origin`
+        || name.starts_with("sec-fetch-")
         || HOP_BY_HOP.iter().chain(&REMOVED).any(|removed| removed.as_str() == name)
 }
 

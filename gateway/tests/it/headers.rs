@@ -8,7 +8,7 @@ use crate::harness::{Gateway, ISSUER, POLICY};
 use crate::upstream::{Upstream, respond};
 
 /// Every way to say "I am root" that a client might try.
-const FORGED: [&str; 14] = [
+const FORGED: [&str; 15] = [
     "X-Auth-Issuer",
     "X-Auth-Subject",
     "x_auth_subject",
@@ -23,6 +23,7 @@ const FORGED: [&str; 14] = [
     "Forwarded",
     "X-Real-IP",
     "X-Original-URL",
+    "Sec-Fetch-Site",
 ];
 
 fn forge(mut request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
@@ -100,6 +101,20 @@ async fn where_a_request_came_from_is_told_by_the_gateway() {
     assert_eq!(got.header("x-forwarded-proto"), Some("http"));
     assert_eq!(got.header("x-forwarded-host"), gateway.public_url.strip_prefix("http://"));
     assert_eq!(got.header("host"), Some(upstream.addr.to_string().as_str()));
+}
+
+#[tokio::test]
+async fn the_upstreams_guard_against_browsers_sees_no_browser() {
+    let upstream = Upstream::plain().await;
+    let server = "allowed_origins = [\"https://app.example\"]";
+    let gateway = Gateway::with(&upstream.url(), POLICY, server, "").await;
+    let call =
+        gateway.call("open").header("origin", "https://app.example").header("sec-fetch-site", "cross-site");
+    let response = call.send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["access-control-allow-origin"], "https://app.example");
+    let got = upstream.got_one();
+    assert_eq!((got.header("origin"), got.header("sec-fetch-site")), (None, None));
 }
 
 #[tokio::test]
