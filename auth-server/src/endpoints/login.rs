@@ -159,6 +159,7 @@ fn page(
         transaction: open.secret.expose().to_owned(),
         csrf: transaction::form_token(browser, STEP, &open.secret).expose().to_owned(),
         client: (&open.pending.client).into(),
+        target: open.pending.request.redirect_uri.target(),
         username: username.to_owned(),
         problem,
     };

@@ -66,7 +66,7 @@ impl Client {
     /// a port is a pattern, and nothing to answer to.
     pub(crate) fn sole_redirect_uri(&self) -> Option<&RedirectUri> {
         match self.redirect_uris.as_slice() {
-            [only] if only.target() != (Target::Loopback { port: None }) => Some(only),
+            [only] if !matches!(only.target(), Target::Loopback { port: None, .. }) => Some(only),
             _ => None,
         }
     }

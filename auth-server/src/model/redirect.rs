@@ -48,7 +48,7 @@ pub(crate) enum Target {
     /// A web site, by host (punycode) and port where it is not the default one.
     Web(String),
     /// Something that listens on this computer.
-    Loopback { port: Option<u16> },
+    Loopback { host: &'static str, port: Option<u16> },
     /// An app that claims a scheme of its own.
     App { scheme: String },
 }
@@ -130,7 +130,7 @@ impl RedirectUri {
     /// What the consent page says about this URI.
     pub(crate) fn target(&self) -> Target {
         if let Some(loopback) = Loopback::split(&self.0) {
-            return Target::Loopback { port: loopback.port };
+            return Target::Loopback { host: loopback.host, port: loopback.port };
         }
         match Url::parse(&self.0) {
             Ok(url) if url.scheme() == "https" => {
@@ -269,8 +269,8 @@ mod tests {
         for (text, wanted) in [
             ("https://app.test/cb", Target::Web("app.test".into())),
             ("https://app.test:8443/cb", Target::Web("app.test:8443".into())),
-            ("http://localhost:3/cb", Target::Loopback { port: Some(3) }),
-            ("http://127.0.0.1/cb", Target::Loopback { port: None }),
+            ("http://localhost:3/cb", Target::Loopback { host: "localhost", port: Some(3) }),
+            ("http://127.0.0.1/cb", Target::Loopback { host: "127.0.0.1", port: None }),
             ("cursor://x/cb", Target::App { scheme: "cursor".into() }),
         ] {
             assert_eq!(RedirectUri::parse(text).unwrap().target(), wanted);

@@ -60,6 +60,7 @@ pub(crate) struct LoginPage {
     pub(crate) transaction: String,
     pub(crate) csrf: String,
     pub(crate) client: ShownClient,
+    pub(crate) target: Target,
     pub(crate) username: String,
     pub(crate) problem: Option<String>,
 }

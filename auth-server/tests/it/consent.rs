@@ -308,7 +308,10 @@ async fn the_page_says_who_asks_for_what_and_where_the_answer_goes() {
     }
     assert!(!page.body.contains("autofocus"));
     let loopback = az().with("redirect_uri", "http://localhost:61234/callback");
+    let page = server.browser().page(&loopback).await;
+    assert!(page.body.contains("app on this computer (<strong>localhost</strong>)"), "{}", page.body);
     let page = browser.consent_page(&loopback).await;
+    assert!(page.body.contains("<strong>localhost</strong>"), "{}", page.body);
     assert!(page.body.contains("app on this computer") && page.body.contains("port 61234"), "{}", page.body);
 
     let id = server.registered("http://localhost:3/callback").await;
