@@ -4,11 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use argon2::{
-    Argon2,
+    Argon2, RECOMMENDED_SALT_LEN,
     password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Semaphore;
+
+use crate::outside::Rng;
 
 /// Longest password, in characters. Long enough for any passphrase; bounds what one request may make the server hash.
 pub(crate) const MAX_CHARS: usize = 128;
@@ -30,8 +32,8 @@ pub(crate) struct Passwords {
 pub(crate) struct Overloaded;
 
 impl Passwords {
-    pub(crate) async fn new(decoy: SecretString) -> anyhow::Result<Self> {
-        Ok(Self { turns: Arc::new(Semaphore::new(AT_ONCE)), decoy: hash(decoy).await? })
+    pub(crate) async fn new(decoy: SecretString, rng: &dyn Rng) -> anyhow::Result<Self> {
+        Ok(Self { turns: Arc::new(Semaphore::new(AT_ONCE)), decoy: hash(decoy, rng).await? })
     }
 
     /// Whether `password` is the one that `hash` was made of. Without a hash, the answer is no, and takes as long.
@@ -59,10 +61,12 @@ impl Passwords {
 }
 
 /// Hashes a password with argon2id and a random salt.
-pub(crate) async fn hash(password: SecretString) -> anyhow::Result<String> {
+pub(crate) async fn hash(password: SecretString, rng: &dyn Rng) -> anyhow::Result<String> {
+    let mut salt = [0; RECOMMENDED_SALT_LEN];
+    rng.fill(&mut salt)?;
     tokio::task::spawn_blocking(move || {
         Argon2::default()
-            .hash_password(password.expose_secret().as_bytes())
+            .hash_password_with_salt(password.expose_secret().as_bytes(), &salt)
             .map(|hash| hash.to_string())
             .map_err(|error| anyhow!("the password could not be hashed: {error}"))
     })
@@ -83,11 +87,12 @@ pub(crate) fn check_new(password: &SecretString) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outside::SystemRng;
 
     #[tokio::test]
     async fn only_the_right_password_verifies() {
-        let passwords = Passwords::new("decoy-password".into()).await.unwrap();
-        let stored = hash("correct horse".into()).await.unwrap();
+        let passwords = Passwords::new("decoy-password".into(), &SystemRng).await.unwrap();
+        let stored = hash("correct horse".into(), &SystemRng).await.unwrap();
         assert!(stored.starts_with("$argon2id$"));
         assert!(passwords.verify("correct horse".into(), Some(stored.clone())).await.unwrap());
         assert!(!passwords.verify("wrong horse".into(), Some(stored)).await.unwrap());

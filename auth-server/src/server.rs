@@ -102,7 +102,7 @@ pub async fn start_with(
         storage: Arc::clone(&storage),
         keys,
         documents,
-        passwords: Passwords::new(decoy).await?,
+        passwords: Passwords::new(decoy, &*outside.rng).await?,
         login_limits: LoginLimits::new(),
         outside,
     });
@@ -125,7 +125,7 @@ pub async fn add_user(config: &Config, username: &str, password: &SecretString) 
     let user = User {
         id: identifier(&*outside.rng)?,
         name,
-        password_hash: passwords::hash(SecretString::from(password.expose_secret())).await?,
+        password_hash: passwords::hash(SecretString::from(password.expose_secret()), &*outside.rng).await?,
         created_at: outside.clock.now(),
     };
     let added = storage.insert_user(&user).await;

@@ -156,6 +156,19 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        /// Whatever passes is fetched as it is written, from a host that the parser did not have to guess.
+        #[test]
+        fn what_passes_is_what_is_written(rest in "[a-z0-9@:.\\[\\]/?#%\\\\ -]{0,40}") {
+            let text = format!("https://{rest}");
+            if let Ok(url) = DocumentUrl::parse(&text, &[]) {
+                proptest::prop_assert_eq!(url.url().as_str(), &text);
+                let prefix = format!("https://{}/", url.host());
+                proptest::prop_assert!(text.starts_with(&prefix));
+            }
+        }
+    }
+
     #[test]
     fn public_https_urls_pass() {
         for text in [

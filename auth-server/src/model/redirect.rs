@@ -264,6 +264,33 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        /// What passes is the text itself, matches itself, and makes a legal header value with any answer in it.
+        #[test]
+        fn accepted_uris_are_kept_as_they_are(text in "(https?://)?[a-z0-9@:.\\[\\]/?#%*\\\\ -]{0,40}", state in ".*") {
+            if let Ok(uri) = RedirectUri::parse(&text) {
+                proptest::prop_assert_eq!(uri.as_str(), &text);
+                proptest::prop_assert!(uri.accepts(&text));
+                let answer = uri.with_parameters(&[("state", &state), ("iss", "https://as.test")]);
+                proptest::prop_assert!(http::HeaderValue::from_str(&answer).is_ok());
+                let parsed = Url::parse(&answer).unwrap();
+                let states: Vec<_> = parsed.query_pairs().filter(|(name, _)| name == "state").collect();
+                proptest::prop_assert_eq!(states.len(), 1);
+                proptest::prop_assert_eq!(&*states[0].1, &state);
+            }
+        }
+
+        /// One changed character never matches a web address, and of a loopback address only in the port.
+        #[test]
+        fn a_changed_uri_is_another(index in 0_usize..19, with in "[ -~]") {
+            let registered = "https://app.test/cb";
+            let mut changed = registered.to_owned();
+            changed.replace_range(index..=index, &with);
+            let accepted = RedirectUri::parse(registered).unwrap().accepts(&changed);
+            proptest::prop_assert_eq!(accepted, changed == registered);
+        }
+    }
+
     #[test]
     fn the_shown_target_is_the_host_a_browser_goes_to() {
         for (text, wanted) in [

@@ -98,6 +98,15 @@ mod tests {
         assert!(ScopeSet::parse("").unwrap().is_empty());
     }
 
+    proptest::proptest! {
+        #[test]
+        fn printed_sets_are_read_back(text in ".*") {
+            if let Ok(set) = ScopeSet::parse(&text) {
+                proptest::prop_assert_eq!(ScopeSet::parse(&set.to_string()).unwrap(), set);
+            }
+        }
+    }
+
     #[test]
     fn lists_are_bounded() {
         let many: Vec<_> = (0..=MAX_SCOPES).map(|n| n.to_string()).collect();

@@ -94,6 +94,20 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        /// Whatever is encoded comes back, and nothing else makes it panic.
+        #[test]
+        fn encoded_parameters_come_back(pairs in proptest::collection::vec(("[^\0]{1,8}", "[^\0]{1,20}"), 0..20)) {
+            let text = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&pairs).finish();
+            proptest::prop_assert_eq!(Params::parse(&text).unwrap().0, pairs);
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in ".*") {
+            let _ = Params::parse(&text);
+        }
+    }
+
     #[test]
     fn repetition_is_seen_even_when_one_value_is_empty() {
         let params = Params::parse("a=1&a=&b=&c=x+y%2B").unwrap();
