@@ -2,6 +2,7 @@
 //! signals that end a process. Internal to this workspace.
 
 pub mod config;
+pub mod cut_off;
 pub mod serve;
 pub mod shutdown;
 pub mod telemetry;

@@ -131,8 +131,8 @@ async fn what_does_not_load_changes_nothing_and_is_logged_with_its_line() {
         ("no toml at all", ":1:4: not valid TOML: "),
         ("version = 1\n[tools.open]\nauth = \"pubic\"\n", ":3:8: `tools.open.auth`: expected one of"),
         ("version = 1\n[tools.open]\nauth = \"public\"\n[tools.open]\n", ":4:8: expected each key once"),
-        (comment, ":4:34: expected a whole policy"),
-        (line, ":5:1: expected a whole policy"),
+        (comment, ":4:34: expected a whole file"),
+        (line, ":5:1: expected a whole file"),
         ("", ": the file is empty"),
     ];
     let name = path.display().to_string();
