@@ -10,6 +10,7 @@ use crate::{
     model::{resource::Resource, scope::OFFLINE_ACCESS},
     outside::{Outside, Timestamp},
     passwords::Passwords,
+    peer::ProxyBlock,
     storage::Storage,
     throttle::Throttle,
 };
@@ -18,6 +19,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) issuer: Issuer,
+    pub(crate) trusted_proxies: Vec<ProxyBlock>,
     pub(crate) resources: Vec<Arc<Resource>>,
     pub(crate) clients: Clients,
     pub(crate) tokens: Tokens,

@@ -18,6 +18,7 @@ mod model;
 pub mod outside;
 mod pages;
 mod passwords;
+mod peer;
 mod router;
 mod server;
 mod storage;

@@ -94,6 +94,7 @@ pub async fn start_with(
     }
     let app = Arc::new(App {
         issuer: config.issuer,
+        trusted_proxies: config.trusted_proxies,
         resources,
         registrations: Throttle::new(config.clients.registrations_per_minute, 60),
         clients: config.clients,

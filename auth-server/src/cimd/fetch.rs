@@ -58,14 +58,20 @@ pub(crate) enum FetchFailed {
 impl Fetcher {
     /// `extra_ca`: PEM roots that the loopback hosts' certificates are checked against.
     pub(crate) fn new(resolver: &Arc<dyn Resolver>, extra_ca: Option<&[u8]>) -> anyhow::Result<Self> {
-        let public = client(resolver, is_public).build().context("no outbound TLS")?;
+        let public = client(resolver, is_public).build().context(
+            "client metadata documents need the system's certificate authorities; install them, or set \
+             `clients.metadata_documents = false`",
+        )?;
         let mut loopback = client(resolver, |address| address.is_loopback());
         if let Some(pem) = extra_ca {
             let roots = Certificate::from_pem_bundle(pem)
                 .context("`clients.extra_ca_file` holds no PEM certificates")?;
             loopback = loopback.tls_certs_only(roots);
         }
-        Ok(Self { public, loopback: loopback.build().context("no outbound TLS")? })
+        Ok(Self {
+            public,
+            loopback: loopback.build().context("no TLS for `clients.insecure_document_hosts`")?,
+        })
     }
 
     /// Fetches a document, or learns that the one with `etag` still holds.

@@ -26,6 +26,7 @@ use crate::{
         scope::{OFFLINE_ACCESS, ScopeSet, is_scope_token},
         secret::Digest,
     },
+    peer::ProxyBlock,
 };
 
 /// Environment variables that begin with this override keys of the file: `MCP_AUTH_SERVER__SERVER__ISSUER`.
@@ -40,6 +41,7 @@ const MIN_SECRET_BYTES: usize = 32;
 pub struct Config {
     listen: Vec<SocketAddr>,
     pub(crate) issuer: Issuer,
+    pub(crate) trusted_proxies: Vec<ProxyBlock>,
     pub(crate) database: PathBuf,
     pub(crate) resources: Vec<ConfiguredResource>,
     pub(crate) clients: Clients,
@@ -117,6 +119,8 @@ impl Config {
                 "an absolute https URL (http on loopback) without query and trailing slash",
             );
         }
+        let trusted_proxies =
+            trusted_proxies(&raw.server.trusted_proxies, &server.key("trusted_proxies"), report);
         let database = database(&raw.database.url, report);
         let resources = resources(raw.resources, report);
         let clients = clients(raw.clients, report);
@@ -130,6 +134,7 @@ impl Config {
         Some(Self {
             listen,
             issuer: issuer?,
+            trusted_proxies,
             database: database?,
             resources,
             clients,
@@ -150,6 +155,17 @@ fn listen(addresses: &[String], path: &KeyPath, report: &mut Report) -> Vec<Sock
             Err(_) => {
                 report.unexpected(&path.index(index), "an IP address with a port, such as `127.0.0.1:4000`");
             }
+        }
+    }
+    parsed
+}
+
+fn trusted_proxies(blocks: &[String], path: &KeyPath, report: &mut Report) -> Vec<ProxyBlock> {
+    let mut parsed = Vec::new();
+    for (index, block) in blocks.iter().enumerate() {
+        match ProxyBlock::parse(block) {
+            Some(block) => parsed.push(block),
+            None => report.unexpected(&path.index(index), "an IP address or a block such as `10.0.0.0/8`"),
         }
     }
     parsed

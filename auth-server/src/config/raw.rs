@@ -25,11 +25,14 @@ pub(super) struct Server {
     /// The issuer identifier, without trailing slash. Everything published derives from it, never from a header. http
     /// only on loopback.
     pub(super) issuer: String,
+    /// Addresses, or blocks such as `10.0.0.0/8`, of the proxies in front, whose `X-Forwarded-For` is believed. Limits
+    /// are counted for the address behind them; without this, for the proxy's own.
+    pub(super) trusted_proxies: Vec<String>,
 }
 
 impl Default for Server {
     fn default() -> Self {
-        Self { listen: vec!["127.0.0.1:4000".to_owned()], issuer: String::new() }
+        Self { listen: vec!["127.0.0.1:4000".to_owned()], issuer: String::new(), trusted_proxies: Vec::new() }
     }
 }
 

@@ -26,6 +26,7 @@ use crate::{
     },
     pages::{self, LoginPage, Problem},
     passwords::MAX_CHARS,
+    peer::client_address,
     wire::params::Params,
 };
 
@@ -75,6 +76,7 @@ async fn sign_in(
     jar: CookieJar,
     body: Body,
 ) -> Result<Response, Problem> {
+    let address = client_address(peer, headers, &app.trusted_proxies);
     browser::check_form_origin(app, headers)?;
     let params = form::read(headers, body).await.map_err(|_| Problem::malformed())?;
     let field = |name| params.one(name).map_err(|_| Problem::malformed());
@@ -100,9 +102,9 @@ async fn sign_in(
         Some(user) => app.storage.is_browser_known(&user.id, &digest).await?,
         None => false,
     };
-    let attempt = Attempt { name: &name, address: peer.ip(), known_browser: known.then_some(&digest) };
+    let attempt = Attempt { name: &name, address, known_browser: known.then_some(&digest) };
     if let Err(exceeded) = app.login_limits.admit(attempt, app.now()) {
-        tracing::warn!(peer = %peer.ip(), "sign-in throttled");
+        tracing::warn!(peer = %address, "sign-in throttled");
         let minutes = (exceeded.retry_after_seconds + 59) / 60;
         let words = format!("Too many wrong passwords. Try again in {minutes} min.");
         let mut response = again(StatusCode::TOO_MANY_REQUESTS, &words);
@@ -113,7 +115,7 @@ async fn sign_in(
     let right =
         app.passwords.verify(SecretString::from(password), hash).await.map_err(|_| Problem::overloaded())?;
     let Some(user) = user.filter(|_| right) else {
-        tracing::info!(peer = %peer.ip(), "sign-in refused");
+        tracing::info!(peer = %address, "sign-in refused");
         return Ok(again(StatusCode::UNAUTHORIZED, WRONG));
     };
     app.login_limits.succeeded(attempt);

@@ -21,6 +21,7 @@ use crate::{
         registration::{self, Failure},
         secret::Secret,
     },
+    peer::client_address,
     wire::{
         error::{ApiError, ErrorCode, no_store},
         registration::{ClientMetadata, Registered},
@@ -39,7 +40,7 @@ pub(crate) async fn register(
 ) -> Result<Response, ApiError> {
     let now = app.now();
     app.registrations
-        .admit(&peer.ip().to_string(), now)
+        .admit(&client_address(peer, &headers, &app.trusted_proxies).to_string(), now)
         .map_err(|exceeded| ApiError::too_many_requests(exceeded.retry_after_seconds))?;
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {

@@ -25,6 +25,7 @@ fn all_faults_are_reported_with_line_key_and_what_was_wanted() {
 [server]
 listen = ["localhost"]
 issuer = "https://as.test/"
+trusted_proxies = ["proxy.test"]
 
 [database]
 url = "postgres://db/x"
@@ -60,17 +61,18 @@ code_ttl_seconds = 601
     for (place, words) in [
         ("auth-server.toml:3:", "`server.listen[0]`"),
         ("auth-server.toml:4:", "`server.issuer`"),
-        ("auth-server.toml:7:", "`database.url`"),
-        ("auth-server.toml:10:", "`resources[0].url`"),
+        ("auth-server.toml:5:", "`server.trusted_proxies[0]`"),
+        ("auth-server.toml:8:", "`database.url`"),
+        ("auth-server.toml:11:", "`resources[0].url`"),
         ("broken.toml:2:", "chalenge"),
-        ("auth-server.toml:18:", "absent.toml"),
-        ("auth-server.toml:21:", "dynamic_registraton"),
-        ("auth-server.toml:22:", "http://evil.test/cb"),
-        ("auth-server.toml:23:", "insecure_document_hosts"),
-        ("auth-server.toml:24:", "absent.pem"),
-        ("auth-server.toml:29:", "at least 32 bytes"),
-        ("auth-server.toml:32:", "`tokens.access_token_ttl_seconds`"),
-        ("auth-server.toml:33:", "`tokens.code_ttl_seconds`"),
+        ("auth-server.toml:19:", "absent.toml"),
+        ("auth-server.toml:22:", "dynamic_registraton"),
+        ("auth-server.toml:23:", "http://evil.test/cb"),
+        ("auth-server.toml:24:", "insecure_document_hosts"),
+        ("auth-server.toml:25:", "absent.pem"),
+        ("auth-server.toml:30:", "at least 32 bytes"),
+        ("auth-server.toml:33:", "`tokens.access_token_ttl_seconds`"),
+        ("auth-server.toml:34:", "`tokens.code_ttl_seconds`"),
     ] {
         assert!(
             text.lines().any(|line| line.contains(place) && line.contains(words)),

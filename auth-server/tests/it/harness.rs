@@ -23,6 +23,7 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// What the tests change about the server.
 pub(crate) struct Setup {
+    pub(crate) server: String,
     pub(crate) issuer: Option<String>,
     pub(crate) resources: String,
     pub(crate) clients: String,
@@ -60,6 +61,7 @@ name = "Slash"
 "#
         );
         Self {
+            server: String::new(),
             issuer: None,
             resources,
             clients: String::new(),
@@ -93,6 +95,7 @@ impl Setup {
             r#"
 [server]
 issuer = "{issuer}"
+{server}
 {resources}
 [clients]
 {clients}
@@ -113,6 +116,7 @@ secret_file = "conf1.secret"
 token_endpoint_auth_method = "client_secret_basic"
 {more}
 "#,
+            server = self.server,
             resources = self.resources,
             clients = self.clients,
             more = self.more,

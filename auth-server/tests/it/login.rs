@@ -281,6 +281,33 @@ async fn a_forwarded_address_is_not_believed() {
     assert_eq!(last, StatusCode::TOO_MANY_REQUESTS);
 }
 
+/// T16: behind a proxy that the operator names, the address behind it counts.
+#[tokio::test]
+async fn a_trusted_proxy_is_believed() {
+    let setup = Setup { server: "trusted_proxies = [\"127.0.0.1\"]".to_owned(), ..Setup::default() };
+    let server = setup.start().await;
+    let mut browser = server.browser();
+    let page = browser.page(&az()).await;
+    let form = Form::of(&[
+        ("transaction", &page.input("transaction")),
+        ("csrf", &page.input("csrf")),
+        ("username", "alice"),
+        ("password", "guess"),
+    ]);
+    let mut statuses = Vec::new();
+    for (n, address) in
+        [("203.0.113.1", 10), ("203.0.113.2", 1), ("198.51.100.1, 203.0.113.1", 1)].iter().enumerate()
+    {
+        for _ in 0..address.1 {
+            let headers = [("x-forwarded-for", address.0)];
+            statuses.push((n, browser.send(Method::POST, "/login", &headers, Some(&form)).await.status));
+        }
+    }
+    assert_eq!(statuses[9], (0, StatusCode::TOO_MANY_REQUESTS));
+    assert_eq!(statuses[10], (1, StatusCode::UNAUTHORIZED), "another address");
+    assert_eq!(statuses[11], (2, StatusCode::TOO_MANY_REQUESTS), "what the stranger wrote is not read");
+}
+
 #[tokio::test]
 async fn names_are_found_in_any_case() {
     let server = Server::start().await;
