@@ -27,9 +27,6 @@ enum Command {
         /// The configuration file.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
-        /// Logs as JSON, one object a line.
-        #[arg(long)]
-        log_json: bool,
     },
     /// Checks a configuration, and the policy files that it names, without starting anything.
     Check {
@@ -64,9 +61,9 @@ impl Cli {
     #[expect(clippy::print_stdout, reason = "the answer of a command")]
     pub async fn run(self) -> anyhow::Result<()> {
         match self.command {
-            Command::Run { config, log_json } => {
+            Command::Run { config } => {
                 let config = load(&config)?;
-                telemetry::init(log_json);
+                telemetry::init(config.log_json());
                 let listeners = serve::bind(config.listen()).await?;
                 let running = start(config, listeners).await?;
                 shutdown::signal().await?;

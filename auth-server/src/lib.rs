@@ -19,6 +19,7 @@ pub mod outside;
 mod pages;
 mod passwords;
 mod peer;
+mod reload;
 mod router;
 mod server;
 mod storage;

@@ -1,28 +1,27 @@
 //! Starting and stopping.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use mcp_auth_runtime::{serve::serve, watch::SettledFile};
+use mcp_auth_runtime::serve::serve;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
-    catalogue::ScopeCatalogue,
     cimd::Documents,
     config::Config,
     directory::UNUSED_SECONDS,
     keys::SigningKeys,
     login_limits::LoginLimits,
     model::{
-        resource::Resource,
         secret::{Secret, identifier},
         session::{User, user_name},
     },
     outside::Outside,
     passwords::{self, Passwords},
+    reload,
     router::router,
     storage::{Accounts as _, Storage, sqlite::SqliteStorage},
     throttle::Throttle,
@@ -88,7 +87,7 @@ pub async fn start_with(
     let mut resources = Vec::new();
     for configured in config.resources {
         if let Some(policy) = configured.policy {
-            watch(policy, Arc::clone(&configured.resource), shutdown.clone()).await?;
+            reload::follow(policy, Arc::clone(&configured.resource), shutdown.clone()).await?;
         }
         resources.push(configured.resource);
     }
@@ -139,43 +138,6 @@ async fn open(config: &Config) -> anyhow::Result<SqliteStorage> {
     SqliteStorage::open(&config.database)
         .await
         .with_context(|| format!("the database `{}` cannot be opened", config.database.display()))
-}
-
-/// Follows a policy file. One that does not load changes nothing.
-async fn watch(file: PathBuf, resource: Arc<Resource>, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let (text, mut watched) =
-        SettledFile::open(&file).await.with_context(|| format!("`{}` cannot be watched", file.display()))?;
-    // it may have been edited since the configuration was read
-    take_over(&text, &resource, &file);
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => break,
-                changed = watched.changed() => match changed {
-                    Ok(text) => take_over(&text, &resource, &file),
-                    Err(reason) => tracing::error!(file = %file.display(), %reason, "policy edit refused"),
-                },
-            }
-        }
-    });
-    Ok(())
-}
-
-fn take_over(text: &str, resource: &Resource, file: &std::path::Path) {
-    match ScopeCatalogue::from_policy(text) {
-        Ok(catalogue) => {
-            if *resource.catalogue() != catalogue {
-                tracing::info!(file = %file.display(), "scopes reloaded");
-                resource.replace_catalogue(catalogue);
-            }
-        }
-        Err(faults) => {
-            tracing::error!(
-                faults = faults.render(&file.display().to_string()),
-                "policy edit refused; the last good one holds"
-            );
-        }
-    }
 }
 
 async fn purge(app: Arc<App>, shutdown: CancellationToken) {

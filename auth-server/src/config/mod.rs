@@ -40,6 +40,7 @@ const MIN_SECRET_BYTES: usize = 32;
 #[derive(Debug)]
 pub struct Config {
     listen: Vec<SocketAddr>,
+    log_json: bool,
     pub(crate) issuer: Issuer,
     pub(crate) trusted_proxies: Vec<ProxyBlock>,
     pub(crate) database: PathBuf,
@@ -54,7 +55,14 @@ pub struct Config {
 #[derive(Debug)]
 pub(crate) struct ConfiguredResource {
     pub(crate) resource: Arc<Resource>,
-    pub(crate) policy: Option<PathBuf>,
+    pub(crate) policy: Option<PolicyFile>,
+}
+
+/// A policy file, and the text that was read from it.
+#[derive(Debug)]
+pub(crate) struct PolicyFile {
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
 }
 
 /// Which clients there may be.
@@ -104,6 +112,11 @@ impl Config {
         &self.listen
     }
 
+    /// Whether logs are JSON, one object a line.
+    pub fn log_json(&self) -> bool {
+        self.log_json
+    }
+
     /// The issuer identifier.
     pub fn issuer(&self) -> &str {
         self.issuer.as_str()
@@ -133,6 +146,7 @@ impl Config {
         );
         Some(Self {
             listen,
+            log_json: raw.server.log_json,
             issuer: issuer?,
             trusted_proxies,
             database: database?,
@@ -216,24 +230,27 @@ fn catalogue(
     entry: &raw::Resource,
     path: &KeyPath,
     report: &mut Report,
-) -> (ScopeCatalogue, Option<PathBuf>) {
+) -> (ScopeCatalogue, Option<PolicyFile>) {
     let inline = !entry.scopes.is_empty() || !entry.baseline_scopes.is_empty();
     if !entry.policy.is_empty() {
         if inline {
             report.fault(path, "expected either `policy` or `scopes`, but found both");
         }
         let file = report.resolve(&entry.policy);
-        let catalogue = match std::fs::read_to_string(&file) {
-            Err(reason) => {
-                report.fault(&path.key("policy"), format!("`{}` cannot be read: {reason}", file.display()));
+        let text = std::fs::read_to_string(&file).unwrap_or_else(|reason| {
+            report.fault(&path.key("policy"), format!("`{}` cannot be read: {reason}", file.display()));
+            String::new()
+        });
+        let catalogue = match ScopeCatalogue::from_policy(&text) {
+            Ok(catalogue) => catalogue,
+            Err(faults) => {
+                if !text.is_empty() {
+                    report.include(&file, faults);
+                }
                 ScopeCatalogue::default()
             }
-            Ok(text) => ScopeCatalogue::from_policy(&text).unwrap_or_else(|faults| {
-                report.include(&file, faults);
-                ScopeCatalogue::default()
-            }),
         };
-        return (catalogue, Some(file));
+        return (catalogue, Some(PolicyFile { path: file, text }));
     }
     let mut descriptions = BTreeMap::new();
     for (name, scope) in &entry.scopes {

@@ -28,11 +28,18 @@ pub(super) struct Server {
     /// Addresses, or blocks such as `10.0.0.0/8`, of the proxies in front, whose `X-Forwarded-For` is believed. Limits
     /// are counted for the address behind them; without this, for the proxy's own.
     pub(super) trusted_proxies: Vec<String>,
+    /// Logs as JSON, one object a line, or as text; to standard error, level by `RUST_LOG`.
+    pub(super) log_json: bool,
 }
 
 impl Default for Server {
     fn default() -> Self {
-        Self { listen: vec!["127.0.0.1:4000".to_owned()], issuer: String::new(), trusted_proxies: Vec::new() }
+        Self {
+            listen: vec!["127.0.0.1:4000".to_owned()],
+            issuer: String::new(),
+            trusted_proxies: Vec::new(),
+            log_json: true,
+        }
     }
 }
 

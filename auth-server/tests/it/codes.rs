@@ -36,7 +36,7 @@ async fn a_replay_that_proves_nothing_harms_nobody() {
 }
 
 /// D3, on one server.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_many_redemptions_at_once_one_succeeds() {
     let server = Server::start().await;
     let code = server.code(&az()).await;

@@ -65,7 +65,7 @@ async fn a_client_that_lost_the_answer_gets_the_same_successor() {
 }
 
 /// G4, on one server.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn refreshing_many_times_at_once_leaves_one_branch() {
     let server = Server::start().await;
     let first = refresh_token(&server).await;
