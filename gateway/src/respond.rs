@@ -5,21 +5,17 @@ use http::header::{
     CONTENT_TYPE,
 };
 use http::{HeaderValue, Response, StatusCode};
-use mcp_auth::request::RequestId;
 
 use crate::body::{ResponseBody, full};
 
 const ANY: HeaderValue = HeaderValue::from_static("*");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// A JSON-RPC error whose code is the HTTP status. The `id` is the request's, and left out where it has none.
-///
-/// The message goes to the client: it says nothing of the upstream that a client should not know.
-pub(crate) fn rpc_error(status: StatusCode, id: Option<&RequestId>, message: &str) -> Response<ResponseBody> {
-    let id = id.map(|id| format!("\"id\":{},", id.as_json())).unwrap_or_default();
+/// A JSON-RPC error without `id`, for what was not judged as a request; its code is the HTTP status.
+pub(crate) fn rpc_error(status: StatusCode, message: &str) -> Response<ResponseBody> {
     let message = serde_json::Value::from(message);
     let code = status.as_u16();
-    json(status, format!(r#"{{"jsonrpc":"2.0",{id}"error":{{"code":{code},"message":{message}}}}}"#))
+    json(status, format!(r#"{{"jsonrpc":"2.0","error":{{"code":{code},"message":{message}}}}}"#))
 }
 
 /// Nothing lives at this path. Any page may read it: clients look around before they know whom they talk to, and one

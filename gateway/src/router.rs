@@ -123,7 +123,7 @@ fn health_of(method: &Method, well: bool) -> Response<ResponseBody> {
     match (method, well) {
         (&Method::GET | &Method::HEAD, true) => health(StatusCode::OK, "ok"),
         (&Method::GET | &Method::HEAD, false) => health(StatusCode::SERVICE_UNAVAILABLE, "draining"),
-        _ => rpc_error(StatusCode::METHOD_NOT_ALLOWED, None, "expected GET or HEAD"),
+        _ => rpc_error(StatusCode::METHOD_NOT_ALLOWED, "expected GET or HEAD"),
     }
 }
 

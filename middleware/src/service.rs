@@ -10,7 +10,7 @@ use http::{HeaderValue, Method, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use crate::challenge::cors;
+use crate::challenge::{ReplyTo, cors};
 use crate::policy::Refusal;
 use crate::request::{
     Classified, CredentialsError, Era, Malformed, Operation, RequestId, bearer, body, headers,
@@ -133,13 +133,12 @@ impl Shared {
             Operation::List(kind, method) => Some(ListRewriter { policy, kind, method }),
             _ => None,
         };
+        let reply_to = ReplyTo::new(&request);
         let judged = Judged::of(&request).permitted(permit.clone());
         let (era, id) = (request.era, request.id);
         prepare(&mut parts, era, list.is_some());
         parts.extensions.insert(permit);
-        if let Some(id) = &id {
-            parts.extensions.insert(id.clone());
-        }
+        parts.extensions.insert(reply_to);
         Ok(Forward { request: Request::from_parts(parts, B::from(bytes)), list, id, judged })
     }
 

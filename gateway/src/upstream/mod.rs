@@ -17,10 +17,10 @@ use std::time::Duration;
 use http::{HeaderName, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use mcp_auth::Permit;
-use mcp_auth::request::RequestId;
+use mcp_auth::challenge::ReplyTo;
 use tower_service::Service;
 
-use crate::body::{RequestBody, ResponseBody};
+use crate::body::{RequestBody, ResponseBody, full};
 use crate::config::{PublicUrl, RouteConfig};
 use crate::respond::rpc_error;
 
@@ -76,32 +76,29 @@ impl Service<Request<RequestBody>> for Forward {
 
 impl Target {
     async fn forward(&self, mut request: Request<RequestBody>) -> Response<ResponseBody> {
-        let id = request.extensions_mut().remove::<RequestId>();
-        let Some(permit) = request.extensions_mut().remove::<Permit>() else {
+        let extensions = request.extensions_mut();
+        let (Some(permit), Some(reply)) = (extensions.remove::<Permit>(), extensions.remove::<ReplyTo>())
+        else {
             tracing::error!(route = %self.route, "a request without a permit reached the upstream's door");
-            return rpc_error(StatusCode::INTERNAL_SERVER_ERROR, id.as_ref(), "internal error");
+            return rpc_error(StatusCode::INTERNAL_SERVER_ERROR, "internal error");
         };
         let outgoing = match self.outgoing(request, &permit) {
             Ok(outgoing) => outgoing,
             Err(refusal) => {
                 tracing::warn!(route = %self.route, header = %refusal.header, reason = refusal.reason, "the user's identity cannot be passed on");
-                return rpc_error(
-                    StatusCode::FORBIDDEN,
-                    id.as_ref(),
-                    "your identity cannot be passed on to this server: it has characters that no header can carry",
-                );
+                return reply.refuse("your identity cannot be passed on to this server: it has characters that no header can carry").map(full);
             }
         };
         let answer = tokio::time::timeout(self.response_timeout, self.client.send(outgoing)).await;
         match answer {
-            Ok(Ok(answer)) => self.incoming(answer, id.as_ref()),
+            Ok(Ok(answer)) => self.incoming(answer, &reply),
             Ok(Err(reason)) => {
                 tracing::warn!(route = %self.route, upstream = %self.uri, reason = %with_causes(&reason), "the upstream cannot be reached");
-                rpc_error(StatusCode::BAD_GATEWAY, id.as_ref(), "the MCP server cannot be reached")
+                reply.error(StatusCode::BAD_GATEWAY, "the MCP server cannot be reached").map(full)
             }
             Err(_) => {
                 tracing::warn!(route = %self.route, upstream = %self.uri, "the upstream did not answer in time");
-                rpc_error(StatusCode::GATEWAY_TIMEOUT, id.as_ref(), "the MCP server did not answer in time")
+                reply.error(StatusCode::GATEWAY_TIMEOUT, "the MCP server did not answer in time").map(full)
             }
         }
     }
@@ -125,19 +122,13 @@ impl Target {
         Ok(outgoing)
     }
 
-    fn incoming(
-        &self,
-        answer: Response<hyper::body::Incoming>,
-        id: Option<&RequestId>,
-    ) -> Response<ResponseBody> {
+    fn incoming(&self, answer: Response<hyper::body::Incoming>, reply: &ReplyTo) -> Response<ResponseBody> {
         let status = answer.status();
         if let Some(reason) = response::unfit(status) {
             tracing::warn!(route = %self.route, upstream = %self.uri, %status, reason, "the upstream's answer is not passed on");
-            return rpc_error(
-                StatusCode::BAD_GATEWAY,
-                id,
-                "the MCP server gave an answer that cannot be passed on",
-            );
+            return reply
+                .error(StatusCode::BAD_GATEWAY, "the MCP server gave an answer that cannot be passed on")
+                .map(full);
         }
         let (mut parts, body) = answer.into_parts();
         response::clean(&mut parts.headers);

@@ -18,7 +18,10 @@
 //! ```
 
 pub(crate) mod cors;
+mod reply;
 pub(crate) mod response;
+pub(crate) mod wire;
 mod www_authenticate;
 
+pub use reply::ReplyTo;
 pub use www_authenticate::BearerChallenge;

@@ -1,14 +1,12 @@
 //! One response for each refusal.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
+use http::header::{ALLOW, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use serde::Serialize;
-use serde_json::value::RawValue;
 
-use super::BearerChallenge;
+use super::{BearerChallenge, wire};
 use crate::policy::{ChallengeForm, Refusal, ScopeSet, UnknownObject};
-use crate::request::{Classified, Era, ObjectKind, RequestId};
+use crate::request::{Classified, Era, ObjectKind};
 
 /// What the `User-Agent` of OpenAI's MCP clients contains.
 const OPENAI_CLIENT: &[u8] = b"openai-mcp";
@@ -26,22 +24,27 @@ pub(crate) struct Answering<'a> {
 /// The response to a refused request, with the refusal in its extensions.
 pub(crate) fn refuse(refusal: Refusal, to: &Answering<'_>) -> Response<Bytes> {
     let mut response = match &refusal {
-        Refusal::ForeignHost => {
-            rpc_error(StatusCode::FORBIDDEN, 403, "the Host header names none of this server's hosts", None)
+        Refusal::ForeignHost => wire::rpc_error(
+            StatusCode::FORBIDDEN,
+            403,
+            "the Host header names none of this server's hosts",
+            None,
+        ),
+        Refusal::ForeignOrigin => {
+            wire::rpc_error(StatusCode::FORBIDDEN, 403, "this origin is not allowed", None)
         }
-        Refusal::ForeignOrigin => rpc_error(StatusCode::FORBIDDEN, 403, "this origin is not allowed", None),
         Refusal::MethodNotAllowed => {
             let mut response =
-                rpc_error(StatusCode::METHOD_NOT_ALLOWED, 405, "expected POST, GET or DELETE", None);
+                wire::rpc_error(StatusCode::METHOD_NOT_ALLOWED, 405, "expected POST, GET or DELETE", None);
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST, DELETE, OPTIONS"));
             response
         }
         Refusal::Malformed(malformed) => {
-            rpc_error(malformed.status, malformed.code, &malformed.message, malformed.id.as_ref())
+            wire::rpc_error(malformed.status, malformed.code, &malformed.message, malformed.id.as_ref())
         }
         Refusal::VerifierUnavailable => {
             let id = to.request.and_then(|request| request.id.as_ref());
-            let mut response = rpc_error(
+            let mut response = wire::rpc_error(
                 StatusCode::SERVICE_UNAVAILABLE,
                 503,
                 "the access token cannot be verified now; try again",
@@ -80,6 +83,14 @@ struct Reason {
 }
 
 impl Reason {
+    /// What the user reads, or the model in the user's place.
+    fn text(&self) -> String {
+        match self.error {
+            "invalid_token" => format!("{}. Sign in again, then call the tool again.", self.description),
+            _ => self.description.clone(),
+        }
+    }
+
     fn new(error: &'static str, description: &str) -> Self {
         Self { error, description: description.to_owned(), quiet_header: false, curable: false }
     }
@@ -126,8 +137,11 @@ fn challenge(
         full.clone()
     };
     let mut response = match to.request.and_then(|request| Some((request, request.called_tool()?))) {
-        Some((request, (id, _))) => tool_result(status, reason, &full, id, request.era),
-        None => json(status, &OAuthError { error: reason.error, error_description: &reason.description }),
+        Some((request, (id, _))) => wire::tool_error(status, &reason.text(), Some(&full), id, request.era),
+        None => wire::json(
+            status,
+            &wire::OAuthError { error: reason.error, error_description: &reason.description },
+        ),
     };
     if reason.curable && reads_tool_results(to) {
         *response.status_mut() = StatusCode::OK;
@@ -153,80 +167,6 @@ fn reads_tool_results(to: &Answering<'_>) -> bool {
     wanted && to.request.is_some_and(|request| request.called_tool().is_some())
 }
 
-#[derive(Serialize)]
-struct OAuthError<'a> {
-    error: &'a str,
-    error_description: &'a str,
-}
-
-#[derive(Serialize)]
-struct RpcAnswer<'a, R, E> {
-    jsonrpc: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<R>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<E>,
-}
-
-#[derive(Serialize)]
-struct RpcError<'a> {
-    code: i64,
-    message: &'a str,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ToolResult<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    result_type: Option<&'static str>,
-    content: [Text<'a>; 1],
-    is_error: bool,
-    #[serde(rename = "_meta")]
-    meta: Meta,
-}
-
-#[derive(Serialize)]
-struct Text<'a> {
-    r#type: &'static str,
-    text: &'a str,
-}
-
-#[derive(Serialize)]
-struct Meta {
-    #[serde(rename = "mcp/www_authenticate")]
-    www_authenticate: [String; 1],
-}
-
-fn tool_result(
-    status: StatusCode,
-    reason: &Reason,
-    challenge: &BearerChallenge,
-    id: &RequestId,
-    era: Era,
-) -> Response<Bytes> {
-    let text = match reason.error {
-        "invalid_token" => format!("{}. Sign in again, then call the tool again.", reason.description),
-        _ => reason.description.clone(),
-    };
-    let result = ToolResult {
-        result_type: (era == Era::Modern).then_some("complete"),
-        content: [Text { r#type: "text", text: &text }],
-        is_error: true,
-        meta: Meta { www_authenticate: [challenge.to_string()] },
-    };
-    json(
-        status,
-        &RpcAnswer::<_, ()> {
-            jsonrpc: "2.0",
-            id: raw(Some(id)).as_deref(),
-            result: Some(result),
-            error: None,
-        },
-    )
-}
-
 fn unknown(object: UnknownObject, to: &Answering<'_>) -> Response<Bytes> {
     let id = to.request.and_then(|request| request.id.as_ref());
     let era = to.request.map_or(Era::Legacy, |request| request.era);
@@ -243,36 +183,7 @@ fn unknown(object: UnknownObject, to: &Answering<'_>) -> Response<Bytes> {
         (UnknownObject::Method, Era::Legacy) => (StatusCode::OK, -32601, "Method not found"),
         (UnknownObject::Method, Era::Modern) => (StatusCode::NOT_FOUND, -32601, "Method not found"),
     };
-    rpc_error(status, code, &format!("{what}: {name}"), id)
-}
-
-/// A JSON-RPC error; without an `id` where the request's is not known.
-pub(crate) fn rpc_error(
-    status: StatusCode,
-    code: i64,
-    message: &str,
-    id: Option<&RequestId>,
-) -> Response<Bytes> {
-    let error = RpcError { code, message };
-    json(
-        status,
-        &RpcAnswer::<(), _> { jsonrpc: "2.0", id: raw(id).as_deref(), result: None, error: Some(error) },
-    )
-}
-
-fn raw(id: Option<&RequestId>) -> Option<Box<RawValue>> {
-    // An id was read as JSON before it became one, and is JSON still.
-    RawValue::from_string(id?.as_json().to_owned()).ok()
-}
-
-pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
-    // Structs of strings, numbers and booleans: there is nothing in them that could fail to serialise.
-    let mut response = Response::new(Bytes::from(serde_json::to_vec(body).unwrap_or_default()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    // The answer to one caller, at one time, under one policy.
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    wire::rpc_error(status, code, &format!("{what}: {name}"), id)
 }
 
 #[cfg(test)]

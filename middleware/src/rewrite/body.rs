@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 
 use super::list::{ListRewriter, Unreadable};
 use super::sse::EventRewriter;
-use crate::challenge::response::rpc_error;
+use crate::challenge::wire::rpc_error;
 use crate::request::RequestId;
 
 /// The longest list, or event of a list, that is rewritten; a longer one is withheld.

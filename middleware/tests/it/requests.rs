@@ -60,7 +60,7 @@ async fn what_was_judged_is_what_is_forwarded_byte_for_byte() {
         !seen[0].head.headers.contains_key("mcp-name") && !seen[0].head.headers.contains_key("mcp-method")
     );
     assert_eq!(
-        seen[0].head.extensions.get::<mcp_auth::request::RequestId>().unwrap().as_json(),
+        seen[0].head.extensions.get::<mcp_auth::challenge::ReplyTo>().unwrap().id().unwrap().as_json(),
         r#""\u0061""#
     );
 }

@@ -1,0 +1,82 @@
+//! Answering a request that was let through and got no further.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+
+use super::wire;
+use crate::request::{Classified, Era, RequestId};
+
+/// How to answer a permitted request that ends before its server has answered; in the request's extensions.
+///
+/// ```
+/// # fn forward(request: http::Request<()>) -> http::Response<bytes::Bytes> {
+/// use mcp_auth::challenge::ReplyTo;
+///
+/// let reply: &ReplyTo = request.extensions().get().expect("every permitted request has one");
+/// reply.error(http::StatusCode::BAD_GATEWAY, "the MCP server cannot be reached")
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct ReplyTo {
+    id: Option<RequestId>,
+    era: Era,
+    is_tool_call: bool,
+}
+
+impl ReplyTo {
+    pub(crate) fn new(request: &Classified<'_>) -> Self {
+        Self { id: request.id.clone(), era: request.era, is_tool_call: request.called_tool().is_some() }
+    }
+
+    /// The `id` of the request, where it has one.
+    pub fn id(&self) -> Option<&RequestId> {
+        self.id.as_ref()
+    }
+
+    /// Something went wrong: a JSON-RPC error whose code is the HTTP status.
+    pub fn error(&self, status: StatusCode, message: &str) -> Response<Bytes> {
+        wire::rpc_error(status, i64::from(status.as_u16()), message, self.id())
+    }
+
+    /// A refusal that signing in cannot cure.
+    ///
+    /// For a `tools/call` it is a result with `isError` in HTTP 200, because some clients end their session at any
+    /// other status; for every other method HTTP 403 with a JSON-RPC error. Neither is a challenge.
+    pub fn refuse(&self, reason: &str) -> Response<Bytes> {
+        match &self.id {
+            Some(id) if self.is_tool_call => wire::tool_error(StatusCode::OK, reason, None, id, self.era),
+            _ => self.error(StatusCode::FORBIDDEN, reason),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    fn refused(body: &str) -> (u16, String) {
+        let request = Classified::from_body(&HeaderMap::new(), body.as_bytes()).unwrap();
+        let response = ReplyTo::new(&request).refuse("not today");
+        assert!(!response.headers().contains_key("www-authenticate"));
+        (response.status().as_u16(), String::from_utf8(response.into_body().to_vec()).unwrap())
+    }
+
+    #[test]
+    fn a_refusal_that_signing_in_cannot_cure_is_a_result_for_tools_and_403_for_the_rest() {
+        assert_eq!(
+            refused(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t"}}"#),
+            (200, r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"not today"}],"isError":true}}"#.to_owned())
+        );
+        assert_eq!(
+            refused(r#"{"jsonrpc":"2.0","id":"x","method":"prompts/get","params":{"name":"t"}}"#),
+            (403, r#"{"jsonrpc":"2.0","id":"x","error":{"code":403,"message":"not today"}}"#.to_owned())
+        );
+        let silent = refused(r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"t"}}"#);
+        assert_eq!(
+            silent,
+            (403, r#"{"jsonrpc":"2.0","error":{"code":403,"message":"not today"}}"#.to_owned())
+        );
+    }
+}
