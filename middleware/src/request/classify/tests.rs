@@ -256,3 +256,187 @@ fn the_era_is_decided_by_the_body() {
     let refused = with_headers(&[("mcp-protocol-version", "2026-07-28")], &legacy).unwrap_err();
     assert_eq!((refused.status(), refused.code()), (StatusCode::BAD_REQUEST, -32602));
 }
+
+/// A JSON value with all of its keys, as they come.
+enum Tree {
+    Object(Vec<(String, Tree)>),
+    Text(String),
+    Other,
+}
+
+impl<'de> serde::Deserialize<'de> for Tree {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TreeVisitor;
+        impl<'de> serde::de::Visitor<'de> for TreeVisitor {
+            type Value = Tree;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("JSON")
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Tree, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Tree::Object(members))
+            }
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Tree, A::Error> {
+                while seq.next_element::<Tree>()?.is_some() {}
+                Ok(Tree::Other)
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Tree, E> {
+                Ok(Tree::Text(text.to_owned()))
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<Tree, E> {
+                Ok(Tree::Other)
+            }
+            fn visit_f64<E>(self, _: f64) -> Result<Tree, E> {
+                Ok(Tree::Other)
+            }
+            fn visit_u64<E>(self, _: u64) -> Result<Tree, E> {
+                Ok(Tree::Other)
+            }
+            fn visit_i64<E>(self, _: i64) -> Result<Tree, E> {
+                Ok(Tree::Other)
+            }
+            fn visit_unit<E>(self) -> Result<Tree, E> {
+                Ok(Tree::Other)
+            }
+        }
+        deserializer.deserialize_any(TreeVisitor)
+    }
+}
+
+/// How parsers differ: which of two equal keys they take, and whether case makes two keys equal.
+#[derive(Clone, Copy, Debug)]
+struct Habit {
+    last: bool,
+    folds: bool,
+}
+
+const HABITS: [Habit; 4] = [
+    Habit { last: true, folds: false },
+    Habit { last: false, folds: false },
+    Habit { last: true, folds: true },
+    Habit { last: false, folds: true },
+];
+
+impl Tree {
+    fn get(&self, key: &str, habit: Habit) -> Option<&Tree> {
+        let Self::Object(members) = self else { return None };
+        let fold = |key: &str| key.replace('ſ', "s").replace('\u{212A}', "k").to_ascii_lowercase();
+        let mut found = members.iter().filter(|(k, _)| k == key || (habit.folds && fold(k) == fold(key)));
+        let (_, value) = if habit.last { found.next_back() } else { found.next() }?;
+        Some(value)
+    }
+
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Object(_) | Self::Other => None,
+        }
+    }
+}
+
+mod properties {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+
+    /// A piece of an envelope, some of them tricks.
+    fn member() -> impl Strategy<Value = String> {
+        let key = select(vec![
+            "jsonrpc",
+            "id",
+            "method",
+            "params",
+            "Method",
+            "PARAMS",
+            r"m\u0065thod",
+            "name",
+            "Name",
+            "n\\u0061me",
+            "uri",
+            "result",
+            "_meta",
+            "paramſ",
+            "x",
+            "arguments",
+        ]);
+        let value = select(vec![
+            r#""2.0""#,
+            "1",
+            r#""tools/call""#,
+            r#""ping""#,
+            r#""resources/read""#,
+            r#"{"name":"a"}"#,
+            r#"{"name":"a","name":"b"}"#,
+            r#"{"n\u0061me":"b"}"#,
+            r#"{"uri":"a:b","name":"c"}"#,
+            r#"{"Name":"b"}"#,
+            "[]",
+            "null",
+            "{}",
+            "true",
+            "1.5",
+            r#""a""#,
+        ]);
+        (key, value).prop_map(|(key, value)| format!(r#""{key}":{value}"#))
+    }
+
+    fn method() -> impl Strategy<Value = String> {
+        select(vec!["tools/call", "tools\\/call", "resources/read", "prompts/get", "ping"])
+            .prop_map(|method| format!(r#""method":"{method}""#))
+    }
+
+    proptest! {
+        /// Whatever is accepted means the same to parsers of all habits.
+        #[test]
+        fn what_is_accepted_is_what_others_read(method in method(), params in prop::collection::vec(member(), 1..4), more in prop::collection::vec(member(), 0..2), swap in any::<bool>()) {
+            let mut members = vec![r#""jsonrpc":"2.0""#.to_owned(), r#""id":7"#.to_owned(), method, format!(r#""params":{{{}}}"#, params.join(","))];
+            members.extend(more);
+            if swap {
+                members.reverse();
+            }
+            let body = format!("{{{}}}", members.join(","));
+            if let Ok(classified) = classify(&body) {
+                let tree: Tree = serde_json::from_str(&body).unwrap();
+                for habit in HABITS {
+                    let acted_on = |key: &str| tree.get("params", habit).and_then(|params| params.get(key, habit)).and_then(Tree::text);
+                    prop_assert_eq!(classified.method.as_deref(), tree.get("method", habit).and_then(Tree::text), "{:?}", habit);
+                    if let Operation::Object { kind, name: judged } = &classified.operation {
+                        let key = if *kind == ObjectKind::Resource { "uri" } else { "name" };
+                        prop_assert_eq!(Some(&**judged), acted_on(key), "{:?}", habit);
+                    }
+                }
+            }
+        }
+
+        /// No bytes and no headers make it panic, and a refusal always is a client's error.
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), text in "[\\[\\]{}:,\"a-z0-9\\\\ ]{0,200}", header in "[ -~]{0,40}") {
+            let mut headers = HeaderMap::new();
+            for name in ["mcp-protocol-version", "mcp-method", "mcp-name"] {
+                headers.insert(name, header.parse().unwrap());
+            }
+            for body in [bytes.as_slice(), text.as_bytes(), call("tools/call", &text).as_bytes(), call("tools/call", super::MODERN).as_bytes()] {
+                if let Err(refused) = Classified::from_body(&headers, body) {
+                    prop_assert!(refused.status().is_client_error());
+                }
+            }
+        }
+
+        /// A modern name is accepted in exactly the spellings that decode to it.
+        #[test]
+        fn a_modern_name_is_confirmed_by_its_own_spelling_only(name in "\\PC{1,12}", other in "\\PC{1,12}") {
+            use base64::Engine as _;
+            let sentinel = |text: &str| format!("=?base64?{}?=", base64::engine::general_purpose::STANDARD.encode(text));
+            let body = call("tools/call", &super::MODERN.replace(r#""t""#, &serde_json::to_string(&name).unwrap()));
+            let version = ("mcp-protocol-version", "2026-07-28");
+            let method = ("mcp-method", "tools/call");
+            prop_assert!(with_headers(&[version, method, ("mcp-name", &sentinel(&name))], &body).is_ok());
+            let differs = with_headers(&[version, method, ("mcp-name", &sentinel(&other))], &body);
+            prop_assert_eq!(differs.is_ok(), name == other);
+        }
+    }
+}
