@@ -99,6 +99,7 @@ async fn deny(app: &App, open: &Open) -> Result<Response, Problem> {
     if !app.storage.end_transaction(&open.stored.digest).await? {
         return Err(Problem::no_transaction());
     }
+    tracing::info!(client.id = open.pending.client.id, "authorization denied by the user");
     let request = &open.pending.request;
     let parameters = [("error", ErrorCode::AccessDenied.as_str()), ("error_description", "the user refused")];
     let to = transaction::answer(app, &request.redirect_uri, request.state.as_deref(), &parameters);

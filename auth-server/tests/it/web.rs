@@ -27,10 +27,10 @@ pub(crate) const HOST: &str = "client.test";
 /// What the server does with a request.
 #[derive(Clone)]
 pub(crate) enum Reply {
-    /// Sends this and closes.
+    /// Sends this, and keeps the connection for the next request.
     Bytes(Vec<u8>),
-    /// Sends this and never ends.
-    Endless(Vec<u8>),
+    /// Sends the first once and the second over and over.
+    Endless(Vec<u8>, Vec<u8>),
     /// Sends this, then nothing more.
     Stall(Vec<u8>),
     /// Does not even answer the TLS handshake.
@@ -85,15 +85,17 @@ impl Web {
                         std::future::pending::<()>().await;
                     }
                     let Ok(mut stream) = acceptor.accept(stream).await else { return };
-                    let mut head = Vec::new();
-                    while !head.ends_with(b"\r\n\r\n") {
-                        match stream.read_u8().await {
-                            Ok(byte) => head.push(byte),
-                            Err(_) => return,
+                    loop {
+                        let mut head = Vec::new();
+                        while !head.ends_with(b"\r\n\r\n") {
+                            match stream.read_u8().await {
+                                Ok(byte) => head.push(byte),
+                                Err(_) => return,
+                            }
                         }
+                        requests.lock().unwrap().push(String::from_utf8(head).unwrap());
+                        answer(&mut stream, reply.clone()).await;
                     }
-                    requests.lock().unwrap().push(String::from_utf8(head).unwrap());
-                    answer(&mut stream, reply).await;
                 });
             }
         });
@@ -132,9 +134,12 @@ async fn answer(stream: &mut (impl tokio::io::AsyncWrite + Unpin), reply: Reply)
         Reply::Bytes(bytes) => {
             // a client that refuses early closes early
             let _ = stream.write_all(&bytes).await;
-            let _ = stream.shutdown().await;
+            let _ = stream.flush().await;
         }
-        Reply::Endless(bytes) => while stream.write_all(&bytes).await.is_ok() {},
+        Reply::Endless(head, piece) => {
+            stream.write_all(&head).await.unwrap();
+            while stream.write_all(&piece).await.is_ok() {}
+        }
         Reply::Stall(bytes) => {
             stream.write_all(&bytes).await.unwrap();
             stream.flush().await.unwrap();
