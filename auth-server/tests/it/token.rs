@@ -89,6 +89,11 @@ async fn nothing_is_read_from_the_query() {
         let answer = server.post(&format!("/oauth2/token?{query}"), &form).await;
         answer.assert_json_error(400, "invalid_request", &query);
     }
+    // not even beside a body that is right
+    let code = server.code(&az()).await;
+    let answer = server.post("/oauth2/token?client_secret=x", &redeem(&code)).await;
+    answer.assert_json_error(400, "invalid_request", "a good body");
+    assert_eq!(server.token(&redeem(&code)).await.status, StatusCode::OK);
 }
 
 /// E5
