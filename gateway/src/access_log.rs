@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use http::{Method, Response};
-use mcp_auth::{Judged, Refusal};
+use mcp_auth::verifier::VerifiedToken;
+use mcp_auth::{Judged, Permit, Refusal};
 
 use crate::body::ResponseBody;
 
 /// Names are the client's to choose; more of one than this belongs in no log.
-const LONGEST_NAME: usize = 128;
+const LONGEST_NAME: usize = 160;
 
 /// Writes the event, when the head of the response is there: a stream may go on for hours.
 pub(crate) fn record(
     route: Option<&str>,
+    path: &str,
     http_method: &Method,
     response: &Response<ResponseBody>,
     elapsed: Duration,
@@ -27,15 +29,21 @@ pub(crate) fn record(
         // metadata, health, preflights and paths where nothing lives: nothing to decide
         (None, None) => "none",
     };
+    let user = permit.and_then(Permit::principal);
     let status = response.status().as_u16();
     let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
     tracing::info!(
         route,
+        path = short(path),
         http.method = http_method.as_str(),
         rpc.method = judged.and_then(Judged::method).map(short),
         object = judged.and_then(Judged::object).map(short),
         decision,
+        reason = refusal.map(|refusal| short(&refusal.to_string()).to_owned()),
         policy.rule = permit.map(|permit| permit.rule().label()),
+        token.issuer = user.map(VerifiedToken::issuer),
+        token.subject = user.map(VerifiedToken::subject),
+        token.client_id = user.and_then(VerifiedToken::client_id),
         status,
         duration_ms,
         "request"

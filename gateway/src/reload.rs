@@ -27,7 +27,7 @@ pub(crate) async fn follow(
     let (text, file) = SettledFile::open(&policy.path)
         .await
         .with_context(|| format!("cannot watch the policy file {path}"))?;
-    let mut follower = Follower { policy, file };
+    let mut follower = Follower { policy, file, refused: false };
     // it may have been edited since the configuration was read
     follower.take(&text);
     Ok(async move {
@@ -38,6 +38,8 @@ pub(crate) async fn follow(
 struct Follower {
     policy: PolicyFile,
     file: SettledFile,
+    /// Whether the file is not what is in force, as the log said last.
+    refused: bool,
 }
 
 impl Follower {
@@ -47,7 +49,7 @@ impl Follower {
                 Ok(text) => self.take(&text),
                 Err(refusal) => {
                     let fault = Fault::in_document(refusal.to_string());
-                    report(&self.policy.path, &Faults::from(fault));
+                    self.refuse(&Faults::from(fault));
                 }
             }
         }
@@ -55,16 +57,25 @@ impl Follower {
 
     fn take(&mut self, text: &str) {
         if text == self.policy.text {
+            if std::mem::take(&mut self.refused) {
+                tracing::info!(file = %self.policy.path.display(), "the policy file is again the one in force");
+            }
             return;
         }
         match read(text, &self.policy.text) {
             Ok(policy) => {
                 self.policy.handle.replace(policy);
                 text.clone_into(&mut self.policy.text);
+                self.refused = false;
                 tracing::info!(file = %self.policy.path.display(), "policy loaded");
             }
-            Err(faults) => report(&self.policy.path, &faults),
+            Err(faults) => self.refuse(&faults),
         }
+    }
+
+    fn refuse(&mut self, faults: &Faults) {
+        self.refused = true;
+        report(&self.policy.path, faults);
     }
 }
 

@@ -86,6 +86,7 @@ impl Router {
     async fn respond(self, request: Request<Incoming>) -> Response<ResponseBody> {
         let started = Instant::now();
         let http_method = request.method().clone();
+        let asked_for = request.uri().path().to_owned();
         let destination = self.0.by_path.get(request.uri().path()).cloned();
         let route = match &destination {
             Some(Destination::Mcp(index) | Destination::Metadata(index, _)) => self.0.routes.get(*index),
@@ -111,6 +112,7 @@ impl Router {
         }
         access_log::record(
             route.map(|route| route.path.as_str()),
+            &asked_for,
             &http_method,
             &response,
             started.elapsed(),

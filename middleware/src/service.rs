@@ -67,6 +67,8 @@ where
         Box::pin(async move {
             let (parts, body) = request.into_parts();
             if !shared.allowed.host(&parts) {
+                let host = parts.headers.get(http::header::HOST);
+                tracing::warn!(?host, allowed = ?shared.allowed.hosts, "a request names a host that is not allowed");
                 return Ok(shared.refuse(Refusal::ForeignHost, None, &parts));
             }
             if shared.metadata_paths.iter().any(|path| **path == *parts.uri.path()) {
@@ -152,7 +154,7 @@ impl Shared {
         match self.verifier.verify(&token).await {
             Ok(token) => Ok(Some(token)),
             Err(error @ VerifyError::Invalid(why)) => {
-                tracing::debug!(reason = %error, "an access token was refused");
+                tracing::info!(reason = %error, "an access token was refused");
                 Err(NoCaller::Invalid(why.description()))
             }
             Err(error @ VerifyError::Unavailable(_)) => {

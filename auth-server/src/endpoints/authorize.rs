@@ -106,7 +106,12 @@ async fn refuse(
     refused: Refused,
     signed_in: Option<&SignedIn>,
 ) -> Result<Response, Problem> {
-    tracing::info!(client.id = client.id, error = refused.code.as_str(), "authorization request refused");
+    tracing::info!(
+        client.id = client.id,
+        error = refused.code.as_str(),
+        reason = refused.description,
+        "authorization request refused"
+    );
     let parameters = [("error", refused.code.as_str()), ("error_description", refused.description)];
     let href = transaction::answer(app, redirect_uri, state, &parameters);
     if is_trusted_with_redirects(app, client, signed_in).await? {

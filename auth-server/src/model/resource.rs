@@ -59,7 +59,15 @@ pub(crate) fn find<'a, 'r>(
     requested: impl Iterator<Item = &'a str>,
 ) -> Result<Vec<&'r Arc<Resource>>, UnknownResource> {
     requested
-        .map(|text| resources.iter().find(|resource| resource.is_named_by(text)).ok_or(UnknownResource))
+        .map(|text| {
+            resources.iter().find(|resource| resource.is_named_by(text)).ok_or_else(|| {
+                // the client gets no list of what there is; the operator, who has to mend one of the two, does
+                let known: Vec<_> = resources.iter().map(|resource| resource.url()).collect();
+                let asked: String = text.chars().take(200).collect();
+                tracing::info!(?asked, ?known, "a resource was asked for that is not configured");
+                UnknownResource
+            })
+        })
         .collect()
 }
 

@@ -32,7 +32,8 @@ async fn an_access_token_says_who_what_where_and_until_when() {
     let header = part(token, 0);
     assert_eq!((&header["typ"], &header["alg"]), (&"at+jwt".into(), &"ES256".into()));
     let claims = claims(token);
-    let names: Vec<_> = claims.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut names: Vec<_> = claims.as_object().unwrap().keys().map(String::as_str).collect();
+    names.sort_unstable();
     assert_eq!(names, ["aud", "client_id", "exp", "iat", "iss", "jti", "scope", "sub"]);
     assert_eq!(claims["iss"], server.issuer.as_str());
     assert_eq!(claims["aud"], R1);

@@ -124,12 +124,17 @@ fn auth_server_toml(arguments: &Arguments, places: &Places, port: &Port) -> anyh
         Some(seconds) => format!("\n[tokens]\naccess_token_ttl_seconds = {seconds}\n"),
         None => String::new(),
     };
+    // Behind a tunnel every request comes from this machine; the tunnel says for whom, and limits count for those.
+    let proxies = match arguments.as_public_url {
+        Some(_) => "trusted_proxies = [\"127.0.0.1\", \"::1\"]\n",
+        None => "",
+    };
     Ok(format!(
         "# Written by the demo each time it starts; edits are lost.
 [server]
 listen = {listen}
 issuer = {issuer}
-
+{proxies}
 [database]
 url = \"sqlite://auth-server.db\"
 
@@ -251,6 +256,7 @@ mod tests {
         assert!(gateway["issuers"][0]["jwks_uri"].as_str().unwrap().starts_with("http://localhost:"));
         let auth_server = read(&files.auth_server);
         assert_eq!(auth_server["server"]["issuer"].as_str(), Some("https://a.example"));
+        assert_eq!(auth_server["server"]["trusted_proxies"][0].as_str(), Some("127.0.0.1"));
         assert_eq!(auth_server["resources"][0]["url"].as_str(), Some("https://g.example/mcp"));
         assert_eq!(auth_server["clients"]["insecure_document_hosts"][0].as_str(), Some("localhost:9443"));
         assert_eq!(

@@ -117,13 +117,14 @@ fn keys(raw: &raw::IssuerTable, path: &KeyPath, report: &mut Report) -> Option<K
         (None, Some(file)) => {
             let file = report.resolve(file);
             let read = std::fs::read_to_string(&file)
-                .map_err(|reason| format!("it cannot be read: {reason}"))
+                .map_err(|reason| {
+                    format!("expected a JSON Web Key Set, but the file cannot be read: {reason}")
+                })
                 .and_then(|json| FixedKeys::from_jwks(&json).map_err(|reason| reason.to_string()));
             match read {
                 Ok(keys) => Some(KeysFrom::File(std::sync::Arc::new(keys))),
                 Err(reason) => {
-                    let message =
-                        format!("expected a JSON Web Key Set in `{}`, but {reason}", file.display());
+                    let message = format!("`{}`: {reason}", file.display());
                     report.fault(&path.key("jwks_file"), message);
                     None
                 }

@@ -123,7 +123,7 @@ fn every_bad_value_is_a_fault_at_its_place() {
         (
             issuer,
             "issuer = \"https://a\"\njwks_file = \"absent\"",
-            "5:13: `issuers[0].jwks_file`: expected a JSON Web Key Set in `absent`, but it cannot be read: No such file or directory (os error 2)".to_owned(),
+            "5:13: `issuers[0].jwks_file`: `absent`: expected a JSON Web Key Set, but the file cannot be read: No such file or directory (os error 2)".to_owned(),
         ),
         (
             issuer,

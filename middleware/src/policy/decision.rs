@@ -110,6 +110,26 @@ impl Refusal {
     }
 }
 
+impl fmt::Display for Refusal {
+    /// For the operator's log: what was wrong, or missing.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ForeignHost => f.write_str("the Host is none of the allowed ones"),
+            Self::ForeignOrigin => f.write_str("the Origin is none of the allowed ones"),
+            Self::MethodNotAllowed => f.write_str("the HTTP method has no meaning here"),
+            Self::Malformed(malformed) => malformed.fmt(f),
+            Self::AmbiguousCredentials(why) => f.write_str(why),
+            Self::InvalidToken { description, .. } => f.write_str(description),
+            Self::VerifierUnavailable => f.write_str("access tokens cannot be verified now"),
+            Self::SignIn { scopes } => write!(f, "a token is needed, with the scopes `{scopes}`"),
+            Self::InsufficientScope { needed, .. } => {
+                write!(f, "the token lacks some of the scopes `{needed}`")
+            }
+            Self::Unknown(_) => f.write_str("denied, or no rule for it"),
+        }
+    }
+}
+
 /// What one rule says of one caller.
 enum Verdict {
     AsUser,

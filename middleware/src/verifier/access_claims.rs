@@ -68,6 +68,11 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Claims {
+    /// Whom the token is for, as one text for a log.
+    pub(super) fn audience(&self) -> String {
+        self.aud.join(" ")
+    }
+
     /// Checks every claim by our own clock; the signature has been checked before.
     pub(super) fn accept(self, wanted: &Wanted<'_>) -> Result<VerifiedToken, InvalidToken> {
         if self.iss != wanted.issuer {

@@ -166,6 +166,8 @@ impl JwtVerifier {
         let Selector { iss } = jsonwebtoken::dangerous::insecure_decode_claims(token)
             .map_err(|_| untrusted("no JWT with an `iss`"))?;
         let Some(issuer) = self.issuers.iter().find(|issuer| *issuer.id == *iss) else {
+            let configured: Vec<&str> = self.issuers.iter().map(|issuer| &*issuer.id).collect();
+            tracing::info!(seen = excerpt(&iss), ?configured, "the issuer of a token is not configured");
             return Err(VerifyError::Invalid(InvalidToken::UnknownIssuer));
         };
         let typ = header.typ.as_deref().unwrap_or_default();
@@ -190,8 +192,22 @@ impl JwtVerifier {
             now: self.clock.unix_seconds(),
             leeway_seconds: issuer.leeway_seconds,
         };
-        claims.accept(&wanted).map(Arc::new).map_err(VerifyError::Invalid)
+        let audience = claims.audience();
+        let accepted = claims.accept(&wanted);
+        if accepted == Err(InvalidToken::WrongAudience) {
+            tracing::info!(
+                seen = excerpt(&audience),
+                wanted = self.resource.as_str(),
+                "a token is for another resource"
+            );
+        }
+        accepted.map(Arc::new).map_err(VerifyError::Invalid)
     }
+}
+
+/// As much of a stranger's text as a log can bear, without what could break its lines.
+fn excerpt(text: &str) -> String {
+    text.chars().take(200).flat_map(char::escape_debug).collect()
 }
 
 /// The signature with the key's own algorithms; every claim is checked here, by our clock and with our types.

@@ -12,16 +12,22 @@ impl Drop for Running {
     }
 }
 
+/// The example as `cargo test` has just built it, beside this very program; where only this test was built, through
+/// cargo.
+fn command() -> Command {
+    let this = std::env::current_exe().unwrap();
+    let built = this.parent().and_then(std::path::Path::parent).unwrap().join("examples/axum");
+    if built.exists() {
+        return Command::new(built);
+    }
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap());
+    cargo.args(["run", "--quiet", "--example", "axum"]);
+    cargo
+}
+
 #[tokio::test]
 async fn the_axum_example_challenges_and_serves() {
-    let cargo = std::env::var_os("CARGO").unwrap();
-    let mut example = Running(
-        Command::new(cargo)
-            .args(["run", "--quiet", "--example", "axum"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap(),
-    );
+    let mut example = Running(command().stdout(Stdio::piped()).spawn().unwrap());
     let mut url = String::new();
     BufReader::new(example.0.stdout.take().unwrap()).read_line(&mut url).unwrap();
     let post = |tool: &str| {
