@@ -9,7 +9,7 @@ use mcp_auth::{Judged, Permit, Refusal};
 use crate::body::ResponseBody;
 
 /// Names are the client's to choose; more of one than this belongs in no log.
-const LONGEST_NAME: usize = 160;
+const LONGEST_NAME: usize = 128;
 
 /// Writes the event, when the head of the response is there: a stream may go on for hours.
 pub(crate) fn record(
