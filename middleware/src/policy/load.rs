@@ -141,7 +141,11 @@ impl Loader<'_> {
             exact,
             patterns: patterns.into_iter().map(|(_, matcher, rule)| (matcher, rule)).collect(),
             default: Arc::new(Rule::new(format!("defaults.{section}"), default, [])),
-            denied: Arc::new(Rule::new(format!("{section}: path with dot segments"), Access::Deny, [])),
+            denied: Arc::new(Rule::new(
+                format!("{section}: a name that can be read in two ways"),
+                Access::Deny,
+                [],
+            )),
         }
     }
 

@@ -27,6 +27,7 @@ mod decision;
 mod handle;
 mod load;
 mod raw;
+mod readings;
 mod rule;
 mod scope;
 
@@ -114,20 +115,25 @@ impl Policy {
     }
 
     /// The rule for an object: the one of its exact name, else the most specific pattern, else the default.
+    ///
+    /// A resource whose URI would fall under another rule when it is decoded or normalised is denied, whoever asks.
     pub fn rule(&self, kind: ObjectKind, name: &str) -> &Arc<Rule> {
-        let table = match kind {
-            ObjectKind::Tool => &self.tools,
-            ObjectKind::Prompt => &self.prompts,
-            ObjectKind::Resource => {
-                // `public/../private` is one thing to a pattern and another to a server that resolves it.
-                return if has_dot_segments(name) {
-                    &self.resources.denied
-                } else {
-                    self.resources.get(name)
-                };
-            }
-        };
-        table.get(name)
+        match kind {
+            ObjectKind::Tool => self.tools.get(name),
+            ObjectKind::Prompt => self.prompts.get(name),
+            ObjectKind::Resource => self.resource_rule(name),
+        }
+    }
+
+    fn resource_rule(&self, uri: &str) -> &Arc<Rule> {
+        let rule = self.resources.get(uri);
+        let one_rule =
+            || readings::readings(uri).iter().all(|reading| Arc::ptr_eq(self.resources.get(reading), rule));
+        if readings::is_plain(uri) || (!readings::is_hopeless(uri) && one_rule()) {
+            rule
+        } else {
+            &self.resources.denied
+        }
     }
 
     /// Whether anything at all can be used without a token.
@@ -143,14 +149,4 @@ impl Policy {
             ObjectKind::Prompt => self.prompts.any_open(),
         }
     }
-}
-
-/// Whether a URI has a `.` or `..` segment, in any spelling, or a backslash that some servers take for a slash.
-fn has_dot_segments(uri: &str) -> bool {
-    let lower_case_hex = |segment: &str| segment.replace("%2e", ".").replace("%2E", ".");
-    uri.contains('\\')
-        || uri.split(['/', '?', '#']).any(|segment| {
-            matches!(segment, "." | "..")
-                || (segment.contains('%') && matches!(&*lower_case_hex(segment), "." | ".."))
-        })
 }
