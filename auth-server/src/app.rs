@@ -32,6 +32,8 @@ pub(crate) struct App {
     pub(crate) passwords: Passwords,
     pub(crate) login_limits: LoginLimits,
     pub(crate) registrations: Throttle,
+    /// Counts authorization requests, by the address of the browser.
+    pub(crate) authorizations: Throttle,
     pub(crate) outside: Outside,
 }
 

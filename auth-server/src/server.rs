@@ -29,6 +29,8 @@ use crate::{
 
 /// How long requests may go on after a shutdown was asked for.
 const GRACE: Duration = Duration::from_secs(10);
+/// Authorization requests of one address: many times what the people behind it start, few enough to store.
+const AUTHORIZATIONS_PER_MINUTE: u32 = 300;
 /// How often expired rows are removed.
 const PURGE_EVERY: Duration = Duration::from_mins(1);
 
@@ -96,6 +98,7 @@ pub async fn start_with(
         trusted_proxies: config.trusted_proxies,
         resources,
         registrations: Throttle::new(config.clients.registrations_per_minute, 60),
+        authorizations: Throttle::new(AUTHORIZATIONS_PER_MINUTE, 60),
         clients: config.clients,
         tokens: config.tokens,
         session_lifetime: config.session_lifetime,

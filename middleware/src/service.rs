@@ -132,7 +132,8 @@ impl Shared {
         let permit = permit.map_err(|refusal| self.answer(refusal, Some(&request), &parts, &policy))?;
 
         let list = match request.operation {
-            Operation::List(kind, method) => Some(ListRewriter { policy, kind, method }),
+            Operation::List(kind, method) => Some(ListRewriter::for_answer(policy, kind, method)),
+            _ if parts.method == Method::GET => Some(ListRewriter::for_stream(policy)),
             _ => None,
         };
         let reply_to = ReplyTo::new(&request);
@@ -173,7 +174,7 @@ enum NoCaller {
 }
 
 /// Takes from the request what the server must not see, or could misunderstand.
-fn prepare(parts: &mut Parts, era: Era, is_list: bool) {
+fn prepare(parts: &mut Parts, era: Era, rewritten: bool) {
     // The token was meant for us; a server that acts on it would undo the policy (MCP, token passthrough).
     parts.headers.remove(AUTHORIZATION);
     match era {
@@ -188,7 +189,8 @@ fn prepare(parts: &mut Parts, era: Era, is_list: bool) {
             parts.headers.remove(headers::LAST_EVENT_ID);
         }
     }
-    if is_list {
+    if rewritten {
+        // What is to be read must not be compressed.
         parts.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
 }

@@ -153,6 +153,10 @@ fn notifications(path: &Path, wake: watch::Sender<()>) -> Option<RecommendedWatc
 }
 
 async fn read(path: &Path) -> io::Result<String> {
+    // opening a pipe waits for somebody to write into it, on a thread that nothing can call back
+    if !tokio::fs::metadata(path).await?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
     let file = tokio::fs::File::open(path).await?;
     let mut content = String::new();
     // one byte more than allowed shows that there is more
@@ -208,6 +212,27 @@ mod tests {
         assert!(matches!(next(&mut file).await, Err(Refused::Unreadable(_))));
         std::fs::write(&path, "four").unwrap();
         assert_eq!(next(&mut file).await.unwrap(), "four");
+    }
+
+    /// Opening a pipe would wait for ever, and nothing would be seen any more.
+    #[tokio::test]
+    async fn a_pipe_in_place_of_the_file_is_refused_and_no_trap() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("policy.toml");
+        let mut file = opened(&path, "one").await;
+
+        std::fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert!(matches!(next(&mut file).await, Err(Refused::Unreadable(_))));
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "two").unwrap();
+        loop {
+            // between the two it may have been seen missing
+            if let Ok(content) = next(&mut file).await {
+                assert_eq!(content, "two");
+                break;
+            }
+        }
     }
 
     #[tokio::test]

@@ -6,11 +6,13 @@
 use std::sync::Arc;
 
 use axum::{
+    Extension,
     extract::{RawQuery, State},
     response::{IntoResponse, Response},
 };
 use axum_extra::extract::CookieJar;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
+use mcp_auth_runtime::serve::PeerAddr;
 
 use super::{
     browser::{self, SignedIn},
@@ -25,15 +27,23 @@ use crate::{
         request::{AuthorizationRequest, Refused},
     },
     pages::{self, LeavePage, Problem},
+    peer::client_address,
     wire::{error::ErrorCode, params::Params},
 };
 
 /// Handles the request.
 pub(crate) async fn authorize(
     State(app): State<Arc<App>>,
+    Extension(PeerAddr(peer)): Extension<PeerAddr>,
     RawQuery(query): RawQuery,
+    headers: HeaderMap,
     jar: CookieJar,
 ) -> Response {
+    // each request that is well-formed leaves a row behind for a quarter of an hour
+    let address = client_address(peer, &headers, &app.trusted_proxies).to_string();
+    if let Err(exceeded) = app.authorizations.admit(&address, app.now()) {
+        return Problem::too_many(exceeded).into_page(&app);
+    }
     match answer(&app, query.as_deref().unwrap_or_default(), jar).await {
         Ok(response) => response,
         Err(problem) => problem.into_page(&app),

@@ -117,7 +117,8 @@ impl AuthorizationRequest {
             code_challenge,
             prompt,
             max_age,
-            login_hint: params.one("login_hint")?.map(str::to_owned),
+            // a name that is longer than any name is no help to anybody
+            login_hint: params.one("login_hint")?.filter(|hint| hint.len() <= 256).map(str::to_owned),
         })
     }
 

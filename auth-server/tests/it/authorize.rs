@@ -6,6 +6,20 @@ use reqwest::{Method, StatusCode};
 
 use crate::harness::{Server, az};
 
+/// Each request leaves a row behind until it ends.
+#[tokio::test]
+async fn authorization_requests_are_rate_limited_by_address() {
+    let server = Server::start().await;
+    for _ in 0..300 {
+        assert_eq!(server.browser().authorize(&az()).await.status, StatusCode::SEE_OTHER);
+    }
+    let refused = server.browser().authorize(&az()).await;
+    assert_eq!((refused.status, refused.header("location")), (StatusCode::TOO_MANY_REQUESTS, None));
+    assert_eq!(refused.header("retry-after"), Some("60"));
+    server.clock.advance_seconds(60);
+    assert_eq!(server.browser().authorize(&az()).await.status, StatusCode::SEE_OTHER);
+}
+
 /// B1
 #[tokio::test]
 async fn an_unknown_client_gets_a_page_and_no_redirect() {

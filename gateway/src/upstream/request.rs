@@ -47,7 +47,7 @@ pub(super) const HOP_BY_HOP: [HeaderName; 9] = [
 
 /// What is removed besides: secrets that are for the gateway, what the gateway says itself, and what could make the
 /// upstream see another request than the one that was judged.
-const REMOVED: [HeaderName; 16] = [
+const REMOVED: [HeaderName; 22] = [
     AUTHORIZATION,
     COOKIE,
     HeaderName::from_static("dpop"),
@@ -60,7 +60,14 @@ const REMOVED: [HeaderName; 16] = [
     ORIGIN,
     // the layer has to read lists, and a stream that is compressed is held back until a block is full
     ACCEPT_ENCODING,
+    // CGI servers take it for the variable HTTP_PROXY
+    HeaderName::from_static("proxy"),
+    HeaderName::from_static("x-forwarded"),
     HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-client-ip"),
+    HeaderName::from_static("true-client-ip"),
+    HeaderName::from_static("x-host"),
+    HeaderName::from_static("x-original-host"),
     HeaderName::from_static("x-original-url"),
     HeaderName::from_static("x-rewrite-url"),
     HeaderName::from_static("x-original-method"),

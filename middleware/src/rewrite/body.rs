@@ -75,7 +75,12 @@ where
             );
         }
         Some(Content::Json) => read_json(body, &list).await,
-        None => Err(Unreadable("expected a list as JSON or as events, without content coding".to_owned())),
+        Some(Content::Other) if !list.expects_list() => {
+            return Response::from_parts(parts, ResponseBody::upstream(body));
+        }
+        Some(Content::Other) | None => {
+            Err(Unreadable("expected JSON or events, without content coding".to_owned()))
+        }
     };
     match read {
         Ok(bytes) => {
@@ -83,7 +88,7 @@ where
             Response::from_parts(parts, ResponseBody::whole(bytes))
         }
         Err(error) => {
-            tracing::error!(%error, rpc.method = list.method, "a list of the upstream is withheld");
+            tracing::error!(%error, "a list of the upstream is withheld");
             withheld(id.as_ref()).map(ResponseBody::whole)
         }
     }
@@ -110,23 +115,27 @@ where
 enum Content {
     Json,
     Events,
+    Other,
 }
 
+/// What the body is; `None` where a content coding hides it.
 fn content(headers: &HeaderMap) -> Option<Content> {
     let coded = headers
         .get_all(CONTENT_ENCODING)
         .iter()
         .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    let essence = headers.get(CONTENT_TYPE)?.to_str().ok()?.split(';').next()?.trim();
     if coded {
-        None
-    } else if essence.eq_ignore_ascii_case("application/json") {
-        Some(Content::Json)
-    } else if essence.eq_ignore_ascii_case("text/event-stream") {
-        Some(Content::Events)
-    } else {
-        None
+        return None;
     }
+    let essence = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = essence.split(';').next().unwrap_or_default().trim();
+    Some(if essence.eq_ignore_ascii_case("application/json") {
+        Content::Json
+    } else if essence.eq_ignore_ascii_case("text/event-stream") {
+        Content::Events
+    } else {
+        Content::Other
+    })
 }
 
 /// What described the bytes as they were.

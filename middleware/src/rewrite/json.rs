@@ -39,6 +39,10 @@ impl<'a> Value<'a> {
         self.text.trim_start().starts_with('{')
     }
 
+    pub(super) fn is_array(&self) -> bool {
+        self.text.trim_start().starts_with('[')
+    }
+
     /// The members named by `keys`, in their order. A named key that is there twice makes the object unreadable.
     pub(super) fn members<const N: usize>(
         &self,
@@ -112,6 +116,10 @@ impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
 pub(super) struct Edits(Vec<(Range<usize>, String)>);
 
 impl Edits {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn replace(&mut self, range: Range<usize>, with: impl Into<String>) {
         self.0.push((range, with.into()));
     }

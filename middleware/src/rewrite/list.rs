@@ -8,65 +8,101 @@ use super::json::{Edits, Value};
 use crate::policy::{Access, Policy, Rule};
 use crate::request::ObjectKind;
 
-/// Rewrites the answers to one list request, by the policy that allowed it.
+/// One kind of list: where a result has it, and what names its elements.
+#[derive(Debug)]
+struct List {
+    kind: ObjectKind,
+    member: &'static str,
+    name: &'static str,
+}
+
+const TOOLS: List = List { kind: ObjectKind::Tool, member: "tools", name: "name" };
+const PROMPTS: List = List { kind: ObjectKind::Prompt, member: "prompts", name: "name" };
+const RESOURCES: List = List { kind: ObjectKind::Resource, member: "resources", name: "uri" };
+const TEMPLATES: List = List { kind: ObjectKind::Resource, member: "resourceTemplates", name: "uriTemplate" };
+
+/// Rewrites the lists in answers, by the policy that allowed the request.
 #[derive(Debug, Clone)]
 pub(crate) struct ListRewriter {
-    pub(crate) policy: Arc<Policy>,
-    pub(crate) kind: ObjectKind,
-    pub(crate) method: &'static str,
+    policy: Arc<Policy>,
+    lists: &'static [List],
+    /// Whether an answer must have the list: then one that cannot be understood is withheld.
+    expected: bool,
 }
 
 impl ListRewriter {
-    /// The member of the result that holds the list, and the member of an element that names it.
-    fn members(&self) -> (&'static str, &'static str) {
-        match (self.kind, self.method) {
-            (ObjectKind::Tool, _) => ("tools", "name"),
-            (ObjectKind::Prompt, _) => ("prompts", "name"),
-            (ObjectKind::Resource, "resources/templates/list") => ("resourceTemplates", "uriTemplate"),
-            (ObjectKind::Resource, _) => ("resources", "uri"),
-        }
+    /// For the answer to a list request.
+    pub(crate) fn for_answer(policy: Arc<Policy>, kind: ObjectKind, method: &str) -> Self {
+        let lists: &[List] = match (kind, method) {
+            (ObjectKind::Tool, _) => &[TOOLS],
+            (ObjectKind::Prompt, _) => &[PROMPTS],
+            (ObjectKind::Resource, "resources/templates/list") => &[TEMPLATES],
+            (ObjectKind::Resource, _) => &[RESOURCES],
+        };
+        Self { policy, lists, expected: true }
     }
 
-    /// Rewrites one JSON-RPC message; `None` where it is to stay as it is: a notification, a request of the server, or an
-    /// error in place of the list.
+    /// For a `GET` stream of earlier revisions: one that is resumed may repeat the answer to any request, lists too.
+    pub(crate) fn for_stream(policy: Arc<Policy>) -> Self {
+        Self { policy, lists: &[TOOLS, PROMPTS, RESOURCES, TEMPLATES], expected: false }
+    }
+
+    /// Whether the answer is known to be a list.
+    pub(super) fn expects_list(&self) -> bool {
+        self.expected
+    }
+
+    /// Rewrites one JSON-RPC message; `None` where it is to stay as it is: a notification, a request of the server, an
+    /// error in place of the list, another answer on a stream.
     pub(super) fn message(&self, text: &str) -> Result<Option<String>, Unreadable> {
-        let [method, result] = Value::whole(text).members(["method", "result"])?;
+        let message = Value::whole(text);
+        if !self.expected && !message.is_object() {
+            return Ok(None);
+        }
+        let [method, result] = message.members(["method", "result"])?;
         let (None, Some(result)) = (method, result) else {
             return Ok(None);
         };
-        let (list, name) = self.members();
-        let [list_value] = result.members([list])?;
-        let Some(elements) = list_value else {
-            return Err(Unreadable(format!("expected `result.{list}`")));
-        };
+        if !self.expected && !result.is_object() {
+            return Ok(None);
+        }
         let mut edits = Edits::default();
-        let elements = elements.elements()?;
-        let mut last_kept: Option<Value<'_>> = None;
+        for list in self.lists {
+            match result.members([list.member])? {
+                [Some(value)] if self.expected || value.is_array() => self.edit(&mut edits, list, &value)?,
+                [_] if self.expected => return Err(Unreadable(format!("expected `result.{}`", list.member))),
+                [_] => {}
+            }
+        }
+        Ok((!edits.is_empty()).then(|| edits.apply(text)))
+    }
+
+    fn edit(&self, edits: &mut Edits, list: &List, value: &Value<'_>) -> Result<(), Unreadable> {
+        let elements = value.elements()?;
+        let mut kept_any = false;
+        let mut before: Option<&Value<'_>> = None;
         for (index, element) in elements.iter().enumerate() {
-            let [name_value] = element.members([name])?;
-            let Some(name_value) = name_value else {
-                return Err(Unreadable(format!("expected a `{name}` in each of `{list}`")));
+            let [Some(name)] = element.members([list.name])? else {
+                return Err(Unreadable(format!("expected a `{}` in each of `{}`", list.name, list.member)));
             };
-            let rule = self.policy.rule(self.kind, &name_value.as_string()?);
+            let rule = self.policy.rule(list.kind, &name.as_string()?);
             if rule.access() == Access::Deny {
                 // With the comma before it, or behind it while nothing is kept.
-                let gap = match (last_kept, elements.get(index + 1)) {
-                    (Some(_), _) => {
-                        elements.get(index.wrapping_sub(1)).map_or(element.start, |before| before.range().end)
-                            ..element.range().end
-                    }
+                let gap = match (before.filter(|_| kept_any), elements.get(index + 1)) {
+                    (Some(before), _) => before.range().end..element.range().end,
                     (None, Some(next)) => element.start..next.start,
                     (None, None) => element.range(),
                 };
                 edits.replace(gap, "");
-                continue;
+            } else {
+                kept_any = true;
+                if list.kind == ObjectKind::Tool {
+                    secure(edits, element, rule)?;
+                }
             }
-            last_kept = Some(*element);
-            if self.kind == ObjectKind::Tool {
-                secure(&mut edits, element, rule)?;
-            }
+            before = Some(element);
         }
-        Ok(Some(edits.apply(text)))
+        Ok(())
     }
 }
 

@@ -78,3 +78,22 @@ async fn other_answers_are_passed_as_they_are() {
         assert_eq!((answer.status, answer.text.as_str(), answer.header("etag")), (200, text, "x"));
     }
 }
+
+/// A resumed stream repeats what was sent before it was rewritten.
+#[tokio::test]
+async fn a_stream_that_repeats_a_list_shows_nothing_that_is_denied() {
+    let harness = harness("text/event-stream", &format!("id: 7\ndata: {TOOLS}\n\n: ping\n\n"));
+    let request = http::Request::get("/mcp")
+        .header("host", "gw.test")
+        .header("last-event-id", "6")
+        .header("accept-encoding", "gzip");
+    let answer = harness.send(request.body("".into()).unwrap()).await;
+    assert_eq!(answer.status, 200);
+    assert!(!answer.text.contains("gone") && answer.text.contains("securitySchemes"), "{}", answer.text);
+    assert!(
+        answer.text.starts_with("id: 7\ndata: ") && answer.text.ends_with("\n\n: ping\n\n"),
+        "{}",
+        answer.text
+    );
+    assert_eq!(harness.seen.lock().unwrap()[0].head.headers["accept-encoding"], "identity");
+}

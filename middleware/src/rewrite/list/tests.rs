@@ -23,7 +23,12 @@ auth = "public"
 "#;
 
 fn rewriter(kind: ObjectKind, method: &'static str) -> ListRewriter {
-    ListRewriter { policy: Arc::new(Policy::parse(POLICY).unwrap()), kind, method }
+    ListRewriter::for_answer(Arc::new(Policy::parse(POLICY).unwrap()), kind, method)
+}
+
+/// The answer as it goes on, changed or not.
+fn rewritten(kind: ObjectKind, method: &'static str, text: &str) -> String {
+    rewriter(kind, method).message(text).unwrap().unwrap_or_else(|| text.to_owned())
 }
 
 fn tools(text: &str) -> Result<Option<String>, Unreadable> {
@@ -61,9 +66,7 @@ fn denied_ones_leave_with_their_commas() {
         (&["b:1", "b:2", "a:x", "b:3", "b:4", "a:x", "b:5"], &["a:x", "a:x"]),
         (&[], &[]),
     ] {
-        let rewritten =
-            rewriter(ObjectKind::Resource, "resources/list").message(&list(given)).unwrap().unwrap();
-        assert_eq!(rewritten, list(kept), "{given:?}");
+        assert_eq!(rewritten(ObjectKind::Resource, "resources/list", &list(given)), list(kept), "{given:?}");
     }
     let templates =
         r#"{"id":1,"result":{"resourceTemplates":[{"uriTemplate":"a:{t}"},{"uriTemplate":"b:{t}"}]}}"#;
@@ -87,6 +90,33 @@ fn what_is_no_list_stays_as_it_is() {
     ] {
         assert_eq!(tools(text), Ok(None), "{text}");
     }
+}
+
+#[test]
+fn a_stream_may_repeat_any_list_and_anything_else() {
+    let stream =
+        |text: &str| ListRewriter::for_stream(Arc::new(Policy::parse(POLICY).unwrap())).message(text);
+    let tools = stream(r#"{"id":1,"result":{"tools":[{"name":"gone"},{"name":"user"}]}}"#).unwrap().unwrap();
+    assert!(!tools.contains("gone") && tools.contains("securitySchemes"), "{tools}");
+    for (list, denied) in [
+        (r#"{"id":1,"result":{"prompts":[{"name":"q"}]}}"#, "q"),
+        (r#"{"id":1,"result":{"resources":[{"uri":"b:x"}]}}"#, "b:x"),
+        (r#"{"id":1,"result":{"resourceTemplates":[{"uriTemplate":"b:{t}"}]}}"#, "b:{t}"),
+    ] {
+        assert!(!stream(list).unwrap().unwrap().contains(denied), "{list}");
+    }
+    for other in [
+        "ping",
+        "[1]",
+        r#"{"id":1,"result":null}"#,
+        r#"{"id":1,"result":{"content":[],"tools":"none"}}"#,
+        r#"{"id":1,"result":{"content":[{"type":"text","text":"{\"tools\":[]}"}]}}"#,
+        r#"{"method":"notifications/message","params":{"tools":[{"name":"gone"}]}}"#,
+    ] {
+        assert_eq!(stream(other), Ok(None), "{other}");
+    }
+    assert!(stream(r#"{"id":1,"result":{"tools":[{"name":1}]}}"#).is_err());
+    assert!(stream("{").is_err());
 }
 
 #[test]
@@ -119,7 +149,7 @@ proptest! {
             let meta = if meta { format!(r#","_meta":{spaces}{{"k":[1]{spaces}}}"#) } else { String::new() };
             format!(r#"{spaces}{{{spaces}"name":"{name}"{meta}{spaces}}}{spaces}"#)
         }).collect();
-        let rewritten = tools(&format!(r#"{{"id":1,"result":{{"tools":[{}]}}}}"#, list.join(","))).unwrap().unwrap();
+        let rewritten = rewritten(ObjectKind::Tool, "tools/list", &format!(r#"{{"id":1,"result":{{"tools":[{}]}}}}"#, list.join(",")));
         let value: serde_json::Value = serde_json::from_str(&rewritten).unwrap();
         let kept: Vec<&str> = value["result"]["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
         let expected: Vec<&str> = names.into_iter().filter(|name| !matches!(*name, "gone" | "x")).collect();

@@ -8,7 +8,7 @@ use crate::request::ObjectKind;
 
 fn rewriter(max_event_bytes: usize) -> EventRewriter {
     let policy = Arc::new(Policy::parse("version = 1\n[tools.a]\nauth = \"public\"\n").unwrap());
-    EventRewriter::new(ListRewriter { policy, kind: ObjectKind::Tool, method: "tools/list" }, max_event_bytes)
+    EventRewriter::new(ListRewriter::for_answer(policy, ObjectKind::Tool, "tools/list"), max_event_bytes)
 }
 
 fn run(chunks: &[&[u8]]) -> Result<String, Unreadable> {
