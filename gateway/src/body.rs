@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
 /// Any error of a body.
 pub(crate) type BodyError = Box<dyn StdError + Send + Sync>;
@@ -23,13 +23,14 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> ResponseBody {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
-/// How long a client may pause within a body; a body that never ends would keep its reader waiting for ever.
-const IDLE: Duration = Duration::from_secs(30);
+/// How long a client may take for a body. The layer holds all of it before it judges, so that one that trickles in
+/// would hold memory for as long as it likes.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// What the upstream gets: the client's body as it comes, or the bytes that the layer has judged.
 #[derive(Debug)]
 pub(crate) enum RequestBody {
-    Streamed { body: Incoming, idle: Pin<Box<Sleep>> },
+    Streamed { body: Incoming, deadline: Pin<Box<Sleep>> },
     Judged(Full<Bytes>),
 }
 
@@ -41,7 +42,7 @@ impl From<Bytes> for RequestBody {
 
 impl From<Incoming> for RequestBody {
     fn from(body: Incoming) -> Self {
-        Self::Streamed { body, idle: Box::pin(tokio::time::sleep(IDLE)) }
+        Self::Streamed { body, deadline: Box::pin(tokio::time::sleep(DEADLINE)) }
     }
 }
 
@@ -54,16 +55,12 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
-            Self::Streamed { body, idle } => match Pin::new(body).poll_frame(cx) {
-                Poll::Ready(frame) => {
-                    idle.as_mut().reset(Instant::now() + IDLE);
-                    Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+            Self::Streamed { body, deadline } => {
+                if deadline.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Some(Err("the client took too long for a body".into())));
                 }
-                Poll::Pending => idle
-                    .as_mut()
-                    .poll(cx)
-                    .map(|()| Some(Err("the client paused within a body for too long".into()))),
-            },
+                Pin::new(body).poll_frame(cx).map_err(Into::into)
+            }
             Self::Judged(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
         }
     }

@@ -83,10 +83,8 @@ async fn clients_may_speak_http_2() {
     assert_eq!(upstream.got().len(), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_body_that_never_comes_is_not_waited_for() {
-    let upstream = Upstream::plain().await;
-    let gateway = Gateway::before(&upstream).await;
+/// A connection that has announced a hundred bytes and sent one.
+async fn begun(gateway: &Gateway) -> TcpStream {
     let head = format!(
         "POST /mcp HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
          accept: application/json, text/event-stream\r\ncontent-length: 100\r\n\r\n{{",
@@ -94,6 +92,40 @@ async fn a_body_that_never_comes_is_not_waited_for() {
     );
     let mut stream = TcpStream::connect(gateway.addr).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+/// Whoever sends a byte now and then would otherwise hold the rest of it in memory for as long as he likes.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_trickles_in_is_not_waited_for() {
+    let upstream = Upstream::plain().await;
+    let gateway = Gateway::before(&upstream).await;
+    let (mut read, mut write) = begun(&gateway).await.into_split();
+    let trickle = async {
+        // seventy seconds for fifty of the hundred bytes
+        for _ in 0..50 {
+            tokio::time::sleep(Duration::from_millis(1400)).await;
+            if write.write_all(b" ").await.is_err() {
+                break;
+            }
+        }
+        std::future::pending::<()>().await;
+    };
+    let mut first = [0; 13];
+    tokio::select! {
+        answer = read.read_exact(&mut first) => { answer.unwrap(); }
+        () = trickle => {}
+        () = tokio::time::sleep(Duration::from_mins(1)) => panic!("the gateway waits"),
+    }
+    assert_eq!(&first, b"HTTP/1.1 400 ");
+    assert!(upstream.got().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_comes_is_not_waited_for() {
+    let upstream = Upstream::plain().await;
+    let gateway = Gateway::before(&upstream).await;
+    let mut stream = begun(&gateway).await;
     // the clock runs ahead while everybody waits
     let mut answer = String::new();
     timeout(Duration::from_mins(1), stream.read_to_string(&mut answer))
