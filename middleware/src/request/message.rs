@@ -133,15 +133,29 @@ impl<'a> Message<'a> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let envelope = Envelope::deserialize(&mut deserializer)
             .and_then(|envelope| deserializer.end().map(|()| envelope))
-            .map_err(|error| {
-                let code = match error.classify() {
-                    serde_json::error::Category::Data => Malformed::INVALID_REQUEST,
-                    _ => Malformed::PARSE_ERROR,
-                };
-                Malformed::bad_request(code, error.to_string())
+            .map_err(|error| match error.classify() {
+                serde_json::error::Category::Data => {
+                    Malformed::bad_request(Malformed::INVALID_REQUEST, error.to_string())
+                        .with_id(readable_id(text).as_ref())
+                }
+                // What is no JSON has no `id` (JSON-RPC 2.0 §5).
+                _ => Malformed::bad_request(Malformed::PARSE_ERROR, error.to_string()),
             })?;
         envelope.into_message()
     }
+}
+
+/// The `id` of a refused message, where it can be told without doubt: a client finds its request by it.
+fn readable_id(text: &str) -> Option<RequestId> {
+    /// Refuses an `id` that is there twice; of the other members it knows nothing.
+    #[derive(serde::Deserialize)]
+    struct Only<'a> {
+        #[serde(borrow)]
+        id: Option<&'a RawValue>,
+    }
+    // An array would be read as a struct too, member by member.
+    let object = Some(text).filter(|text| text.trim_start().starts_with('{'))?;
+    RequestId::from_json(serde_json::from_str::<Only<'_>>(object).ok()?.id?.get())
 }
 
 #[derive(Default)]

@@ -113,6 +113,25 @@ fn keys_that_parsers_could_understand_differently_are_refused() {
 }
 
 #[test]
+fn a_refused_message_is_answered_by_its_id_where_it_has_one_for_certain() {
+    for (body, id) in [
+        (
+            r#"{"jsonrpc":"2.0","id":"a\u0062","method":"tools/call","params":{"name":"a","name":"b"}}"#,
+            Some(r#""a\u0062""#),
+        ),
+        (r#"{"method":"x","Method":"y","id":7,"jsonrpc":"2.0"}"#, Some("7")),
+        (r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#, None),
+        (r#"{"jsonrpc":"2.0","id":null,"method":"ping","method":"ping"}"#, None),
+        (r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#, None),
+        ("[7]", None),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"ping""#, None),
+    ] {
+        let refused = classify(body).expect_err(body);
+        assert_eq!(refused.id.as_ref().map(RequestId::as_json), id, "{body}");
+    }
+}
+
+#[test]
 fn names_are_the_exact_text_that_the_body_decodes_to() {
     for (spelled, name) in
         [(r"a", "a"), (r"\u0061", "a"), (r" a ", " a "), (r"A", "A"), ("é", "é"), ("e\u{301}", "e\u{301}")]
