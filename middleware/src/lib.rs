@@ -1,9 +1,9 @@
 //! OAuth 2.1 per tool for Model Context Protocol servers, as a tower layer.
 //!
 //! [`McpAuthLayer`] stands in front of an MCP endpoint (Streamable HTTP, revisions 2025-03-26 to 2026-07-28). It reads
-//! each JSON-RPC request, looks up in a [policy](policy) what the tool, resource, prompt or method asks of its caller,
+//! each JSON-RPC request, looks up in a [`policy`] what the tool, resource, prompt or method asks of its caller,
 //! [verifies](verifier) the access token, and lets the request through with a [`Permit`], or answers with the
-//! [challenge](challenge) that makes the client start its sign-in. What comes back says in `tools/list` what the policy
+//! [`challenge`] that makes the client start its sign-in. What comes back says in `tools/list` what the policy
 //! says.
 //!
 //! # The way of a request
