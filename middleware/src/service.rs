@@ -100,14 +100,14 @@ where
 }
 
 impl Shared {
-    /// classify → verify → decide; the whole request is judged by one version of the policy.
+    /// classify → verify → decide.
     async fn judge<B>(&self, mut parts: Parts, body: B) -> Result<Forward<B>, Response<Bytes>>
     where
         B: Body<Data = Bytes> + From<Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let policy = self.policy.load();
-        let malformed = |error: Malformed| self.answer(Refusal::Malformed(error), None, &parts, &policy);
+        let refused = |refusal| self.answer(refusal, None, &parts, &self.policy.load());
+        let malformed = |error: Malformed| refused(Refusal::Malformed(error));
         let bytes = match parts.method {
             Method::POST => {
                 body::check_headers(&parts.headers).map_err(malformed)?;
@@ -115,13 +115,17 @@ impl Shared {
             }
             // A stream or the end of a session; what a body would mean here, nobody has said.
             Method::GET | Method::HEAD | Method::DELETE => body::read_none(body).await.map_err(malformed)?,
-            _ => return Err(self.answer(Refusal::MethodNotAllowed, None, &parts, &policy)),
+            _ => return Err(refused(Refusal::MethodNotAllowed)),
         };
         let request = match parts.method {
             Method::POST => Classified::from_body(&parts.headers, &bytes).map_err(malformed)?,
             _ => Classified::bodyless(),
         };
-        let permit = match self.caller(&parts).await {
+        let caller = self.caller(&parts).await;
+        // Taken once, for the decision and all that follows from it; and only now, because a body may take its time to
+        // come, and a token to be verified, and what was revoked meanwhile is revoked.
+        let policy = self.policy.load();
+        let permit = match caller {
             Ok(caller) => policy.decide(&request, caller.as_ref()),
             Err(NoCaller::Ambiguous(why)) => Err(Refusal::AmbiguousCredentials(why)),
             Err(NoCaller::Invalid(description)) => {

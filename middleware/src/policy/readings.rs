@@ -24,10 +24,13 @@ pub(super) fn is_plain(uri: &str) -> bool {
         && !path.split('/').skip(1).any(|segment| matches!(segment, "" | "." | ".."))
 }
 
+/// The longest URI that is read in all ways, in bytes: the readings together are many times as long.
+const LONGEST: usize = 8 * 1024;
+
 /// Whether it is no URI at all, in any reading: white space and control characters must be encoded (RFC 3986 §2), and a
-/// backslash is a slash to some.
+/// backslash is a slash to some. Nor is one that is longer than any server takes.
 pub(super) fn is_hopeless(uri: &str) -> bool {
-    uri.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\')
+    uri.len() > LONGEST || uri.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\')
 }
 
 /// Other texts that a server may take the URI for.

@@ -1,8 +1,9 @@
 //! Whose token counts, and what a bad one gets.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::Request;
+use mcp_auth::policy::{Policy, PolicyHandle, ScopeSet};
 use mcp_auth::request::UnverifiedToken;
 use mcp_auth::verifier::{BoxFuture, TokenVerifier, VerifiedToken, VerifyError};
 use serde_json::json;
@@ -144,5 +145,30 @@ async fn the_form_of_a_challenge_follows_the_client_and_the_decision_does_not() 
         let bad = harness.call("closed", &[("user-agent", agent), ("authorization", "Bearer x")]).await;
         assert_eq!(bad.status, 401, "{agent}");
     }
+    assert_eq!(harness.reached(), 0);
+}
+
+/// A body may take its time to come, and a token to be verified: what was revoked meanwhile is revoked.
+#[tokio::test]
+async fn a_request_is_decided_by_the_policy_of_the_moment_of_its_decision() {
+    #[derive(Debug, Default)]
+    struct Slow(OnceLock<PolicyHandle>);
+    impl TokenVerifier for Slow {
+        fn verify<'a>(
+            &'a self,
+            _: &'a UnverifiedToken,
+        ) -> BoxFuture<'a, Result<Arc<VerifiedToken>, VerifyError>> {
+            let closed = "version = 1\n[tools.open]\nauth = \"oauth2\"\nscopes = [\"admin\"]\n";
+            self.0.get().unwrap().replace(Policy::parse(closed).unwrap());
+            let nothing = (ScopeSet::default(), serde_json::Map::new());
+            let token = VerifiedToken::assert_verified("i", "s", None, nothing.0, u64::MAX, nothing.1);
+            Box::pin(std::future::ready(Ok(Arc::new(token))))
+        }
+    }
+    let slow = Arc::new(Slow::default());
+    let answer = ("application/json", "{}".to_owned());
+    let harness = Harness::with_verifier(slow.clone(), |builder| builder, answer);
+    slow.0.set(harness.policy.clone()).unwrap();
+    assert_eq!(harness.call("open", &[("authorization", "Bearer a.b.c")]).await.status, 403);
     assert_eq!(harness.reached(), 0);
 }

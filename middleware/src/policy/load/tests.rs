@@ -149,6 +149,10 @@ auth = "oauth2"
     ] {
         assert_eq!(policy.rule(Resource, uri).access(), Access::Deny, "{uri:?}");
     }
+    // Its readings would be many times as long as the longest body.
+    let long = |length: usize| format!("docs://h/%20{}", "x".repeat(length));
+    assert_eq!(policy.rule(Resource, &long(8 * 1024)).access(), Access::Deny);
+    assert_eq!(policy.rule(Resource, &long(8 * 1024 - 12)).access(), Access::Public);
     for (uri, access) in [
         ("docs://h/public", Access::Public),
         ("docs://h/a%20b", Access::Public),
