@@ -6,11 +6,13 @@ use tower_layer::Layer;
 use url::Url;
 
 use crate::ConfigError;
+use crate::clock::{Clock, SystemClock};
 use crate::policy::PolicyHandle;
 use crate::request::origin::Allowed;
 use crate::resource::{ResourceUri, WELL_KNOWN_PREFIX};
 use crate::service::McpAuth;
 use crate::shared::Shared;
+use crate::state::{MemoryState, State};
 use crate::verifier::TokenVerifier;
 
 /// Puts OAuth 2.1 per tool in front of an MCP server.
@@ -35,7 +37,10 @@ impl McpAuthLayer {
             origins: vec![resource.origin().into()],
             loopback: false,
         };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         McpAuthLayerBuilder(Shared {
+            state: Arc::new(MemoryState::new(Arc::clone(&clock))),
+            clock,
             metadata_url: resource.metadata_url().into(),
             metadata_paths: vec![
                 format!("{WELL_KNOWN_PREFIX}{}", resource.path()).into(),
@@ -94,6 +99,20 @@ impl McpAuthLayerBuilder {
     /// The longest request body that is read, in bytes; a longer one is refused with 413. Default: 4 MiB.
     pub fn max_body_bytes(mut self, bytes: usize) -> Self {
         self.0.max_body_bytes = bytes;
+        self
+    }
+
+    /// What remembers used proofs, sessions and tasks. Default: a [`MemoryState`] of the layer's own.
+    ///
+    /// Deployment: several instances in front of the same server share one, and so do several layers of one process.
+    pub fn state(mut self, state: Arc<dyn State>) -> Self {
+        self.0.state = state;
+        self
+    }
+
+    /// Where the time comes from. Default: the machine's clock. A state that is given has its own.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.0.clock = clock;
         self
     }
 

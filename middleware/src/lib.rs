@@ -98,6 +98,7 @@ pub mod resource;
 mod rewrite;
 mod service;
 mod shared;
+pub mod state;
 pub mod verifier;
 
 pub use error::ConfigError;

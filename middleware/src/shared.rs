@@ -8,11 +8,13 @@ use http::Response;
 use http::request::Parts;
 
 use crate::challenge::response::{Answering, refuse};
+use crate::clock::Clock;
 use crate::policy::{Permit, Policy, PolicyHandle, Refusal};
 use crate::request::origin::Allowed;
 use crate::request::{Classified, Operation};
 use crate::resource::{ResourceUri, metadata};
 use crate::rewrite::ResponseBody;
+use crate::state::State;
 use crate::verifier::TokenVerifier;
 
 /// The settings of a layer.
@@ -27,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) verifier: Arc<dyn TokenVerifier>,
     pub(crate) allowed: Allowed,
     pub(crate) max_body_bytes: usize,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) state: Arc<dyn State>,
 }
 
 impl fmt::Debug for Shared {
