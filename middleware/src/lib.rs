@@ -9,13 +9,14 @@
 //! # The way of a request
 //!
 //! ```text
-//! classify → verify → decide → forward → rewrite
-//!    |          |        |
-//!    +----------+--------+----> challenge
+//! classify → verify → prove → decide → forward → rewrite
+//!    |          |       |        |
+//!    +----------+-------+--------+----> challenge
 //! ```
 //!
 //! Each station is a function that can be called alone; the types between them are the levels of trust. An
-//! [`UnverifiedToken`](request::UnverifiedToken) cannot reach a decision, and only a decision makes a [`Permit`].
+//! [`UnverifiedToken`](request::UnverifiedToken) cannot reach a decision, nor can a verified one that nobody has proved to
+//! be theirs: that takes a [`Caller`]. And only a decision makes a [`Permit`].
 //!
 //! # Example
 //!
@@ -93,6 +94,7 @@ pub mod document;
 mod error;
 mod layer;
 pub mod policy;
+pub mod possession;
 pub mod request;
 pub mod resource;
 mod rewrite;
@@ -104,6 +106,7 @@ pub mod verifier;
 pub use error::ConfigError;
 pub use layer::{McpAuthLayer, McpAuthLayerBuilder};
 pub use policy::{Permit, Refusal};
+pub use possession::Caller;
 pub use rewrite::ResponseBody;
 pub use service::McpAuth;
 pub use shared::Judged;

@@ -12,13 +12,14 @@ use tower_service::Service;
 
 use crate::challenge::{ReplyTo, cors};
 use crate::policy::Refusal;
+use crate::possession::Caller;
 use crate::request::{
     Classified, CredentialsError, Era, Malformed, Operation, RequestId, bearer, body, headers,
 };
 use crate::resource::metadata;
 use crate::rewrite::{ListRewriter, ResponseBody, rewrite};
 use crate::shared::{Judged, Shared};
-use crate::verifier::{BoxFuture, VerifiedToken, VerifyError};
+use crate::verifier::{BoxFuture, VerifyError};
 
 /// The service that a [`McpAuthLayer`](crate::McpAuthLayer) makes of another one.
 #[derive(Debug, Clone)]
@@ -149,7 +150,7 @@ impl Shared {
         Ok(Forward { request: Request::from_parts(parts, B::from(bytes)), list, id, judged })
     }
 
-    async fn caller(&self, parts: &Parts) -> Result<Option<Arc<VerifiedToken>>, NoCaller> {
+    async fn caller(&self, parts: &Parts) -> Result<Option<Caller>, NoCaller> {
         let token = match bearer::credentials(parts) {
             Ok(None) => return Ok(None),
             Ok(Some(token)) => token,
@@ -157,7 +158,10 @@ impl Shared {
             Err(CredentialsError::Unusable(why)) => return Err(NoCaller::Invalid(why)),
         };
         match self.verifier.verify(&token).await {
-            Ok(token) => Ok(Some(token)),
+            Ok(token) => Caller::bearer(token).map(Some).map_err(|bound| {
+                tracing::info!(reason = %bound, "an access token was refused");
+                NoCaller::Invalid("The access token is bound to a key, and no proof of it came with it")
+            }),
             Err(error @ VerifyError::Invalid(why)) => {
                 tracing::info!(reason = %error, "an access token was refused");
                 Err(NoCaller::Invalid(why.description()))

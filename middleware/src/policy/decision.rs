@@ -8,6 +8,7 @@ use super::load::NEVER_CHALLENGED;
 use super::raw::{Access, ChallengeScopes};
 use super::rule::Rule;
 use super::scope::ScopeSet;
+use crate::possession::Caller;
 use crate::request::{Classified, Malformed, ObjectKind, Operation};
 use crate::verifier::VerifiedToken;
 
@@ -15,19 +16,19 @@ use crate::verifier::VerifiedToken;
 ///
 /// Nothing outside of this crate can make one:
 ///
-/// ```compile_fail
-/// let forged = mcp_auth::Permit { principal: None };
+/// ```compile_fail,E0451
+/// let forged = |permit: mcp_auth::Permit| mcp_auth::Permit { principal: None, ..permit };
 /// ```
 #[derive(Clone)]
 pub struct Permit {
-    principal: Option<Arc<VerifiedToken>>,
+    principal: Option<Caller>,
     rule: Arc<Rule>,
 }
 
 impl Permit {
     /// The user to serve the request as; `None` is to serve it anonymously, whatever token came with it.
     pub fn principal(&self) -> Option<&VerifiedToken> {
-        self.principal.as_deref()
+        self.principal.as_ref().map(Caller::token)
     }
 
     /// The rule that allowed it.
@@ -39,7 +40,7 @@ impl Permit {
 impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Permit")
-            .field("principal", &self.principal)
+            .field("principal", &self.principal())
             .field("rule", &self.rule.label())
             .finish()
     }
@@ -163,11 +164,7 @@ impl Policy {
     /// - scopes are missing: [`Refusal::InsufficientScope`]
     /// - denied, or nothing by that name: [`Refusal::Unknown`], or [`Refusal::SignIn`] where the caller may not see the
     ///   list either, so that neither tells more than the other
-    pub fn decide(
-        &self,
-        request: &Classified<'_>,
-        caller: Option<&Arc<VerifiedToken>>,
-    ) -> Result<Permit, Refusal> {
+    pub fn decide(&self, request: &Classified<'_>, caller: Option<&Caller>) -> Result<Permit, Refusal> {
         match &request.operation {
             Operation::Lifecycle(method) => {
                 let rule = self.open_rule(method.as_deref(), self.any_open());
@@ -207,7 +204,7 @@ impl Policy {
         &self,
         kind: ObjectKind,
         name: &str,
-        caller: Option<&Arc<VerifiedToken>>,
+        caller: Option<&Caller>,
     ) -> Result<Permit, Refusal> {
         let refused = match self.enforce(self.rule(kind, name), caller, UnknownObject::Object(kind)) {
             Err(refused @ Refusal::Unknown(_)) if caller.is_none() => refused,
@@ -236,11 +233,11 @@ impl Policy {
     fn enforce(
         &self,
         rule: &Arc<Rule>,
-        caller: Option<&Arc<VerifiedToken>>,
+        caller: Option<&Caller>,
         object: UnknownObject,
     ) -> Result<Permit, Refusal> {
         let permit = |principal| Ok(Permit { principal, rule: Arc::clone(rule) });
-        match judge(rule, caller.map(|token| &**token)) {
+        match judge(rule, caller.map(Caller::token)) {
             Verdict::AsUser => permit(caller.cloned()),
             Verdict::Anonymously => permit(None),
             Verdict::NoToken => Err(self.sign_in(Some(rule))),
@@ -259,14 +256,14 @@ impl Policy {
         challengeable(scopes.iter())
     }
 
-    fn step_up(&self, rule: &Rule, caller: Option<&Arc<VerifiedToken>>) -> Refusal {
+    fn step_up(&self, rule: &Rule, caller: Option<&Caller>) -> Refusal {
         let held = match self.challenge_scopes {
             ChallengeScopes::Accumulate => caller,
             ChallengeScopes::Minimal => None,
         };
         let held = held
             .into_iter()
-            .flat_map(|token| token.scopes().iter())
+            .flat_map(|caller| caller.token().scopes().iter())
             .filter(|scope| self.known_scopes.contains(scope));
         Refusal::InsufficientScope {
             scopes: challengeable(held.chain(rule.scopes())),

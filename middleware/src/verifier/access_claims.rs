@@ -92,11 +92,6 @@ impl Claims {
         if self.sub.is_empty() {
             return Err(InvalidToken::Untrusted("an empty subject is not a subject"));
         }
-        if self.rest.contains_key("cnf") {
-            return Err(InvalidToken::Untrusted(
-                "the token is bound to a key, and no proof of that key is checked",
-            ));
-        }
         let scopes = self.scope.as_deref().map(ScopeSet::from_space_separated).unwrap_or_default();
         let mut all = self.rest;
         all.insert("iss".to_owned(), self.iss.as_str().into());

@@ -22,7 +22,8 @@ pub struct VerifiedToken {
 impl VerifiedToken {
     /// For a verifier that has checked the token: this constructor *is* the statement that it has.
     ///
-    /// `expires_at` is in seconds since 1970; `claims` are all the claims, these included.
+    /// `expires_at` is in seconds since 1970; `claims` are all the claims, these included. Whoever leaves out a `cnf` claim
+    /// makes of a token that is bound to a key one that anyone may use.
     pub fn assert_verified(
         issuer: impl Into<Box<str>>,
         subject: impl Into<Box<str>>,

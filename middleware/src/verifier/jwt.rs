@@ -130,7 +130,9 @@ impl Issuer {
 /// - a token of an issuer that is not configured, of another `typ`, or with `crit` (RFC 7515 §4.1.11)
 /// - an algorithm that is not configured, or not the one of the key; a key of the token's own (`jwk`, `jku`, `x5u`) is never read
 /// - no `exp`, `iss`, `aud` or `sub`; `aud` without the resource (RFC 8707 §2)
-/// - a sender-constrained token (`cnf`): its proof is not checked here, so that it must not pass as a bearer token
+///
+/// A sender-constrained token (`cnf`) is verified like every other; whose it is, is for [`possession`](crate::possession)
+/// to say.
 #[derive(Debug)]
 pub struct JwtVerifier {
     resource: ResourceUri,

@@ -37,7 +37,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Checks access tokens for one resource.
 ///
 /// An implementation must check who issued the token, that it was issued for this very resource, and that it is in
-/// force now; whatever it cannot check, it must refuse.
+/// force now; whatever it cannot check, it must refuse. A `cnf` claim is checked after it, by the layer, and must be
+/// among the claims that it gives.
 pub trait TokenVerifier: fmt::Debug + Send + Sync + 'static {
     /// Verifies one token.
     ///

@@ -9,6 +9,7 @@
 
 mod example;
 mod harness;
+mod possession;
 mod requests;
 mod responses;
 mod tokens;

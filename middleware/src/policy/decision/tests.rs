@@ -33,23 +33,24 @@ auth = "public"
 auth = "deny"
 "#;
 
-fn token(scopes: &str) -> Arc<VerifiedToken> {
+fn caller(scopes: &str) -> Caller {
     let scopes = ScopeSet::from_space_separated(scopes);
-    Arc::new(VerifiedToken::assert_verified(
+    let token = VerifiedToken::assert_verified(
         "https://as.test",
         "alex",
         None,
         scopes,
         u64::MAX,
         serde_json::Map::new(),
-    ))
+    );
+    Caller::bearer(Arc::new(token)).unwrap()
 }
 
 /// `user`, `anonymous`, or the refusal.
 fn decide(policy: &str, method: &str, params: &str, scopes: Option<&str>) -> String {
     let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
     let request = Classified::from_body(&HeaderMap::new(), body.as_bytes()).unwrap();
-    let caller = scopes.map(token);
+    let caller = scopes.map(caller);
     match Policy::parse(policy).unwrap().decide(&request, caller.as_ref()) {
         Ok(permit) if permit.principal().is_some() => "user".to_owned(),
         Ok(_) => "anonymous".to_owned(),

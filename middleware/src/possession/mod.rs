@@ -1,0 +1,29 @@
+//! PROVE: from a [`VerifiedToken`](crate::verifier::VerifiedToken) to a [`Caller`], who may use it.
+//!
+//! A bearer token is whoever's has it. One with a `cnf` claim (RFC 7800 §3) is bound to a key: it counts only together
+//! with a proof of that key. A verifier of whatever make says what a token says, and this station alone says who calls;
+//! [`Policy::decide`](crate::policy::Policy::decide) asks for a [`Caller`]. So a bound token never passes as a bearer
+//! token.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use mcp_auth::Caller;
+//! use mcp_auth::policy::ScopeSet;
+//! use mcp_auth::verifier::VerifiedToken;
+//!
+//! let token = |claims| {
+//!     let scopes = ScopeSet::from_space_separated("notes:read");
+//!     Arc::new(VerifiedToken::assert_verified("https://login.example", "alex", None, scopes, u64::MAX, claims))
+//! };
+//! assert!(Caller::bearer(token(serde_json::Map::new())).is_ok());
+//!
+//! let mut bound = serde_json::Map::new();
+//! bound.insert("cnf".to_owned(), serde_json::json!({"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}));
+//! assert!(Caller::bearer(token(bound)).is_err());
+//! ```
+
+mod caller;
+mod confirmation;
+
+pub use caller::{BoundToken, Caller};
+pub use confirmation::Confirmation;
