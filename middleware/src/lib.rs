@@ -95,6 +95,7 @@ mod error;
 mod layer;
 pub mod policy;
 pub mod possession;
+pub mod random;
 pub mod request;
 pub mod resource;
 mod rewrite;

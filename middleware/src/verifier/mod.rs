@@ -16,6 +16,7 @@
 
 mod access_claims;
 mod claims;
+mod exchange;
 mod insecure;
 mod jwt;
 pub mod keys;
@@ -26,6 +27,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 pub use claims::VerifiedToken;
+pub use exchange::Exchange;
 pub use insecure::InsecureSharedSecretVerifier;
 pub use jwt::{Algorithm, Issuer, JwtVerifier, JwtVerifierBuilder};
 
