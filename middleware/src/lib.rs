@@ -92,6 +92,9 @@ pub mod challenge;
 pub mod clock;
 pub mod document;
 mod error;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
 mod layer;
 pub mod policy;
 pub mod possession;

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use globset::GlobBuilder;
-
+use super::pattern::Pattern;
 use super::raw::{Access, RawPolicy, RawRule, RawScope};
 use super::rule::{Needed, Rule, RuleTable, literal_length};
 use super::scope::{ScopeSet, is_scope_token};
@@ -118,10 +117,9 @@ impl Loader<'_> {
         for (pattern, raw) in raw {
             let path = KeyPath::from(section).key(pattern);
             let rule = Arc::new(self.rule(&path, raw));
-            if pattern.contains(['*', '?', '[', '{']) {
-                // In a URI a star stays between two slashes and `**` does not; names know no separator.
-                match GlobBuilder::new(pattern).literal_separator(uris).backslash_escape(true).build() {
-                    Ok(glob) => patterns.push((pattern, glob.compile_matcher(), Arc::clone(&rule))),
+            if Pattern::is_one(pattern) {
+                match Pattern::new(pattern, uris) {
+                    Ok(split) => patterns.push((pattern, split, Arc::clone(&rule))),
                     Err(error) => {
                         let message = format!("expected a glob pattern, but {}", error.kind());
                         self.faults.push(self.document.fault_at(&path, message));
@@ -137,16 +135,12 @@ impl Loader<'_> {
                 .then_with(|| right.len().cmp(&left.len()))
                 .then_with(|| left.cmp(right))
         });
-        RuleTable {
+        RuleTable::new(
             exact,
-            patterns: patterns.into_iter().map(|(_, matcher, rule)| (matcher, rule)).collect(),
-            default: Arc::new(Rule::new(format!("defaults.{section}"), default, [])),
-            denied: Arc::new(Rule::new(
-                format!("{section}: a name that can be read in two ways"),
-                Access::Deny,
-                [],
-            )),
-        }
+            patterns.into_iter().map(|(_, pattern, rule)| (pattern, rule)).collect(),
+            Arc::new(Rule::new(format!("defaults.{section}"), default, [])),
+            Arc::new(Rule::new(format!("{section}: a name that can be read in two ways"), Access::Deny, [])),
+        )
     }
 
     fn rule(&mut self, path: &KeyPath, raw: &RawRule) -> Rule {

@@ -26,6 +26,7 @@
 mod decision;
 mod handle;
 mod load;
+mod pattern;
 mod raw;
 mod readings;
 mod rule;

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use globset::{Candidate, GlobMatcher};
-
+use super::pattern::Patterns;
 use super::raw::Access;
 use super::scope::ScopeSet;
 
@@ -53,36 +52,43 @@ impl Rule {
 /// The rules for one kind of object.
 #[derive(Debug)]
 pub(super) struct RuleTable {
-    pub(super) exact: HashMap<Box<str>, Arc<Rule>>,
+    exact: HashMap<Box<str>, Arc<Rule>>,
     /// The most specific first.
-    pub(super) patterns: Vec<(GlobMatcher, Arc<Rule>)>,
-    pub(super) default: Arc<Rule>,
+    patterns: Patterns<Arc<Rule>>,
+    default: Arc<Rule>,
     /// For what no rule is asked about.
     pub(super) denied: Arc<Rule>,
+    any_open: bool,
 }
 
 impl RuleTable {
+    pub(super) fn new(
+        exact: HashMap<Box<str>, Arc<Rule>>,
+        patterns: Patterns<Arc<Rule>>,
+        default: Arc<Rule>,
+        denied: Arc<Rule>,
+    ) -> Self {
+        // Every request that is about no object asks for this; it is not worth a walk through all rules each time.
+        let any_open = exact
+            .values()
+            .chain(patterns.values())
+            .chain([&default])
+            .any(|rule| matches!(rule.access, Access::Public | Access::Optional));
+        Self { exact, patterns, default, denied, any_open }
+    }
+
     pub(super) fn get(&self, name: &str) -> &Arc<Rule> {
         self.explicit(name).unwrap_or(&self.default)
     }
 
     /// The rule that names or matches, without the default.
     pub(super) fn explicit(&self, name: &str) -> Option<&Arc<Rule>> {
-        self.exact.get(name).or_else(|| {
-            let candidate = Candidate::new(name);
-            self.patterns
-                .iter()
-                .find(|(pattern, _)| pattern.is_match_candidate(&candidate))
-                .map(|(_, rule)| rule)
-        })
+        self.exact.get(name).or_else(|| self.patterns.first_match(name))
     }
 
+    /// Whether any of the objects can be used without a token.
     pub(super) fn any_open(&self) -> bool {
-        self.exact
-            .values()
-            .chain(self.patterns.iter().map(|(_, rule)| rule))
-            .chain([&self.default])
-            .any(|rule| matches!(rule.access, Access::Public | Access::Optional))
+        self.any_open
     }
 }
 

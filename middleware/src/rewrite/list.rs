@@ -54,7 +54,7 @@ impl ListRewriter {
 
     /// Rewrites one JSON-RPC message; `None` where it is to stay as it is: a notification, a request of the server, an
     /// error in place of the list, another answer on a stream.
-    pub(super) fn message(&self, text: &str) -> Result<Option<String>, Unreadable> {
+    pub(crate) fn message(&self, text: &str) -> Result<Option<String>, Unreadable> {
         let message = Value::whole(text);
         if !self.expected && !message.is_object() {
             return Ok(None);
