@@ -19,6 +19,11 @@ e2e:
     demo-tools/tests/setup
     cargo test --package mcp-demo-tools --test e2e
 
+# What others understand of the bodies that are accepted: `just differential 1000000`, with another seed each time.
+differential cases="100000":
+    middleware/tests/setup
+    MCP_AUTH_DIFFERENTIAL_CASES={{cases}} MCP_AUTH_DIFFERENTIAL_SEED=$(date +%s) cargo test --release --package mcp-auth --all-features --test differential -- --nocapture
+
 # Accept changed snapshots, after having read them.
 snap:
     INSTA_UPDATE=always cargo test --workspace --all-features --exclude mcp-demo-tools
