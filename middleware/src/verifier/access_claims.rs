@@ -73,6 +73,11 @@ impl Claims {
         self.aud.join(" ")
     }
 
+    /// `nbf`, in seconds since 1970.
+    pub(super) fn not_before(&self) -> u64 {
+        self.nbf.map_or(0, |not_before| not_before.0)
+    }
+
     /// Checks every claim by our own clock; the signature has been checked before.
     pub(super) fn accept(self, wanted: &Wanted<'_>) -> Result<VerifiedToken, InvalidToken> {
         if self.iss != wanted.issuer {

@@ -60,6 +60,11 @@ impl VerifiedToken {
         self.expires_at
     }
 
+    /// All claims.
+    pub(super) fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
     /// Any claim by its name.
     pub fn claim(&self, name: &str) -> Option<&Value> {
         self.claims.get(name)

@@ -8,6 +8,7 @@ use jsonwebtoken::Validation;
 use serde::Deserialize;
 
 use super::access_claims::{Claims, Wanted};
+use super::cache::{Partition, Remembered, SignedWith, VerifiedTokens};
 use super::keys::{KeySource, VerificationKey};
 use super::{BoxFuture, InvalidToken, TokenVerifier, VerifiedToken, VerifyError};
 use crate::ConfigError;
@@ -138,6 +139,7 @@ pub struct JwtVerifier {
     resource: ResourceUri,
     issuers: Vec<Issuer>,
     clock: Arc<dyn Clock>,
+    verified: Partition,
 }
 
 /// Builds a [`JwtVerifier`].
@@ -151,14 +153,46 @@ impl JwtVerifier {
         // Another crate in the same program may switch on a second crypto backend; without this choice, the first
         // token would then end in a panic. An error says that the choice was made already.
         let _chosen_before = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
-        JwtVerifierBuilder(Self { resource, issuers: Vec::new(), clock })
+        JwtVerifierBuilder(Self {
+            resource,
+            issuers: Vec::new(),
+            clock,
+            verified: VerifiedTokens::default().partition(),
+        })
     }
 
     async fn verify(&self, token: &str) -> Result<Arc<VerifiedToken>, VerifyError> {
-        let untrusted = |why| VerifyError::Invalid(InvalidToken::Untrusted(why));
         if token.len() > LONGEST_TOKEN {
             return Err(untrusted("the token is too long"));
         }
+        let now = self.clock.unix_seconds();
+        let (place, remembered) = self.verified.find(token, now);
+        if let Some(remembered) = remembered {
+            if self.still_signed(&remembered).await? {
+                return Ok(Arc::clone(&remembered.token));
+            }
+            self.verified.forget(place);
+        }
+        let remembered = self.verify_anew(token, now).await?;
+        let token = Arc::clone(&remembered.token);
+        self.verified.remember(place, remembered);
+        Ok(token)
+    }
+
+    /// Whether the key that a token was found good with is one of its issuer's still. Asking for it is also what keeps
+    /// the keys fresh while all tokens are remembered.
+    async fn still_signed(&self, remembered: &Remembered) -> Result<bool, VerifyError> {
+        let Some(SignedWith { key, algorithm }) = &remembered.signed_with else {
+            return Ok(false);
+        };
+        let Some(issuer) = self.issuers.iter().find(|issuer| *issuer.id == *remembered.token.issuer()) else {
+            return Ok(false);
+        };
+        let current = issuer.keys.key(key.kid.as_deref(), *algorithm).await?;
+        Ok(current.is_some_and(|current| current.is(key)))
+    }
+
+    async fn verify_anew(&self, token: &str, now: u64) -> Result<Remembered, VerifyError> {
         let header = jsonwebtoken::decode_header(token)
             .map_err(|_| untrusted("no JWT with an algorithm that we know"))?;
         if header.crit.is_some() {
@@ -191,10 +225,11 @@ impl JwtVerifier {
         let wanted = Wanted {
             issuer: &issuer.id,
             resource: &self.resource,
-            now: self.clock.unix_seconds(),
+            now,
             leeway_seconds: issuer.leeway_seconds,
         };
         let audience = claims.audience();
+        let not_before = claims.not_before();
         let accepted = claims.accept(&wanted);
         if accepted == Err(InvalidToken::WrongAudience) {
             tracing::info!(
@@ -203,8 +238,14 @@ impl JwtVerifier {
                 "a token is for another resource"
             );
         }
-        accepted.map(Arc::new).map_err(VerifyError::Invalid)
+        let token = Arc::new(accepted.map_err(VerifyError::Invalid)?);
+        let (from, until) = (not_before, token.expires_at());
+        Ok(Remembered::new(token, from, until, Some(SignedWith { key, algorithm: header.alg })))
     }
+}
+
+fn untrusted(why: &'static str) -> VerifyError {
+    VerifyError::Invalid(InvalidToken::Untrusted(why))
 }
 
 /// As much of a stranger's text as a log can bear, without what could break its lines.
@@ -227,6 +268,14 @@ impl JwtVerifierBuilder {
     /// Accepts tokens of one more issuer.
     pub fn issuer(mut self, issuer: Issuer) -> Self {
         self.0.issuers.push(issuer);
+        self
+    }
+
+    /// Where to remember what was verified. Default: a [`VerifiedTokens`] of its own.
+    ///
+    /// Deployment: the verifiers of one process may share one.
+    pub fn verified_tokens(mut self, tokens: &VerifiedTokens) -> Self {
+        self.0.verified = tokens.partition();
         self
     }
 

@@ -15,6 +15,7 @@
 //! ```
 
 mod access_claims;
+mod cache;
 mod claims;
 mod exchange;
 mod insecure;
@@ -26,6 +27,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+pub use cache::VerifiedTokens;
 pub use claims::VerifiedToken;
 pub use exchange::Exchange;
 pub use insecure::InsecureSharedSecretVerifier;

@@ -292,3 +292,5 @@ fn a_verifier_that_can_accept_nothing_is_not_built() {
         assert!(name.parse::<Algorithm>().is_err(), "{name}");
     }
 }
+
+mod remembered;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
@@ -12,9 +13,18 @@ use crate::ConfigError;
 
 /// A public key, and what it may verify.
 pub struct VerificationKey {
-    kid: Option<Box<str>>,
+    pub(in crate::verifier) kid: Option<Box<str>>,
+    /// SHA-256 of the key as it was published.
+    fingerprint: [u8; 32],
     pub(in crate::verifier) algorithms: Vec<Algorithm>,
     pub(in crate::verifier) decoding: DecodingKey,
+}
+
+impl VerificationKey {
+    /// Whether `other` is this key: published under the same `kid`, with the same parameters.
+    pub(in crate::verifier) fn is(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other) || self.fingerprint == other.fingerprint
+    }
 }
 
 impl fmt::Debug for VerificationKey {
@@ -60,7 +70,11 @@ fn usable(key: &Value) -> Option<VerificationKey> {
         Ok::<_, &str>((algorithms, decoding))
     };
     match read() {
-        Ok((algorithms, decoding)) => Some(VerificationKey { kid, algorithms, decoding }),
+        Ok((algorithms, decoding)) => {
+            let mut fingerprint = [0; 32];
+            fingerprint.copy_from_slice(digest(&SHA256, key.to_string().as_bytes()).as_ref());
+            Some(VerificationKey { kid, fingerprint, algorithms, decoding })
+        }
         Err(why) => {
             tracing::info!(key.id = kid.as_deref(), why, "a key of the key set is left out");
             None
