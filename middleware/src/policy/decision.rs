@@ -1,134 +1,23 @@
 //! The decision: (policy, what is wanted, who asks) → a [`Permit`], or a [`Refusal`].
 
-use std::fmt;
 use std::sync::Arc;
 
 use super::Policy;
 use super::load::NEVER_CHALLENGED;
-use super::raw::{Access, ChallengeScopes};
+use super::permit::Permit;
+use super::raw::{Access, ChallengeScopes, Listing, Mode};
+use super::refusal::{Refusal, UnknownObject};
 use super::rule::Rule;
 use super::scope::ScopeSet;
 use crate::possession::Caller;
-use crate::request::{Classified, Malformed, ObjectKind, Operation};
+use crate::request::{Classified, ObjectKind, Operation};
 use crate::verifier::VerifiedToken;
 
-/// Leave to go on to the server, made only by [`Policy::decide`]. It travels in the extensions of the request.
-///
-/// Nothing outside of this crate can make one:
-///
-/// ```compile_fail,E0451
-/// let forged = |permit: mcp_auth::Permit| mcp_auth::Permit { principal: None, ..permit };
-/// ```
-#[derive(Clone)]
-pub struct Permit {
-    principal: Option<Caller>,
-    rule: Arc<Rule>,
-}
-
-impl Permit {
-    /// The user to serve the request as; `None` is to serve it anonymously, whatever token came with it.
-    pub fn principal(&self) -> Option<&VerifiedToken> {
-        self.principal.as_ref().map(Caller::token)
-    }
-
-    /// The rule that allowed it.
-    pub fn rule(&self) -> &Rule {
-        &self.rule
-    }
-}
-
-impl fmt::Debug for Permit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit")
-            .field("principal", &self.principal())
-            .field("rule", &self.rule.label())
-            .finish()
-    }
-}
-
-/// Why a request goes no further. It stays in the extensions of the response that tells the client.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
-    /// The `Host` is none of ours.
-    ForeignHost,
-    /// The `Origin` is not allowed.
-    ForeignOrigin,
-    /// The HTTP method has no meaning at an MCP endpoint.
-    MethodNotAllowed,
-    /// The request is not one unambiguous JSON-RPC message.
-    Malformed(Malformed),
-    /// More than one token, or a token where none may be (RFC 6750 §3.1, `invalid_request`).
-    AmbiguousCredentials(&'static str),
-    /// The token does not verify (RFC 6750 §3.1, `invalid_token`).
-    InvalidToken {
-        /// The words for the client.
-        description: &'static str,
-        /// The scopes to ask for.
-        scopes: ScopeSet,
-    },
-    /// Nobody can say now whether the token is good.
-    VerifierUnavailable,
-    /// A token is needed and none came.
-    SignIn {
-        /// The scopes to ask for.
-        scopes: ScopeSet,
-    },
-    /// The token is good and does not hold the scopes (RFC 6750 §3.1, `insufficient_scope`).
-    InsufficientScope {
-        /// The scopes to ask for.
-        scopes: ScopeSet,
-        /// The scopes that the operation needs.
-        needed: ScopeSet,
-    },
-    /// Denied by the policy, or absent from it: as if it did not exist.
-    Unknown(UnknownObject),
-}
-
-/// What a caller asked for that, to this caller, does not exist.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UnknownObject {
-    /// An object of this kind.
-    Object(ObjectKind),
-    /// A method.
-    Method,
-}
-
-impl Refusal {
-    /// A stable name for logs, metrics and tests.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::ForeignHost => "foreign-host",
-            Self::ForeignOrigin => "foreign-origin",
-            Self::MethodNotAllowed => "method-not-allowed",
-            Self::Malformed(_) => "malformed",
-            Self::AmbiguousCredentials(_) => "ambiguous-credentials",
-            Self::InvalidToken { .. } => "invalid-token",
-            Self::VerifierUnavailable => "verifier-unavailable",
-            Self::SignIn { .. } => "sign-in",
-            Self::InsufficientScope { .. } => "insufficient-scope",
-            Self::Unknown(_) => "unknown",
-        }
-    }
-}
-
-impl fmt::Display for Refusal {
-    /// For the operator's log: what was wrong, or missing.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ForeignHost => f.write_str("the Host is none of the allowed ones"),
-            Self::ForeignOrigin => f.write_str("the Origin is none of the allowed ones"),
-            Self::MethodNotAllowed => f.write_str("the HTTP method has no meaning here"),
-            Self::Malformed(malformed) => malformed.fmt(f),
-            Self::AmbiguousCredentials(why) => f.write_str(why),
-            Self::InvalidToken { description, .. } => f.write_str(description),
-            Self::VerifierUnavailable => f.write_str("access tokens cannot be verified now"),
-            Self::SignIn { scopes } => write!(f, "a token is needed, with the scopes `{scopes}`"),
-            Self::InsufficientScope { needed, .. } => {
-                write!(f, "the token lacks some of the scopes `{needed}`")
-            }
-            Self::Unknown(_) => f.write_str("denied, or no rule for it"),
-        }
-    }
+/// A refusal, and the rule that refuses.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    pub(super) rule: Arc<Rule>,
 }
 
 /// What one rule says of one caller.
@@ -140,7 +29,7 @@ enum Verdict {
     Absent,
 }
 
-fn judge(rule: &Rule, caller: Option<&VerifiedToken>) -> Verdict {
+fn verdict(rule: &Rule, caller: Option<&VerifiedToken>) -> Verdict {
     match (rule.access(), caller) {
         (Access::Deny, _) => Verdict::Absent,
         (Access::OAuth2, None) => Verdict::NoToken,
@@ -164,28 +53,39 @@ impl Policy {
     /// - scopes are missing: [`Refusal::InsufficientScope`]
     /// - denied, or nothing by that name: [`Refusal::Unknown`], or [`Refusal::SignIn`] where the caller may not see the
     ///   list either, so that neither tells more than the other
+    ///
+    /// A rule in [shadow mode](Mode::Shadow) refuses nobody: its permit [says](Permit::shadowed) what it would have done.
     pub fn decide(&self, request: &Classified<'_>, caller: Option<&Caller>) -> Result<Permit, Refusal> {
+        self.judge(request, caller).map_err(|refused| refused.refusal)
+    }
+
+    /// The decision, with the rule that took it in either case.
+    pub(super) fn judge(&self, request: &Classified<'_>, caller: Option<&Caller>) -> Result<Permit, Refused> {
         match &request.operation {
             Operation::Lifecycle(method) => {
                 let rule = self.open_rule(method.as_deref(), self.any_open());
                 self.enforce(rule, caller, UnknownObject::Method)
             }
             Operation::List(kind, method) => {
-                let rule = self.open_rule(Some(method), self.kind_open(*kind));
+                let rule = self.open_rule(Some(method), self.table(*kind).any_open());
                 self.enforce(rule, caller, UnknownObject::Method)
             }
             Operation::Object { kind, name } => self.enforce_object(*kind, name, caller),
             Operation::Method { name, resources } => {
                 let mut permit = self.enforce(self.methods.get(name), caller, UnknownObject::Method)?;
                 for uri in resources {
-                    let on_resource = self.enforce_object(ObjectKind::Resource, uri, caller)?;
-                    if on_resource.principal.is_none() {
-                        permit.principal = None;
-                    }
+                    permit = permit.and(self.enforce_object(ObjectKind::Resource, uri, caller)?);
                 }
                 Ok(permit)
             }
         }
+    }
+
+    /// Whether the list of its kind shows an object to a caller, as its rule's [`Listing`] has it.
+    ///
+    /// A condition that needs the arguments of a call counts as met: a list has none.
+    pub fn shows(&self, kind: ObjectKind, name: &str, caller: Option<&Caller>) -> bool {
+        shows(self.rule(kind, name), caller)
     }
 
     /// The scopes that a caller whose token is no good should come back with.
@@ -205,9 +105,9 @@ impl Policy {
         kind: ObjectKind,
         name: &str,
         caller: Option<&Caller>,
-    ) -> Result<Permit, Refusal> {
+    ) -> Result<Permit, Refused> {
         let refused = match self.enforce(self.rule(kind, name), caller, UnknownObject::Object(kind)) {
-            Err(refused @ Refusal::Unknown(_)) if caller.is_none() => refused,
+            Err(refused) if caller.is_none() && matches!(refused.refusal, Refusal::Unknown(_)) => refused,
             decided => return decided,
         };
         let list = match kind {
@@ -215,9 +115,10 @@ impl Policy {
             ObjectKind::Resource => "resources/list",
             ObjectKind::Prompt => "prompts/list",
         };
-        match judge(self.open_rule(Some(list), self.kind_open(kind)), None) {
-            Verdict::Anonymously | Verdict::AsUser => Err(refused),
-            Verdict::NoToken | Verdict::NoScope | Verdict::Absent => Err(self.sign_in(None)),
+        if self.open_rule(Some(list), self.table(kind).any_open()).is_open() {
+            Err(refused)
+        } else {
+            Err(Refused { refusal: self.sign_in(None), ..refused })
         }
     }
 
@@ -235,14 +136,18 @@ impl Policy {
         rule: &Arc<Rule>,
         caller: Option<&Caller>,
         object: UnknownObject,
-    ) -> Result<Permit, Refusal> {
-        let permit = |principal| Ok(Permit { principal, rule: Arc::clone(rule) });
-        match judge(rule, caller.map(Caller::token)) {
-            Verdict::AsUser => permit(caller.cloned()),
-            Verdict::Anonymously => permit(None),
-            Verdict::NoToken => Err(self.sign_in(Some(rule))),
-            Verdict::NoScope => Err(self.step_up(rule, caller)),
-            Verdict::Absent => Err(Refusal::Unknown(object)),
+    ) -> Result<Permit, Refused> {
+        let permit = |principal| Permit::new(principal, rule, self.version);
+        let refusal = match verdict(rule, caller.map(Caller::token)) {
+            Verdict::AsUser => return Ok(permit(caller.cloned())),
+            Verdict::Anonymously => return Ok(permit(None)),
+            Verdict::NoToken => self.sign_in(Some(rule)),
+            Verdict::NoScope => self.step_up(rule, caller),
+            Verdict::Absent => Refusal::Unknown(object),
+        };
+        match rule.mode() {
+            Mode::Enforce => Err(Refused { refusal, rule: Arc::clone(rule) }),
+            Mode::Shadow => Ok(permit(caller.cloned()).in_spite_of(refusal)),
         }
     }
 
@@ -251,23 +156,36 @@ impl Policy {
     }
 
     fn challenge_scopes_of(&self, rule: Option<&Rule>) -> ScopeSet {
-        let needed: ScopeSet = rule.into_iter().flat_map(Rule::scopes).collect();
+        let needed: ScopeSet = rule.into_iter().flat_map(|rule| rule.asked_scopes(None)).collect();
         let scopes = if needed.is_empty() { &self.baseline_scopes } else { &needed };
         challengeable(scopes.iter())
     }
 
     fn step_up(&self, rule: &Rule, caller: Option<&Caller>) -> Refusal {
+        let granted = caller.map(|caller| caller.token().scopes());
         let held = match self.challenge_scopes {
-            ChallengeScopes::Accumulate => caller,
+            ChallengeScopes::Accumulate => granted,
             ChallengeScopes::Minimal => None,
         };
-        let held = held
-            .into_iter()
-            .flat_map(|caller| caller.token().scopes().iter())
-            .filter(|scope| self.known_scopes.contains(scope));
+        let held =
+            held.into_iter().flat_map(ScopeSet::iter).filter(|scope| self.known_scopes.contains(scope));
         Refusal::InsufficientScope {
-            scopes: challengeable(held.chain(rule.scopes())),
-            needed: rule.scopes().collect(),
+            scopes: challengeable(held.chain(rule.asked_scopes(granted))),
+            needed: rule.asked_scopes(granted).collect(),
+        }
+    }
+}
+
+/// Whether a list shows what the rule is about.
+pub(crate) fn shows(rule: &Rule, caller: Option<&Caller>) -> bool {
+    if rule.is_denied() {
+        return false;
+    }
+    match rule.listing() {
+        Listing::Always | Listing::Acquirable => true,
+        Listing::Callable => {
+            rule.mode() == Mode::Shadow
+                || matches!(verdict(rule, caller.map(Caller::token)), Verdict::AsUser | Verdict::Anonymously)
         }
     }
 }

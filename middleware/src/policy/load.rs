@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::pattern::Pattern;
-use super::raw::{Access, RawPolicy, RawRule, RawScope};
-use super::rule::{Needed, Rule, RuleTable, literal_length};
+use super::raw::{Access, Listing, Mode, RawPolicy, RawRule, RawScope};
+use super::rule::{Needed, Rule, RuleTable};
 use super::scope::{ScopeSet, is_scope_token};
-use super::{Policy, ScopeInfo};
+use super::specificity::Specificity;
+use super::{Policy, PolicyVersion, ScopeInfo};
 use crate::document::{Document, Fault, Faults, KeyPath};
 
 /// Scopes that ask for a kind of token, not for access to this resource: never needed, never challenged (MCP 2026-07-28).
@@ -26,9 +27,15 @@ const DECIDED_BY_OBJECT: [&str; 6] = [
 pub(super) fn load(text: &str) -> Result<Policy, Faults> {
     let document = Document::parse(text)?;
     let (raw, faults) = document.read::<RawPolicy>();
-    let mut loader =
-        Loader { document: &document, faults, satisfiers: HashMap::new(), known: BTreeSet::new() };
-    let policy = loader.policy(&raw);
+    let mut loader = Loader {
+        document: &document,
+        faults,
+        satisfiers: HashMap::new(),
+        known: BTreeSet::new(),
+        mode: raw.mode,
+        listing: raw.list,
+    };
+    let policy = loader.policy(&raw, PolicyVersion::of(text));
     Faults::new(loader.faults).into_result().map(|()| policy)
 }
 
@@ -38,16 +45,19 @@ struct Loader<'a> {
     /// For each scope, the scopes that imply it.
     satisfiers: HashMap<String, BTreeSet<String>>,
     known: BTreeSet<String>,
+    /// Of rules that do not say it themselves.
+    mode: Mode,
+    listing: Listing,
 }
 
 impl Loader<'_> {
-    fn policy(&mut self, raw: &RawPolicy) -> Policy {
-        let version = KeyPath::from("version");
+    fn policy(&mut self, raw: &RawPolicy, version: PolicyVersion) -> Policy {
+        let key = KeyPath::from("version");
         match raw.version {
             Some(1) => {}
             // A value that could not be read has its fault already.
-            None if self.document.contains(&version) => {}
-            _ => self.faults.push(self.document.unexpected_at(&version, "`version = 1`")),
+            None if self.document.contains(&key) => {}
+            _ => self.faults.push(self.document.unexpected_at(&key, "`version = 1`")),
         }
         let scopes = self.scopes(&raw.scopes);
         let baseline_scopes = self.scope_list(&KeyPath::from("baseline_scopes"), &raw.baseline_scopes);
@@ -67,6 +77,7 @@ impl Loader<'_> {
         }
         let methods = self.table("methods", &raw.methods, raw.defaults.methods, false);
         Policy {
+            version,
             challenge: raw.challenge,
             challenge_scopes: raw.challenge_scopes,
             baseline_scopes,
@@ -76,8 +87,11 @@ impl Loader<'_> {
             resources,
             prompts,
             methods,
-            opened: Arc::new(Rule::new("open while anything is", Access::Public, [])),
-            closed: Arc::new(Rule::new("closed while nothing is open", Access::OAuth2, [])),
+            opened: Arc::new(Rule::bare("open while anything is", Access::Public)),
+            closed: Arc::new(Rule {
+                mode: raw.mode,
+                ..Rule::bare("closed while nothing is open", Access::OAuth2)
+            }),
         }
     }
 
@@ -119,9 +133,9 @@ impl Loader<'_> {
             let rule = Arc::new(self.rule(&path, raw));
             if Pattern::is_one(pattern) {
                 match Pattern::new(pattern, uris) {
-                    Ok(split) => patterns.push((pattern, split, Arc::clone(&rule))),
-                    Err(error) => {
-                        let message = format!("expected a glob pattern, but {}", error.kind());
+                    Ok(split) => patterns.push((Specificity::of(pattern), split, Arc::clone(&rule))),
+                    Err(why) => {
+                        let message = format!("expected a glob pattern, but {why}");
                         self.faults.push(self.document.fault_at(&path, message));
                     }
                 }
@@ -129,18 +143,19 @@ impl Loader<'_> {
             // A pattern is also the exact name of itself: resource templates are spelled with braces.
             exact.insert(pattern.as_str().into(), rule);
         }
-        patterns.sort_by(|(left, ..), (right, ..)| {
-            literal_length(right)
-                .cmp(&literal_length(left))
-                .then_with(|| right.len().cmp(&left.len()))
-                .then_with(|| left.cmp(right))
-        });
-        RuleTable::new(
-            exact,
-            patterns.into_iter().map(|(_, pattern, rule)| (pattern, rule)).collect(),
-            Arc::new(Rule::new(format!("defaults.{section}"), default, [])),
-            Arc::new(Rule::new(format!("{section}: a name that can be read in two ways"), Access::Deny, [])),
-        )
+        patterns.sort_by(|(left, ..), (right, ..)| right.cmp(left));
+        let patterns = patterns.into_iter().map(|(_, pattern, rule)| (pattern, rule)).collect();
+        let default = Rule {
+            mode: self.mode_of(default, None),
+            listing: self.listing,
+            ..Rule::bare(format!("defaults.{section}"), default)
+        };
+        RuleTable::new(section, exact, patterns, default)
+    }
+
+    /// A global `shadow` stops short of `deny`: otherwise one word would open everything that has no rule.
+    fn mode_of(&self, access: Access, own: Option<Mode>) -> Mode {
+        own.unwrap_or(if access == Access::Deny { Mode::Enforce } else { self.mode })
     }
 
     fn rule(&mut self, path: &KeyPath, raw: &RawRule) -> Rule {
@@ -148,37 +163,55 @@ impl Loader<'_> {
         if raw.auth.is_none() && !self.document.contains(&auth) {
             self.faults.push(self.document.unexpected_at(&auth, "`public`, `oauth2`, `optional` or `deny`"));
         }
-        let scopes_path = path.key("scopes");
-        let scopes = self.scope_list(&scopes_path, &raw.scopes);
+        let access = raw.auth.unwrap_or(Access::Deny);
+        let unchecked = raw.auth.is_some() && matches!(access, Access::Public | Access::Deny);
+        let [scopes, any_scopes] = [("scopes", &raw.scopes), ("any_scopes", &raw.any_scopes)];
+        for (key, scopes) in [scopes, any_scopes] {
+            self.needed_scopes(&path.key(key), scopes, unchecked);
+        }
+        let any_path = path.key("any_scopes");
+        if raw.any_scopes.is_empty() && self.document.contains(&any_path) && !self.is_faulty(&any_path) {
+            let message = "expected at least one scope, since one of them is needed, but found none";
+            self.faults.push(self.document.fault_at(&any_path, message));
+        }
+        Rule {
+            mode: self.mode_of(access, raw.mode),
+            listing: raw.list.unwrap_or(self.listing),
+            needed: raw.scopes.iter().collect::<ScopeSet>().iter().map(|scope| self.needed(scope)).collect(),
+            alternatives: raw.any_scopes.iter().map(|scope| self.needed(scope)).collect(),
+            ..Rule::bare(path.to_string(), access)
+        }
+    }
+
+    /// Checks the scopes that a rule names; `unchecked` where the rule asks nobody for scopes.
+    fn needed_scopes(&mut self, path: &KeyPath, scopes: &[String], unchecked: bool) {
+        self.scope_list(path, scopes);
         for (index, scope) in
-            raw.scopes.iter().enumerate().filter(|(_, scope)| NEVER_CHALLENGED.contains(&&***scope))
+            scopes.iter().enumerate().filter(|(_, scope)| NEVER_CHALLENGED.contains(&&***scope))
         {
             let message = format!(
                 "expected a scope of this resource, but found `{scope}`, which no challenge may ask for"
             );
-            self.faults.push(self.document.fault_at(&scopes_path.index(index), message));
+            self.faults.push(self.document.fault_at(&path.index(index), message));
         }
-        let access = raw.auth.unwrap_or(Access::Deny);
-        if raw.auth.is_some() && matches!(access, Access::Public | Access::Deny) && !scopes.is_empty() {
+        if unchecked && !scopes.is_empty() {
             let message = "expected no scopes beside `auth = \"public\"` or `\"deny\"`, because they would never be checked";
             self.faults.push(
-                self.document
-                    .fault_at(&scopes_path, message)
-                    .with_hint("write `auth = \"oauth2\"` to require them"),
+                self.document.fault_at(path, message).with_hint("write `auth = \"oauth2\"` to require them"),
             );
         }
-        let needed: Vec<Needed> = scopes
-            .iter()
-            .map(|scope| {
-                let mut satisfied_by: BTreeSet<&str> = BTreeSet::from([scope]);
-                satisfied_by.extend(self.satisfiers.get(scope).into_iter().flatten().map(String::as_str));
-                Needed {
-                    scope: scope.into(),
-                    satisfied_by: satisfied_by.into_iter().map(Into::into).collect(),
-                }
-            })
-            .collect();
-        Rule::new(path.to_string(), access, needed)
+    }
+
+    fn needed(&self, scope: &str) -> Needed {
+        let mut satisfied_by: BTreeSet<&str> = BTreeSet::from([scope]);
+        satisfied_by.extend(self.satisfiers.get(scope).into_iter().flatten().map(String::as_str));
+        Needed { scope: scope.into(), satisfied_by: satisfied_by.into_iter().map(Into::into).collect() }
+    }
+
+    /// Whether something at or below the key is faulty already.
+    fn is_faulty(&self, path: &KeyPath) -> bool {
+        let key = path.to_string();
+        self.faults.iter().any(|fault| fault.key().starts_with(&key))
     }
 
     fn scope_list(&mut self, path: &KeyPath, scopes: &[String]) -> ScopeSet {

@@ -27,19 +27,25 @@ mod decision;
 mod handle;
 mod load;
 mod pattern;
+mod permit;
 mod raw;
 mod readings;
+mod refusal;
 mod rule;
 mod scope;
+mod specificity;
+mod version;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use decision::{Permit, Refusal, UnknownObject};
 pub use handle::PolicyHandle;
-pub use raw::{Access, ChallengeForm, ChallengeScopes};
+pub use permit::Permit;
+pub use raw::{Access, ChallengeForm, ChallengeScopes, Listing, Mode};
+pub use refusal::{Refusal, UnknownObject};
 pub use rule::Rule;
 pub use scope::{ScopeSet, is_scope_token};
+pub use version::PolicyVersion;
 
 use crate::document::Faults;
 use crate::request::ObjectKind;
@@ -50,6 +56,7 @@ use rule::RuleTable;
 /// A policy is immutable; an edited file becomes another one, and [`PolicyHandle`] changes from one to the next.
 #[derive(Debug)]
 pub struct Policy {
+    version: PolicyVersion,
     challenge: ChallengeForm,
     challenge_scopes: ChallengeScopes,
     baseline_scopes: ScopeSet,
@@ -93,6 +100,11 @@ impl Policy {
     /// whole, an empty one too: it does not say `version = 1`.
     pub fn parse(text: &str) -> Result<Self, Faults> {
         load::load(text)
+    }
+
+    /// Which text this policy was read from.
+    pub fn version(&self) -> PolicyVersion {
+        self.version
     }
 
     /// How challenges reach the client.
@@ -142,12 +154,16 @@ impl Policy {
         self.tools.any_open() || self.resources.any_open() || self.prompts.any_open()
     }
 
-    /// Whether any object of a kind can be used without a token.
-    fn kind_open(&self, kind: ObjectKind) -> bool {
+    /// Whether the lists of a kind may differ from caller to caller.
+    pub(crate) fn lists_per_caller(&self, kind: ObjectKind) -> bool {
+        self.table(kind).per_caller()
+    }
+
+    fn table(&self, kind: ObjectKind) -> &RuleTable {
         match kind {
-            ObjectKind::Tool => self.tools.any_open(),
-            ObjectKind::Resource => self.resources.any_open(),
-            ObjectKind::Prompt => self.prompts.any_open(),
+            ObjectKind::Tool => &self.tools,
+            ObjectKind::Resource => &self.resources,
+            ObjectKind::Prompt => &self.prompts,
         }
     }
 }

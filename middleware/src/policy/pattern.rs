@@ -2,6 +2,11 @@
 
 use globset::{GlobBuilder, GlobMatcher};
 
+use super::specificity::has_foreign_class;
+
+/// The longest pattern, in bytes: no name comes near it, and what is compiled of a pattern grows with it.
+const LONGEST: usize = 1024;
+
 /// A glob, split so that a name which cannot match is told by comparing bytes: whatever the glob, a name that matches
 /// begins with the literal text before the first wildcard.
 #[derive(Debug)]
@@ -30,8 +35,22 @@ impl Pattern {
     }
 
     /// Reads a glob; in a URI a star stays between two slashes and `**` does not, names know no separator.
-    pub(super) fn new(text: &str, uris: bool) -> Result<Self, globset::Error> {
-        let glob = GlobBuilder::new(text).literal_separator(uris).backslash_escape(true).build()?;
+    ///
+    /// # Errors
+    /// What is wrong with it, to go on from "expected a glob pattern, but …".
+    pub(super) fn new(text: &str, uris: bool) -> Result<Self, String> {
+        if text.len() > LONGEST {
+            return Err(format!("found one that is longer than {LONGEST} bytes"));
+        }
+        if has_foreign_class(text) {
+            // The matcher works on bytes: a class of longer characters would match parts of them.
+            return Err("found a character that is not ASCII in brackets".to_owned());
+        }
+        let glob = GlobBuilder::new(text)
+            .literal_separator(uris)
+            .backslash_escape(true)
+            .build()
+            .map_err(|error| error.kind().to_string())?;
         let (prefix, rest) = literal_prefix(text);
         // Only what is plain to see is taken out of the glob's hands.
         let tail = match rest {
@@ -94,10 +113,6 @@ impl<T> Patterns<T> {
             .find(|(_, (pattern, _))| pattern.matches(name))
             .map(|(_, (_, found))| found)
     }
-
-    pub(super) fn values(&self) -> impl Iterator<Item = &T> {
-        self.patterns.iter().map(|(_, value)| value)
-    }
 }
 
 impl<T> FromIterator<(Pattern, T)> for Patterns<T> {
@@ -126,7 +141,7 @@ mod tests {
     /// The glob, and nothing in front of it.
     fn plain(pattern: &str, uris: bool) -> Option<GlobMatcher> {
         let glob = GlobBuilder::new(pattern).literal_separator(uris).backslash_escape(true).build();
-        Some(glob.ok()?.compile_matcher())
+        (!has_foreign_class(pattern)).then_some(glob.ok()?.compile_matcher())
     }
 
     fn assert_same(pattern: &str, uris: bool, name: &str) {
@@ -226,6 +241,23 @@ mod tests {
                 assert_same(pattern, false, name);
             }
         }
+    }
+
+    #[test]
+    fn what_would_match_something_else_is_no_pattern() {
+        for (text, why) in [
+            ("caf[éè]", "ASCII"),
+            ("x[!é]", "ASCII"),
+            ("x[a-é]", "ASCII"),
+            ("a[", "unclosed"),
+            ("{a", "unclosed"),
+        ] {
+            let error = Pattern::new(text, false).unwrap_err();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+        assert!(Pattern::new(&"{".repeat(100_000), false).unwrap_err().contains("1024"));
+        assert!(Pattern::new(&"?".repeat(1024), false).is_ok());
+        assert!(Pattern::new("café*", false).unwrap().matches("café au lait"));
     }
 
     /// Texts in which wildcards, slashes, escapes and characters of several bytes are frequent.

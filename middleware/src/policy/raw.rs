@@ -4,6 +4,32 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+/// Whether refusals count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// What is refused is refused.
+    #[default]
+    Enforce,
+    /// What would be refused is logged, counted and served all the same: as the user if a valid token came, else
+    /// anonymously. Invalid tokens are refused even so.
+    Shadow,
+}
+
+/// To whom a list shows an object that is not denied. Only lists are shorter for it: whoever calls an object by its name
+/// is answered as if it were listed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Listing {
+    /// To everyone: clients learn from the list that signing in is worth it.
+    #[default]
+    Always,
+    /// To callers who could use it now, with the token that they have.
+    Callable,
+    /// To callers who could use it now, or after they have signed in or were granted more scopes.
+    Acquirable,
+}
+
 /// What an object asks of a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -47,6 +73,8 @@ pub enum ChallengeScopes {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawPolicy {
     pub(super) version: Option<i64>,
+    pub(super) mode: Mode,
+    pub(super) list: Listing,
     pub(super) challenge: ChallengeForm,
     pub(super) challenge_scopes: ChallengeScopes,
     pub(super) baseline_scopes: Vec<String>,
@@ -85,4 +113,7 @@ pub(super) struct RawScope {
 pub(super) struct RawRule {
     pub(super) auth: Option<Access>,
     pub(super) scopes: Vec<String>,
+    pub(super) any_scopes: Vec<String>,
+    pub(super) mode: Option<Mode>,
+    pub(super) list: Option<Listing>,
 }

@@ -4,15 +4,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::pattern::Patterns;
-use super::raw::Access;
+use super::raw::{Access, Listing, Mode};
 use super::scope::ScopeSet;
 
 /// What a policy says of one object, or of all that a pattern matches.
 #[derive(Debug)]
 pub struct Rule {
-    label: Box<str>,
-    access: Access,
-    needed: Box<[Needed]>,
+    pub(super) label: Arc<str>,
+    pub(super) access: Access,
+    pub(super) mode: Mode,
+    pub(super) listing: Listing,
+    /// All of these.
+    pub(super) needed: Box<[Needed]>,
+    /// One of these, where there are any; in the order of the file.
+    pub(super) alternatives: Box<[Needed]>,
 }
 
 /// A scope that a rule needs, and every scope that is as good.
@@ -23,9 +28,23 @@ pub(super) struct Needed {
     pub(super) satisfied_by: Box<[Box<str>]>,
 }
 
+impl Needed {
+    fn is_satisfied_by(&self, granted: &ScopeSet) -> bool {
+        self.satisfied_by.iter().any(|scope| granted.contains(scope))
+    }
+}
+
 impl Rule {
-    pub(super) fn new(label: impl Into<Box<str>>, access: Access, needed: impl Into<Box<[Needed]>>) -> Self {
-        Self { label: label.into(), access, needed: needed.into() }
+    /// A rule that needs no scopes, is enforced, and lists what it is about to everyone.
+    pub(super) fn bare(label: impl Into<Arc<str>>, access: Access) -> Self {
+        Self {
+            label: label.into(),
+            access,
+            mode: Mode::Enforce,
+            listing: Listing::Always,
+            needed: Box::default(),
+            alternatives: Box::default(),
+        }
     }
 
     /// Where the rule stands in the file: `tools.notes_list`, `defaults.tools`.
@@ -38,20 +57,56 @@ impl Rule {
         self.access
     }
 
+    /// Whether its refusals count, or are only noted.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// To whom a list shows what it is about.
+    pub fn listing(&self) -> Listing {
+        self.listing
+    }
+
     /// The scopes that it needs, all of them.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         self.needed.iter().map(|needed| &*needed.scope)
     }
 
+    /// The scopes of which one is needed besides, in the order of the file; with none here, none is.
+    pub fn any_scopes(&self) -> impl Iterator<Item = &str> {
+        self.alternatives.iter().map(|needed| &*needed.scope)
+    }
+
+    /// The scopes to ask for: all of those that are needed, and of the alternatives one that `granted` holds, else the
+    /// first. To ask for every alternative would be to ask for more than any call needs.
+    pub(crate) fn asked_scopes(&self, granted: Option<&ScopeSet>) -> impl Iterator<Item = &str> {
+        let held =
+            granted.and_then(|granted| self.alternatives.iter().find(|one| one.is_satisfied_by(granted)));
+        self.scopes().chain(held.or(self.alternatives.first()).map(|one| &*one.scope))
+    }
+
     /// Whether the granted scopes, and what they imply, cover the rule's.
     pub(super) fn is_satisfied_by(&self, granted: &ScopeSet) -> bool {
-        self.needed.iter().all(|needed| needed.satisfied_by.iter().any(|scope| granted.contains(scope)))
+        self.needed.iter().all(|needed| needed.is_satisfied_by(granted))
+            && (self.alternatives.is_empty()
+                || self.alternatives.iter().any(|one| one.is_satisfied_by(granted)))
+    }
+
+    /// Whether callers without a token are served.
+    pub(crate) fn is_open(&self) -> bool {
+        self.mode == Mode::Shadow || matches!(self.access, Access::Public | Access::Optional)
+    }
+
+    /// Whether what it is about does not exist, for anyone.
+    pub(crate) fn is_denied(&self) -> bool {
+        self.mode == Mode::Enforce && self.access == Access::Deny
     }
 }
 
 /// The rules for one kind of object.
 #[derive(Debug)]
 pub(super) struct RuleTable {
+    /// Those of patterns as well, under their own text.
     exact: HashMap<Box<str>, Arc<Rule>>,
     /// The most specific first.
     patterns: Patterns<Arc<Rule>>,
@@ -59,22 +114,22 @@ pub(super) struct RuleTable {
     /// For what no rule is asked about.
     pub(super) denied: Arc<Rule>,
     any_open: bool,
+    per_caller: bool,
 }
 
 impl RuleTable {
     pub(super) fn new(
+        section: &str,
         exact: HashMap<Box<str>, Arc<Rule>>,
         patterns: Patterns<Arc<Rule>>,
-        default: Arc<Rule>,
-        denied: Arc<Rule>,
+        default: Rule,
     ) -> Self {
+        let denied = Rule::bare(format!("{section}: a name that can be read in two ways"), Access::Deny);
         // Every request that is about no object asks for this; it is not worth a walk through all rules each time.
-        let any_open = exact
-            .values()
-            .chain(patterns.values())
-            .chain([&default])
-            .any(|rule| matches!(rule.access, Access::Public | Access::Optional));
-        Self { exact, patterns, default, denied, any_open }
+        let any = |has: fn(&Rule) -> bool| has(&default) || exact.values().any(|rule| has(rule));
+        let any_open = any(Rule::is_open);
+        let per_caller = any(|rule| !rule.is_denied() && rule.listing != Listing::Always);
+        Self { any_open, per_caller, exact, patterns, default: Arc::new(default), denied: Arc::new(denied) }
     }
 
     pub(super) fn get(&self, name: &str) -> &Arc<Rule> {
@@ -86,13 +141,13 @@ impl RuleTable {
         self.exact.get(name).or_else(|| self.patterns.first_match(name))
     }
 
-    /// Whether any of the objects can be used without a token.
+    /// Whether any object can be used without a token.
     pub(super) fn any_open(&self) -> bool {
         self.any_open
     }
-}
 
-/// How many characters of a pattern must be matched as they stand; more is more specific.
-pub(super) fn literal_length(pattern: &str) -> usize {
-    pattern.chars().filter(|c| !matches!(c, '*' | '?' | '[' | ']' | '{' | '}' | ',')).count()
+    /// Whether a list may differ from caller to caller.
+    pub(super) fn per_caller(&self) -> bool {
+        self.per_caller
+    }
 }
