@@ -8,6 +8,7 @@ use url::Url;
 use crate::ConfigError;
 use crate::clock::{Clock, SystemClock};
 use crate::policy::PolicyHandle;
+use crate::request::UpstreamEra;
 use crate::request::origin::Allowed;
 use crate::resource::{ResourceUri, WELL_KNOWN_PREFIX};
 use crate::service::McpAuth;
@@ -53,6 +54,7 @@ impl McpAuthLayer {
             verifier,
             allowed: own,
             max_body_bytes: 4 * 1024 * 1024,
+            upstream_era: UpstreamEra::default(),
         })
     }
 }
@@ -99,6 +101,12 @@ impl McpAuthLayerBuilder {
     /// The longest request body that is read, in bytes; a longer one is refused with 413. Default: 4 MiB.
     pub fn max_body_bytes(mut self, bytes: usize) -> Self {
         self.0.max_body_bytes = bytes;
+        self
+    }
+
+    /// The revisions that the server speaks. Default: [`UpstreamEra::Dual`].
+    pub fn upstream_era(mut self, era: UpstreamEra) -> Self {
+        self.0.upstream_era = era;
         self
     }
 

@@ -11,10 +11,10 @@ use http_body::Body;
 use tower_service::Service;
 
 use crate::challenge::{ReplyTo, cors};
-use crate::policy::Refusal;
+use crate::policy::{BatchRefusal, Refusal};
 use crate::possession::Caller;
 use crate::request::{
-    Classified, CredentialsError, Era, Malformed, Operation, RequestId, bearer, body, headers,
+    Classified, CredentialsError, Era, Incoming, Malformed, Operation, RequestId, bearer, body, headers,
 };
 use crate::resource::metadata;
 use crate::rewrite::{ListRewriter, ResponseBody, rewrite};
@@ -119,32 +119,55 @@ impl Shared {
             _ => return Err(refused(Refusal::MethodNotAllowed)),
         };
         let request = match parts.method {
-            Method::POST => Classified::from_body(&parts.headers, &bytes).map_err(malformed)?,
-            _ => Classified::bodyless(),
+            Method::POST => {
+                Incoming::from_body(&parts.headers, &bytes, self.upstream_era).map_err(malformed)?
+            }
+            _ => Incoming::One(Classified::bodyless()),
         };
         let caller = self.caller(&parts).await;
         // Taken once, for the decision and all that follows from it; and only now, because a body may take its time to
         // come, and a token to be verified, and what was revoked meanwhile is revoked.
         let policy = self.policy.load();
-        let permit = match caller {
-            Ok(caller) => policy.decide(&request, caller.as_ref()),
-            Err(NoCaller::Ambiguous(why)) => Err(Refusal::AmbiguousCredentials(why)),
-            Err(NoCaller::Invalid(description)) => {
-                Err(Refusal::InvalidToken { description, scopes: policy.scopes_for(&request) })
+        let no_caller = |no_caller| match no_caller {
+            NoCaller::Ambiguous(why) => Refusal::AmbiguousCredentials(why),
+            NoCaller::Invalid(description) => {
+                Refusal::InvalidToken { description, scopes: policy.scopes_for(request.messages()) }
             }
-            Err(NoCaller::Unavailable) => Err(Refusal::VerifierUnavailable),
+            NoCaller::Unavailable => Refusal::VerifierUnavailable,
         };
-        let permit = permit.map_err(|refusal| self.answer(refusal, Some(&request), &parts, &policy))?;
+        let permit = match caller {
+            Err(none) => Err(BatchRefusal::Whole(no_caller(none))),
+            Ok(caller) => match &request {
+                Incoming::One(request) => {
+                    policy.decide(request, caller.as_ref()).map_err(BatchRefusal::Whole)
+                }
+                Incoming::Batch(messages) => policy.decide_batch(messages, caller.as_ref()),
+            },
+        };
+        let permit = permit.map_err(|refused| match refused {
+            BatchRefusal::Whole(refusal) => self.answer(refusal, request.single(), &parts, &policy),
+            BatchRefusal::Each(refusals) => self.answer_each(refusals, request.messages(), &parts, &policy),
+        })?;
 
-        let list = match request.operation {
-            Operation::List(kind, method) => Some(ListRewriter::for_answer(policy, kind, method)),
+        let list = match &request {
+            Incoming::One(Classified { operation: Operation::List(kind, method), .. }) => {
+                Some(ListRewriter::for_answer(policy, *kind, method))
+            }
+            Incoming::Batch(messages)
+                if messages.iter().any(|message| matches!(message.operation, Operation::List(..))) =>
+            {
+                return Err(malformed(Malformed::bad_request(
+                    Malformed::INVALID_REQUEST,
+                    "expected a list to be asked for in a request of its own, but found one in a batch",
+                )));
+            }
             _ if parts.method == Method::GET => Some(ListRewriter::for_stream(policy)),
             _ => None,
         };
         let reply_to = ReplyTo::new(&request);
-        let judged = Judged::of(&request).permitted(permit.clone());
-        let (era, id) = (request.era, request.id);
-        prepare(&mut parts, era, list.is_some());
+        let judged = Judged::of(request.messages()).permitted(permit.clone());
+        let id = request.single().and_then(|request| request.id.clone());
+        prepare(&mut parts, request.single(), list.is_some());
         parts.extensions.insert(permit);
         parts.extensions.insert(reply_to);
         Ok(Forward { request: Request::from_parts(parts, B::from(bytes)), list, id, judged })
@@ -181,20 +204,23 @@ enum NoCaller {
     Unavailable,
 }
 
-/// Takes from the request what the server must not see, or could misunderstand.
-fn prepare(parts: &mut Parts, era: Era, rewritten: bool) {
+/// Takes from the request what the server must not see, or could misunderstand. A batch is no single message.
+fn prepare(parts: &mut Parts, message: Option<&Classified<'_>>, rewritten: bool) {
     // The token was meant for us; a server that acts on it would undo the policy (MCP, token passthrough).
     parts.headers.remove(AUTHORIZATION);
-    match era {
+    match message.filter(|message| message.era == Era::Modern) {
         // Only modern headers were held against the body.
-        Era::Legacy => {
+        None => {
             parts.headers.remove(headers::METHOD);
             parts.headers.remove(headers::NAME);
         }
         // Sessions and resumption are gone from the modern protocol, and must not come back beside it.
-        Era::Modern => {
+        Some(message) => {
             parts.headers.remove(headers::SESSION_ID);
             parts.headers.remove(headers::LAST_EVENT_ID);
+            if !message.method.as_deref().is_some_and(headers::names_object) {
+                parts.headers.remove(headers::NAME);
+            }
         }
     }
     if rewritten {

@@ -4,14 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
 use http::request::Parts;
+use http::{Response, StatusCode};
 
 use crate::challenge::response::{Answering, refuse};
+use crate::challenge::wire;
 use crate::clock::Clock;
 use crate::policy::{Permit, Policy, PolicyHandle, Refusal};
 use crate::request::origin::Allowed;
-use crate::request::{Classified, Operation};
+use crate::request::{Classified, Malformed, Operation, UpstreamEra};
 use crate::resource::{ResourceUri, metadata};
 use crate::rewrite::ResponseBody;
 use crate::state::State;
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) verifier: Arc<dyn TokenVerifier>,
     pub(crate) allowed: Allowed,
     pub(crate) max_body_bytes: usize,
+    pub(crate) upstream_era: UpstreamEra,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) state: Arc<dyn State>,
 }
@@ -78,7 +80,44 @@ impl Shared {
             form: policy.challenge(),
         };
         let mut response = refuse(refusal, &answering);
-        response.extensions_mut().insert(request.map(Judged::of).unwrap_or_default());
+        response.extensions_mut().insert(Judged::of(request.map_or(&[], std::slice::from_ref)));
+        response
+    }
+}
+
+impl Shared {
+    /// The answer to a batch that was refused, message by message.
+    pub(crate) fn answer_each(
+        &self,
+        refusals: Vec<Option<Refusal>>,
+        messages: &[Classified<'_>],
+        parts: &Parts,
+        policy: &Policy,
+    ) -> Response<Bytes> {
+        let mut answers = Vec::new();
+        let mut first = None;
+        for (refusal, message) in refusals.into_iter().zip(messages) {
+            let answer = match refusal {
+                Some(refusal) => {
+                    first.get_or_insert_with(|| refusal.clone());
+                    self.answer(refusal, Some(message), parts, policy)
+                }
+                None => wire::rpc_error(
+                    StatusCode::OK,
+                    Malformed::INVALID_REQUEST,
+                    "not carried out, because another message of the batch was refused",
+                    message.id.as_ref(),
+                ),
+            };
+            if message.id.is_some() {
+                answers.push(answer.into_body());
+            }
+        }
+        let mut response = wire::array(&answers);
+        response.extensions_mut().insert(Judged::of(messages));
+        if let Some(first) = first {
+            response.extensions_mut().insert(first);
+        }
         response
     }
 }
@@ -107,16 +146,28 @@ impl Judged {
         self.permit.as_ref()
     }
 
-    pub(crate) fn of(request: &Classified<'_>) -> Self {
-        let object =
-            matches!(request.operation, Operation::Object { .. }).then(|| request.object_name()).flatten();
+    /// Of a batch, all methods and objects, with commas between them.
+    pub(crate) fn of(messages: &[Classified<'_>]) -> Self {
+        let objects = messages.iter().filter(|message| matches!(message.operation, Operation::Object { .. }));
         Self {
-            method: request.method.as_deref().map(Into::into),
-            object: object.map(Into::into),
+            method: joined(messages.iter().filter_map(|message| message.method.as_deref())),
+            object: joined(objects.filter_map(Classified::object_name)),
             permit: None,
         }
     }
+
     pub(crate) fn permitted(self, permit: Permit) -> Self {
         Self { permit: Some(permit), ..self }
     }
+}
+
+fn joined<'a>(mut texts: impl Iterator<Item = &'a str>) -> Option<Box<str>> {
+    let first = texts.next()?;
+    let Some(second) = texts.next() else { return Some(first.into()) };
+    let mut all = format!("{first}, {second}");
+    for text in texts {
+        all.push_str(", ");
+        all.push_str(text);
+    }
+    Some(all.into())
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 
 use super::wire;
-use crate::request::{Classified, Era, RequestId};
+use crate::request::{Era, Incoming, RequestId};
 
 /// How to answer a permitted request that ends before its server has answered; in the request's extensions.
 ///
@@ -24,8 +24,16 @@ pub struct ReplyTo {
 }
 
 impl ReplyTo {
-    pub(crate) fn new(request: &Classified<'_>) -> Self {
-        Self { id: request.id.clone(), era: request.era, is_tool_call: request.called_tool().is_some() }
+    pub(crate) fn new(request: &Incoming<'_>) -> Self {
+        match request.single() {
+            Some(request) => Self {
+                id: request.id.clone(),
+                era: request.era,
+                is_tool_call: request.called_tool().is_some(),
+            },
+            // An error for all of a batch belongs to no message of it.
+            None => Self { id: None, era: Era::Legacy, is_tool_call: false },
+        }
     }
 
     /// The `id` of the request, where it has one.
@@ -55,9 +63,10 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
+    use crate::request::UpstreamEra;
 
     fn refused(body: &str) -> (u16, String) {
-        let request = Classified::from_body(&HeaderMap::new(), body.as_bytes()).unwrap();
+        let request = Incoming::from_body(&HeaderMap::new(), body.as_bytes(), UpstreamEra::Dual).unwrap();
         let response = ReplyTo::new(&request).refuse("not today");
         assert!(!response.headers().contains_key("www-authenticate"));
         (response.status().as_u16(), String::from_utf8(response.into_body().to_vec()).unwrap())
@@ -72,6 +81,10 @@ mod tests {
         assert_eq!(
             refused(r#"{"jsonrpc":"2.0","id":"x","method":"prompts/get","params":{"name":"t"}}"#),
             (403, r#"{"jsonrpc":"2.0","id":"x","error":{"code":403,"message":"not today"}}"#.to_owned())
+        );
+        assert_eq!(
+            refused(r#"[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t"}}]"#),
+            (403, r#"{"jsonrpc":"2.0","error":{"code":403,"message":"not today"}}"#.to_owned())
         );
         let silent = refused(r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"t"}}"#);
         assert_eq!(

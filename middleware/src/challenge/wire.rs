@@ -101,3 +101,16 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes>
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
+
+/// The answers to the messages of a batch, in one array (JSON-RPC 2.0 §6); nothing where none wants an answer.
+pub(crate) fn array(answers: &[Bytes]) -> Response<Bytes> {
+    if answers.is_empty() {
+        return rpc_error(StatusCode::BAD_REQUEST, -32600, "the batch is refused", None);
+    }
+    let mut body = b"[".to_vec();
+    body.extend(answers.join(&b","[..]));
+    body.push(b']');
+    let mut response = json(StatusCode::OK, &());
+    *response.body_mut() = body.into();
+    response
+}

@@ -71,7 +71,10 @@ impl Policy {
                 self.enforce(rule, caller, UnknownObject::Method)
             }
             Operation::Object { kind, name } => self.enforce_object(*kind, name, caller),
-            Operation::Method { name, resources } => {
+            Operation::Task { method, .. } => {
+                self.enforce(self.methods.get(method), caller, UnknownObject::Method)
+            }
+            Operation::Method { name, resources, .. } => {
                 let mut permit = self.enforce(self.methods.get(name), caller, UnknownObject::Method)?;
                 for uri in resources {
                     permit = permit.and(self.enforce_object(ObjectKind::Resource, uri, caller)?);
@@ -91,13 +94,17 @@ impl Policy {
     /// The scopes that a caller whose token is no good should come back with.
     ///
     /// Those of the rule, unless the object is denied, which is nobody's business: then the baseline.
-    pub(crate) fn scopes_for(&self, request: &Classified<'_>) -> ScopeSet {
-        let rule = match &request.operation {
+    pub(crate) fn scopes_for(&self, messages: &[Classified<'_>]) -> ScopeSet {
+        let rules = messages.iter().filter_map(|message| match &message.operation {
             Operation::Object { kind, name } => Some(self.rule(*kind, name)),
             Operation::Method { name, .. } => Some(self.methods.get(name)),
+            Operation::Task { method, .. } => Some(self.methods.get(method)),
             Operation::Lifecycle(_) | Operation::List(..) => None,
-        };
-        self.challenge_scopes_of(rule.filter(|rule| rule.access() != Access::Deny).map(|rule| &**rule))
+        });
+        let needed: ScopeSet =
+            rules.filter(|rule| rule.access() != Access::Deny).flat_map(|rule| rule.scopes()).collect();
+        let scopes = if needed.is_empty() { &self.baseline_scopes } else { &needed };
+        challengeable(scopes.iter())
     }
 
     fn enforce_object(

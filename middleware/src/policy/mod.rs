@@ -23,6 +23,7 @@
 //! # Ok::<(), mcp_auth::document::Faults>(())
 //! ```
 
+mod batch;
 mod decision;
 mod handle;
 mod load;
@@ -39,6 +40,7 @@ mod version;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use batch::BatchRefusal;
 pub use handle::PolicyHandle;
 pub use permit::Permit;
 pub use raw::{Access, ChallengeForm, ChallengeScopes, Listing, Mode};

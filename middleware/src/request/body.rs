@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use super::message::Malformed;
+use super::malformed::Malformed;
 
 /// Reads the whole body, or refuses it: never a part of it.
 ///

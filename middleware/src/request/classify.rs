@@ -4,9 +4,11 @@ use std::borrow::Cow;
 
 use http::HeaderMap;
 
-use super::headers::{self, Era};
+use super::headers::{self, Era, UpstreamEra};
 use super::json::Field;
-use super::message::{Malformed, Message, Params, RequestId};
+use super::malformed::Malformed;
+use super::message::{self, Message, RequestId};
+use super::params::Params;
 
 /// The kinds of object that a policy has rules for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,12 +47,21 @@ pub enum Operation<'a> {
         /// Its name, or its URI; exactly the bytes that the body decodes to.
         name: Cow<'a, str>,
     },
-    /// Any other method; `subscriptions/listen` names resources besides.
+    /// Asks for a task, changes or ends it: `tasks/get`, `tasks/update`, `tasks/cancel`, `tasks/result`.
+    Task {
+        /// The method.
+        method: &'static str,
+        /// `params.taskId`; exactly the bytes that the body decodes to.
+        id: Cow<'a, str>,
+    },
+    /// Any other method; `subscriptions/listen` names resources and tasks besides.
     Method {
         /// The method.
         name: Cow<'a, str>,
         /// Every resource that the call names; each must be allowed as well.
         resources: Vec<Cow<'a, str>>,
+        /// Every task that the call names; each must be the caller's.
+        tasks: Vec<Cow<'a, str>>,
     },
 }
 
@@ -65,38 +76,56 @@ pub struct Classified<'a> {
     pub id: Option<RequestId>,
     /// The JSON-RPC method, where there is a body that has one.
     pub method: Option<Cow<'a, str>>,
+    /// The text of the message.
+    text: &'a str,
 }
 
 impl<'a> Classified<'a> {
     /// A request without a body: a `GET` stream or a `DELETE`.
     pub(crate) fn bodyless() -> Self {
-        Self { operation: Operation::Lifecycle(None), era: Era::Legacy, id: None, method: None }
+        Self { operation: Operation::Lifecycle(None), era: Era::Legacy, id: None, method: None, text: "" }
     }
 
-    /// Reads a JSON-RPC body, with the headers that must confirm it.
+    /// Reads a body that is one JSON-RPC message for a server of both eras, with the headers that must confirm it; see
+    /// [`Incoming::from_body`](super::Incoming::from_body) for all that a body may be.
     ///
     /// # Errors
     /// Whatever is not one unambiguous JSON-RPC message: see [`Malformed`] for status, code and message.
     pub fn from_body(headers: &HeaderMap, body: &'a [u8]) -> Result<Self, Malformed> {
-        let message = Message::parse(body)?;
-        let era = headers::confirm(headers, &message)?;
+        Self::from_message(headers, message::text(body)?, UpstreamEra::Dual)
+    }
+
+    pub(super) fn from_message(
+        headers: &HeaderMap,
+        text: &'a str,
+        upstream: UpstreamEra,
+    ) -> Result<Self, Malformed> {
+        let message = Message::parse(text)?;
+        let era = headers::confirm(headers, &message, upstream)?;
         match message {
-            Message::Response => Ok(Self::bodyless()),
+            Message::Response => Ok(Self { text, ..Self::bodyless() }),
             Message::Call { id, method, params } => {
                 let operation = operation(&method, params, id.is_none())
                     .map_err(|malformed| malformed.with_id(id.as_ref()))?;
-                Ok(Self { operation, era, id, method: Some(method) })
+                Ok(Self { operation, era, id, method: Some(method), text })
             }
         }
+    }
+
+    /// The text of `params.arguments`, where the message has them. It was not looked into beyond being JSON: keys may be
+    /// there twice.
+    pub fn arguments(&self) -> Option<&'a str> {
+        message::arguments(self.text)
     }
 
     /// The name of what a request is about: of its object, else its method.
     pub(crate) fn object_name(&self) -> Option<&str> {
         match &self.operation {
             Operation::Object { name, .. } => Some(name),
-            Operation::Lifecycle(_) | Operation::List(..) | Operation::Method { .. } => {
-                self.method.as_deref()
-            }
+            Operation::Lifecycle(_)
+            | Operation::List(..)
+            | Operation::Task { .. }
+            | Operation::Method { .. } => self.method.as_deref(),
         }
     }
 
@@ -141,11 +170,20 @@ fn operation<'a>(
         other if notification && other.starts_with("notifications/") => {
             Ok(Operation::Lifecycle(Some(method.clone())))
         }
+        "tasks/get" => task("tasks/get", params),
+        "tasks/update" => task("tasks/update", params),
+        "tasks/cancel" => task("tasks/cancel", params),
+        "tasks/result" => task("tasks/result", params),
         _ => Ok(Operation::Method {
             name: method.clone(),
-            resources: params.subscribed_resources.unwrap_or_default(),
+            resources: params.subscriptions.resources,
+            tasks: params.subscriptions.tasks,
         }),
     }
+}
+
+fn task<'a>(method: &'static str, params: Params<'a>) -> Result<Operation<'a>, Malformed> {
+    Ok(Operation::Task { method, id: text(params.task_id, "params.taskId")? })
 }
 
 fn text<'a>(field: Field<'a>, path: &str) -> Result<Cow<'a, str>, Malformed> {

@@ -4,10 +4,12 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::json::Field;
-use super::message::{Malformed, Message, Params};
+use super::malformed::Malformed;
+use super::message::Message;
+use super::params::Params;
 
 /// `MCP-Protocol-Version`.
 pub(crate) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -19,6 +21,12 @@ pub(crate) const NAME: HeaderName = HeaderName::from_static("mcp-name");
 pub(crate) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 /// `Last-Event-ID`, by which a legacy client resumes a stream.
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// The revision whose bodies may be batches, and the one to assume where none is named (MCP 2025-06-18, Streamable HTTP).
+const BATCHES: &str = "2025-03-26";
+
+/// The longest `Mcp-Name` that is decoded, in bytes.
+const LONGEST_NAME: usize = 8 * 1024;
 
 /// The first revision whose requests carry their version in the body.
 const FIRST_MODERN: &str = "2026-07-28";
@@ -32,39 +40,108 @@ pub enum Era {
     Modern,
 }
 
+/// The revisions that the server behind the layer speaks.
+///
+/// Clients that know both eras try the modern one first and read from the errors whether to fall back. In front of a
+/// server of the legacy era the layer must not answer as a modern one would: there it validates no modern headers, and
+/// what the server itself answers to a modern request reaches the client unchanged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum UpstreamEra {
+    /// Only revisions up to 2025-11-25.
+    Legacy,
+    /// Only revision 2026-07-28 and later.
+    Modern,
+    /// Both, or nobody knows: everything is validated as the message itself says it is.
+    #[default]
+    Dual,
+}
+
+/// Refuses a batch where the client does not speak the one revision that has them (MCP 2025-03-26).
+pub(super) fn allow_batch(headers: &HeaderMap, upstream: UpstreamEra) -> Result<(), Malformed> {
+    let mut versions = headers.get_all(PROTOCOL_VERSION).iter();
+    let spoken = versions.next().is_none_or(|version| version.as_bytes().trim_ascii() == BATCHES.as_bytes());
+    if spoken && versions.next().is_none() && upstream != UpstreamEra::Modern {
+        return Ok(());
+    }
+    Err(Malformed::bad_request(
+        Malformed::INVALID_REQUEST,
+        "expected one JSON-RPC message, but found a batch; send each message in a request of its own",
+    ))
+}
+
 /// The era of a message, decided from the body and confirmed by the headers (MCP 2026-07-28, Streamable HTTP).
 ///
 /// - version header and `_meta` differ, or `Mcp-Method` or `Mcp-Name` is missing or differs: 400, -32020
 /// - a modern version header without modern `_meta`: 400, -32602
-pub(super) fn confirm(headers: &HeaderMap, message: &Message<'_>) -> Result<Era, Malformed> {
-    match message {
-        Message::Response => Ok(Era::Legacy),
-        Message::Call { id, method, params } => {
+/// - a method that the modern era has no more: 404, -32601
+///
+/// In front of a legacy server every message is a legacy one.
+pub(super) fn confirm(
+    headers: &HeaderMap,
+    message: &Message<'_>,
+    upstream: UpstreamEra,
+) -> Result<Era, Malformed> {
+    match (upstream, message) {
+        (UpstreamEra::Legacy, _) => Ok(Era::Legacy),
+        (_, Message::Response) => {
+            no_modern_version(single(headers, &PROTOCOL_VERSION)?).map(|()| Era::Legacy)
+        }
+        (_, Message::Call { id, method, params }) => {
             era(headers, method, params, id.is_none()).map_err(|malformed| malformed.with_id(id.as_ref()))
         }
     }
 }
 
+/// Versions are dates and compare as text; anything that is no date is for the upstream to refuse.
+fn no_modern_version(header: Option<&str>) -> Result<(), Malformed> {
+    if header.is_some_and(|version| version >= FIRST_MODERN && version.starts_with("20")) {
+        return Err(Malformed::bad_request(
+            Malformed::INVALID_PARAMS,
+            "expected `io.modelcontextprotocol/protocolVersion` in `params._meta`, because the MCP-Protocol-Version header names a revision that has it there",
+        ));
+    }
+    Ok(())
+}
+
+/// What ended with the legacy era. A server of both eras could take such a call for a legacy one, and act on it outside
+/// of the session that it needs.
+fn is_legacy_only(method: &str) -> bool {
+    matches!(
+        method,
+        "initialize"
+            | "ping"
+            | "logging/setLevel"
+            | "resources/subscribe"
+            | "resources/unsubscribe"
+            | "tasks/result"
+            | "tasks/list"
+            | "notifications/initialized"
+            | "notifications/roots/list_changed"
+    )
+}
+
 fn era(headers: &HeaderMap, method: &str, params: &Params<'_>, notification: bool) -> Result<Era, Malformed> {
     let version = single(headers, &PROTOCOL_VERSION)?;
-    let invalid = |message| Malformed::bad_request(Malformed::INVALID_PARAMS, message);
-    match &params.protocol_version {
-        // Versions are dates and compare as text; anything that is no date is for the upstream to refuse.
-        Field::Absent
-            if version.is_some_and(|version| version >= FIRST_MODERN && version.starts_with("20")) =>
-        {
-            Err(invalid(
-                "expected `io.modelcontextprotocol/protocolVersion` in `params._meta`, because the MCP-Protocol-Version header names a revision that has it there",
-            ))
+    let in_body = match &params.protocol_version {
+        Field::Absent => return no_modern_version(version).map(|()| Era::Legacy),
+        Field::Other => {
+            return Err(Malformed::bad_request(
+                Malformed::INVALID_PARAMS,
+                "expected the protocol version in `params._meta` to be a string",
+            ));
         }
-        Field::Absent => Ok(Era::Legacy),
-        Field::Other => Err(invalid("expected the protocol version in `params._meta` to be a string")),
-        Field::Text(in_body) => {
-            same(&PROTOCOL_VERSION, version.map(Cow::Borrowed), in_body)?;
-            method_and_name(headers, method, params, notification)?;
-            Ok(Era::Modern)
-        }
+        Field::Text(in_body) => in_body,
+    };
+    same(&PROTOCOL_VERSION, version.map(Cow::Borrowed), in_body)?;
+    method_and_name(headers, method, params, notification)?;
+    if is_legacy_only(method) {
+        return Err(Malformed::new(
+            StatusCode::NOT_FOUND,
+            Malformed::METHOD_NOT_FOUND,
+            format!("the method `{method}` ended before revision {FIRST_MODERN}"),
+        ));
     }
+    Ok(Era::Modern)
 }
 
 fn method_and_name(
@@ -81,6 +158,7 @@ fn method_and_name(
     let named = match method {
         "tools/call" | "prompts/get" => &params.name,
         "resources/read" => &params.uri,
+        "tasks/get" | "tasks/update" | "tasks/cancel" => &params.task_id,
         _ => return Ok(()),
     };
     let Field::Text(named) = named else { return Ok(()) };
@@ -113,8 +191,19 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
     Ok(Some(value.trim_matches([' ', '\t'])))
 }
 
+/// Whether `Mcp-Name` repeats something of the body; only there was it held against it.
+pub(crate) fn names_object(method: &str) -> bool {
+    matches!(
+        method,
+        "tools/call" | "prompts/get" | "resources/read" | "tasks/get" | "tasks/update" | "tasks/cancel"
+    )
+}
+
 /// `=?base64?…?=` is how a value that is no plain header text travels; anything else is meant literally.
 fn decode_sentinel(value: &str) -> Result<Cow<'_, str>, Malformed> {
+    if value.len() > LONGEST_NAME {
+        return Err(mismatch(format!("expected an Mcp-Name header of at most {LONGEST_NAME} bytes")));
+    }
     let Some(encoded) = value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) else {
         return Ok(Cow::Borrowed(value));
     };

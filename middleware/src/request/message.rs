@@ -3,22 +3,31 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use http::StatusCode;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::json::{Field, Keys, Member, Skim, SkimVisitor};
+use super::json::{Field, Keys, Member, Skim};
+use super::malformed::Malformed;
+use super::params::Params;
 
 /// The `id` of a JSON-RPC request as the client spelled it, for an answer that must echo it byte for byte.
 ///
 /// It is a JSON string or a JSON integer; MCP allows nothing else.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RequestId(Box<str>);
 
 impl RequestId {
     /// The JSON text, quotes and escapes of a string included.
     pub fn as_json(&self) -> &str {
         &self.0
+    }
+
+    /// What tells it from other ids, however it is spelled: a string's text in quotes, an integer's digits.
+    pub(crate) fn decoded(&self) -> String {
+        match serde_json::from_str::<Cow<'_, str>>(&self.0) {
+            Ok(text) => format!("\"{text}\""),
+            Err(_) => self.0.to_string(),
+        }
     }
 
     fn from_json(text: &str) -> Option<Self> {
@@ -36,62 +45,6 @@ impl fmt::Debug for RequestId {
     }
 }
 
-/// Why a request is refused before anything is decided: the HTTP status, and the JSON-RPC error that tells the client.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Malformed {
-    pub(crate) status: StatusCode,
-    pub(crate) code: i64,
-    pub(crate) message: Cow<'static, str>,
-    pub(crate) id: Option<RequestId>,
-}
-
-impl Malformed {
-    /// JSON-RPC 2.0 §5.1.
-    pub(crate) const PARSE_ERROR: i64 = -32700;
-    /// JSON-RPC 2.0 §5.1.
-    pub(crate) const INVALID_REQUEST: i64 = -32600;
-    /// JSON-RPC 2.0 §5.1.
-    pub(crate) const INVALID_PARAMS: i64 = -32602;
-    /// MCP 2026-07-28: a header does not say what the body says.
-    pub(crate) const HEADER_MISMATCH: i64 = -32020;
-
-    pub(crate) fn new(status: StatusCode, code: i64, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, message: message.into(), id: None }
-    }
-
-    pub(crate) fn bad_request(code: i64, message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, code, message)
-    }
-
-    pub(crate) fn with_id(mut self, id: Option<&RequestId>) -> Self {
-        self.id = id.cloned();
-        self
-    }
-
-    /// The HTTP status of the answer.
-    pub fn status(&self) -> StatusCode {
-        self.status
-    }
-
-    /// The code of the JSON-RPC error.
-    pub fn code(&self) -> i64 {
-        self.code
-    }
-
-    /// What was expected, and what was found.
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-}
-
-impl fmt::Display for Malformed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Malformed {}
-
 /// What one body holds.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "one lives at a time, on the stack, and nearly all are calls")]
@@ -102,34 +55,9 @@ pub(super) enum Message<'a> {
     Response,
 }
 
-/// The parameters that a decision reads.
-#[derive(Debug, Default)]
-pub(super) struct Params<'a> {
-    pub(super) name: Field<'a>,
-    pub(super) uri: Field<'a>,
-    pub(super) reference: Reference<'a>,
-    pub(super) subscribed_resources: Option<Vec<Cow<'a, str>>>,
-    /// `_meta["io.modelcontextprotocol/protocolVersion"]`, the mark of the modern era.
-    pub(super) protocol_version: Field<'a>,
-}
-
-/// `params.ref` of `completion/complete`.
-#[derive(Debug, Default)]
-pub(super) struct Reference<'a> {
-    pub(super) kind: Field<'a>,
-    pub(super) name: Field<'a>,
-    pub(super) uri: Field<'a>,
-}
-
 impl<'a> Message<'a> {
-    /// Reads `body`; the error says where it stops being one unambiguous JSON-RPC message.
-    pub(super) fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
-        let text = std::str::from_utf8(body).map_err(|error| {
-            Malformed::bad_request(
-                Malformed::PARSE_ERROR,
-                format!("expected a body in UTF-8, but found {error}"),
-            )
-        })?;
+    /// Reads one message; the error says where the text stops being an unambiguous one.
+    pub(super) fn parse(text: &'a str) -> Result<Self, Malformed> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let envelope = Envelope::deserialize(&mut deserializer)
             .and_then(|envelope| deserializer.end().map(|()| envelope))
@@ -143,6 +71,41 @@ impl<'a> Message<'a> {
             })?;
         envelope.into_message()
     }
+}
+
+/// The text of a body, if it is UTF-8: JSON between systems is nothing else (RFC 8259 §8.1).
+pub(super) fn text(body: &[u8]) -> Result<&str, Malformed> {
+    std::str::from_utf8(body).map_err(|error| {
+        Malformed::bad_request(Malformed::PARSE_ERROR, format!("expected a body in UTF-8, but found {error}"))
+    })
+}
+
+/// The texts of the messages of a batch; `None` where the body is no array.
+pub(super) fn batch(text: &str) -> Option<Result<Vec<&str>, Malformed>> {
+    // The white space of JSON (RFC 8259 §2), and no other.
+    text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('[').then(|| {
+        serde_json::from_str::<Vec<&RawValue>>(text)
+            .map(|messages| messages.into_iter().map(RawValue::get).collect())
+            .map_err(|error| Malformed::bad_request(Malformed::PARSE_ERROR, error.to_string()))
+    })
+}
+
+/// `params.arguments` of a message that was read before: its text.
+pub(super) fn arguments(message: &str) -> Option<&str> {
+    #[derive(serde::Deserialize)]
+    struct Call<'a> {
+        #[serde(borrow)]
+        params: Option<&'a RawValue>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Params<'a> {
+        #[serde(borrow)]
+        arguments: Option<&'a RawValue>,
+    }
+    // An array would be read as a struct too, member by member.
+    let call: Call<'_> = serde_json::from_str(message).ok()?;
+    let params = call.params.map(RawValue::get).filter(|params| params.starts_with('{'))?;
+    serde_json::from_str::<Params<'_>>(params).ok()?.arguments.map(RawValue::get)
 }
 
 /// The `id` of a refused message, where it can be told without doubt: a client finds its request by it.
@@ -209,9 +172,7 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Self::Value, A::Error> {
-        Err(A::Error::custom(
-            "expected one JSON-RPC message, but found a batch; send each message in a request of its own",
-        ))
+        Err(A::Error::custom("expected a JSON-RPC message, but found an array"))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
@@ -235,128 +196,3 @@ impl<'de> Visitor<'de> for EnvelopeVisitor {
         Ok(envelope)
     }
 }
-
-/// Reads an object by the given keys; any other kind of value reads as `Default`, because then the keys are absent.
-macro_rules! object {
-    ($target:ident, $expecting:literal, $known:expr, |$value:ident, $key:ident, $map:ident| $read:expr) => {
-        impl<'de: 'a, 'a> Deserialize<'de> for $target<'a> {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct ObjectVisitor;
-                impl<'de> Visitor<'de> for ObjectVisitor {
-                    type Value = $target<'de>;
-                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                        f.write_str($expecting)
-                    }
-                    fn visit_map<A: MapAccess<'de>>(self, mut $map: A) -> Result<Self::Value, A::Error> {
-                        let mut $value = $target::default();
-                        let mut keys = Keys::of($known);
-                        while let Some($key) = keys.next(&mut $map)? {
-                            $read
-                        }
-                        Ok($value)
-                    }
-                    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
-                        SkimVisitor.visit_seq(seq).map(|()| Self::Value::default())
-                    }
-                    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-                        Ok(Self::Value::default())
-                    }
-                    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-                        Ok(Self::Value::default())
-                    }
-                    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-                        Ok(Self::Value::default())
-                    }
-                    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-                        Ok(Self::Value::default())
-                    }
-                    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-                        Ok(Self::Value::default())
-                    }
-                    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                        Ok(Self::Value::default())
-                    }
-                }
-                deserializer.deserialize_any(ObjectVisitor)
-            }
-        }
-    };
-}
-
-object!(
-    Params,
-    "`params` as an object",
-    &["name", "uri", "ref", "notifications", "_meta", "arguments", "taskId"],
-    |params, key, map| {
-        match key {
-            Member::Known("name") => params.name = map.next_value()?,
-            Member::Known("uri") => params.uri = map.next_value()?,
-            Member::Known("ref") => params.reference = map.next_value()?,
-            Member::Known("notifications") => {
-                params.subscribed_resources = map.next_value::<Subscriptions<'_>>()?.resources;
-            }
-            Member::Known("_meta") => {
-                params.protocol_version = map.next_value::<Meta<'_>>()?.protocol_version;
-            }
-            _ => {
-                map.next_value::<Skim>()?;
-            }
-        }
-    }
-);
-
-object!(Reference, "`ref` as an object", &["type", "name", "uri"], |reference, key, map| {
-    match key {
-        Member::Known("type") => reference.kind = map.next_value()?,
-        Member::Known("name") => reference.name = map.next_value()?,
-        Member::Known("uri") => reference.uri = map.next_value()?,
-        _ => {
-            map.next_value::<Skim>()?;
-        }
-    }
-});
-
-#[derive(Default)]
-struct Subscriptions<'a> {
-    resources: Option<Vec<Cow<'a, str>>>,
-}
-
-object!(
-    Subscriptions,
-    "`notifications` as an object",
-    &["resourceSubscriptions", "taskIds"],
-    |subscriptions, key, map| {
-        match key {
-            Member::Known("resourceSubscriptions") => {
-                let uris: Vec<Field<'_>> = map.next_value()?;
-                let mut resources = Vec::with_capacity(uris.len());
-                for uri in uris {
-                    let Field::Text(uri) = uri else {
-                        return Err(A::Error::custom(
-                            "expected `resourceSubscriptions` to be an array of strings",
-                        ));
-                    };
-                    resources.push(uri);
-                }
-                subscriptions.resources = Some(resources);
-            }
-            _ => {
-                map.next_value::<Skim>()?;
-            }
-        }
-    }
-);
-
-#[derive(Default)]
-struct Meta<'a> {
-    protocol_version: Field<'a>,
-}
-
-object!(Meta, "`_meta` as an object", &["io.modelcontextprotocol/protocolVersion"], |meta, key, map| {
-    match key {
-        Member::Known(_) => meta.protocol_version = map.next_value()?,
-        Member::Other => {
-            map.next_value::<Skim>()?;
-        }
-    }
-});

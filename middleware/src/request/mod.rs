@@ -18,11 +18,16 @@ pub(crate) mod bearer;
 pub(crate) mod body;
 mod classify;
 pub(crate) mod headers;
+mod incoming;
 mod json;
+mod malformed;
 mod message;
 pub(crate) mod origin;
+mod params;
 
 pub use bearer::{CredentialsError, UnverifiedToken};
 pub use classify::{Classified, ObjectKind, Operation};
-pub use headers::Era;
-pub use message::{Malformed, RequestId};
+pub use headers::{Era, UpstreamEra};
+pub use incoming::Incoming;
+pub use malformed::Malformed;
+pub use message::RequestId;

@@ -84,10 +84,12 @@ fn understood(classified: &Classified<'_>) -> Understood {
         Operation::Object { kind: ObjectKind::Tool, name } => Act::Tool(text(name)),
         Operation::Object { kind: ObjectKind::Prompt, name } => Act::Prompt(text(name)),
         Operation::Object { kind: ObjectKind::Resource, name } => Act::Resource(text(name)),
-        Operation::Method { name, resources } if name == "subscriptions/listen" => {
+        Operation::Method { name, resources, .. } if name == "subscriptions/listen" => {
             Act::Listen(resources.iter().map(|uri| text(uri)).collect())
         }
-        Operation::Method { .. } | Operation::Lifecycle(_) | Operation::List(..) => Act::Plain,
+        Operation::Task { .. } | Operation::Method { .. } | Operation::Lifecycle(_) | Operation::List(..) => {
+            Act::Plain
+        }
     };
     let id = match &classified.id {
         None => Id::None,

@@ -7,6 +7,7 @@
     reason = "test code"
 )]
 
+mod batches;
 mod example;
 mod harness;
 mod possession;

@@ -25,7 +25,7 @@ async fn a_body_that_is_not_understood_reaches_nobody() {
             400,
             -32600,
         ),
-        (r#"[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"closed"}}]"#, 400, -32600),
+        (r#"[[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"open"}}]]"#, 400, -32600),
         (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, 400, -32600),
         (&large, 413, 413),
     ] {

@@ -175,12 +175,22 @@ fn every_method_is_guarded_by_the_object_that_it_names() {
             "{method} without id"
         );
     }
-    let listen = call("subscriptions/listen", r#"{"notifications":{"resourceSubscriptions":["a:b","c:d"]}}"#);
+    for method in ["tasks/get", "tasks/update", "tasks/cancel", "tasks/result"] {
+        assert_eq!(
+            classify(&call(method, r#"{"taskId":"t\u0031","name":"n","uri":"u"}"#)).unwrap().operation,
+            Operation::Task { method, id: "t1".into() }
+        );
+    }
+    let listen = call(
+        "subscriptions/listen",
+        r#"{"notifications":{"resourceSubscriptions":["a:b","c:d"],"taskIds":["t1"]}}"#,
+    );
     assert_eq!(
         classify(&listen).unwrap().operation,
         Operation::Method {
             name: "subscriptions/listen".into(),
-            resources: vec!["a:b".into(), "c:d".into()]
+            resources: vec!["a:b".into(), "c:d".into()],
+            tasks: vec!["t1".into()],
         }
     );
 }
@@ -219,7 +229,7 @@ fn only_what_keeps_a_connection_is_lifecycle() {
         classify(r#"{"jsonrpc":"2.0","id":3,"result":{}}"#).unwrap().operation,
         Operation::Lifecycle(None)
     ));
-    for method in ["Initialize", "tools/Call", "tasks/get", "notifications/initialized", "vendor/x", ""] {
+    for method in ["Initialize", "tools/Call", "tasks/list", "notifications/initialized", "vendor/x", ""] {
         assert!(
             matches!(classify(&call(method, "{}")).unwrap().operation, Operation::Method { .. }),
             "{method}"
@@ -272,8 +282,61 @@ fn the_era_is_decided_by_the_body() {
         with_headers(&[("mcp-protocol-version", "2025-11-25"), ("mcp-name", "lies")], &legacy).unwrap().era,
         Era::Legacy
     );
-    let refused = with_headers(&[("mcp-protocol-version", "2026-07-28")], &legacy).unwrap_err();
-    assert_eq!((refused.status(), refused.code()), (StatusCode::BAD_REQUEST, -32602));
+    let modern_version = [("mcp-protocol-version", "2026-07-28")];
+    for body in [legacy.as_str(), r#"{"jsonrpc":"2.0","id":1,"result":{}}"#] {
+        let refused = with_headers(&modern_version, body).unwrap_err();
+        assert_eq!((refused.status(), refused.code()), (StatusCode::BAD_REQUEST, -32602), "{body}");
+    }
+}
+
+#[test]
+fn a_modern_call_of_a_legacy_method_is_404() {
+    for method in [
+        "initialize",
+        "ping",
+        "logging/setLevel",
+        "resources/subscribe",
+        "resources/unsubscribe",
+        "tasks/result",
+    ] {
+        let body = call(
+            method,
+            r#"{"uri":"a:b","taskId":"t","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#,
+        );
+        let headers = [("mcp-protocol-version", "2026-07-28"), ("mcp-method", method)];
+        let refused = with_headers(&headers, &body).expect_err(method);
+        assert_eq!((refused.status(), refused.code()), (StatusCode::NOT_FOUND, -32601), "{method}");
+        assert_eq!(refused.id.unwrap().as_json(), "1");
+    }
+}
+
+#[test]
+fn a_task_is_confirmed_by_its_name_header() {
+    let body = call(
+        "tasks/get",
+        r#"{"taskId":"t1","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#,
+    );
+    let headers = [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tasks/get")];
+    assert_eq!(with_headers(&headers, &body).unwrap_err().code(), -32020);
+    for (name, accepted) in [("t1", true), ("t2", false), ("=?base64?dDE=?=", true)] {
+        let headers = [headers[0], headers[1], ("mcp-name", name)];
+        assert_eq!(with_headers(&headers, &body).is_ok(), accepted, "{name}");
+    }
+}
+
+#[test]
+fn arguments_are_the_text_of_those_that_the_message_has() {
+    for (params, arguments) in [
+        (r#"{"name":"t","arguments":{"a":1,"a":[2]}}"#, Some(r#"{"a":1,"a":[2]}"#)),
+        (r#"{"arguments": "x" ,"name":"t"}"#, Some(r#""x""#)),
+        (r#"{"name":"t","\u0061rguments":null}"#, None),
+        (r#"{"name":"t","_meta":{"arguments":{}}}"#, None),
+        (r#"{"name":"t"}"#, None),
+    ] {
+        assert_eq!(classify(&call("tools/call", params)).unwrap().arguments(), arguments, "{params}");
+    }
+    assert_eq!(classify(&call("vendor/x", r#"[{"arguments":1}]"#)).unwrap().arguments(), None);
+    assert_eq!(classify(&call("vendor/x", r#"[{"a":1},2]"#)).unwrap().arguments(), None);
 }
 
 /// A JSON value with all of its keys, as they come.
