@@ -201,6 +201,13 @@ pub(super) struct Place {
     evictions: u64,
 }
 
+impl Place {
+    /// What tells the tokens of a verifier apart.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+}
+
 impl Partition {
     /// The place of a token, and what is remembered there, if it is in force `now`.
     pub(super) fn find(&self, token: &str, now: u64) -> (Place, Option<Arc<Remembered>>) {

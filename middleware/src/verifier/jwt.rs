@@ -161,6 +161,11 @@ impl JwtVerifier {
         })
     }
 
+    /// Whether the tokens of this issuer are verified here.
+    pub(super) fn accepts_issuer(&self, issuer: &str) -> bool {
+        self.issuers.iter().any(|accepted| *accepted.id == *issuer)
+    }
+
     async fn verify(&self, token: &str) -> Result<Arc<VerifiedToken>, VerifyError> {
         if token.len() > LONGEST_TOKEN {
             return Err(untrusted("the token is too long"));
@@ -254,7 +259,7 @@ fn excerpt(text: &str) -> String {
 }
 
 /// The signature with the key's own algorithms; every claim is checked here, by our clock and with our types.
-fn signature_only(key: &VerificationKey) -> Validation {
+pub(super) fn signature_only(key: &VerificationKey) -> Validation {
     let mut validation = Validation::default();
     validation.algorithms.clone_from(&key.algorithms);
     validation.validate_exp = false;

@@ -18,9 +18,16 @@ mod access_claims;
 mod cache;
 mod claims;
 mod exchange;
+mod form;
 mod insecure;
+pub mod introspection;
 mod jwt;
 pub mod keys;
+mod side_by_side;
+mod single_flight;
+#[cfg(feature = "status-list")]
+pub mod status_list;
+mod strict_json;
 
 use std::fmt;
 use std::future::Future;
@@ -31,7 +38,9 @@ pub use cache::VerifiedTokens;
 pub use claims::VerifiedToken;
 pub use exchange::Exchange;
 pub use insecure::InsecureSharedSecretVerifier;
+pub use introspection::IntrospectionVerifier;
 pub use jwt::{Algorithm, Issuer, JwtVerifier, JwtVerifierBuilder};
+pub use side_by_side::JwtOrOpaqueVerifier;
 
 use crate::request::UnverifiedToken;
 

@@ -10,6 +10,7 @@ pub use fetch::HttpFetch;
 pub use fetch::{Fetch, FetchError};
 pub use fixed::FixedKeys;
 pub use remote::RemoteKeys;
+pub(super) use remote::is_https_or_local;
 pub use set::VerificationKey;
 
 use std::fmt;

@@ -187,7 +187,7 @@ fn jwks_uri(issuer: &str, from: &Url, metadata: &[u8]) -> Result<Url, String> {
     Ok(metadata.jwks_uri)
 }
 
-fn is_https_or_local(url: &Url) -> bool {
+pub(in crate::verifier) fn is_https_or_local(url: &Url) -> bool {
     match (url.scheme(), url.host()) {
         ("https", Some(_)) => true,
         ("http", Some(url::Host::Domain(name))) => name == "localhost",
