@@ -1,5 +1,6 @@
 //! Finding the places of an object's members in JSON text, so that they can be replaced and the rest kept.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
@@ -27,8 +28,9 @@ pub(super) struct Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    pub(super) fn whole(text: &'a str) -> Self {
-        Self { text, start: 0 }
+    /// A part that serde_json borrowed from `text`: it begins as far into it as its address says.
+    pub(super) fn of(text: &'a str, raw: &'a RawValue) -> Self {
+        Self { text: raw.get(), start: raw.get().as_ptr().addr() - text.as_ptr().addr() }
     }
 
     pub(super) fn range(&self) -> Range<usize> {
@@ -36,11 +38,7 @@ impl<'a> Value<'a> {
     }
 
     pub(super) fn is_object(&self) -> bool {
-        self.text.trim_start().starts_with('{')
-    }
-
-    pub(super) fn is_array(&self) -> bool {
-        self.text.trim_start().starts_with('[')
+        self.text.starts_with('{')
     }
 
     /// The members named by `keys`, in their order. A named key that is there twice makes the object unreadable.
@@ -53,32 +51,28 @@ impl<'a> Value<'a> {
             .deserialize_map(Members { keys })
             .and_then(|found| deserializer.end().map(|()| found))
             .map_err(|error| Unreadable(error.to_string()))?;
-        Ok(found.map(|raw| raw.map(|raw| self.within(raw))))
-    }
-
-    /// The elements, where the value is an array.
-    pub(super) fn elements(&self) -> Result<Vec<Value<'a>>, Unreadable> {
-        let raw: Vec<&'a RawValue> =
-            serde_json::from_str(self.text).map_err(|error| Unreadable(error.to_string()))?;
-        Ok(raw.into_iter().map(|raw| self.within(raw)).collect())
+        Ok(found.map(|raw| {
+            let found = Self::of(self.text, raw?);
+            Some(Self { start: self.start + found.start, ..found })
+        }))
     }
 
     /// The text of a JSON string.
-    pub(super) fn as_string(&self) -> Result<std::borrow::Cow<'a, str>, Unreadable> {
-        serde_json::from_str::<Text<'a>>(self.text)
-            .map(|text| text.0)
-            .map_err(|error| Unreadable(error.to_string()))
-    }
-
-    /// A part that serde_json borrowed from our own text begins as far into it as its address says.
-    fn within(&self, raw: &'a RawValue) -> Value<'a> {
-        let offset = raw.get().as_ptr().addr() - self.text.as_ptr().addr();
-        Value { text: raw.get(), start: self.start + offset }
+    pub(super) fn as_string(&self) -> Result<Cow<'a, str>, Unreadable> {
+        // Without escapes, what stands between the quotes of a string is its text.
+        let plain = self.text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        match plain.filter(|plain| !plain.contains('\\')) {
+            Some(plain) => Ok(Cow::Borrowed(plain)),
+            None => serde_json::from_str::<Text<'a>>(self.text)
+                .map(|text| text.0)
+                .map_err(|error| Unreadable(error.to_string())),
+        }
     }
 }
 
+/// A JSON string.
 #[derive(serde::Deserialize)]
-struct Text<'a>(#[serde(borrow)] std::borrow::Cow<'a, str>);
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 struct Members<'k, const N: usize> {
     keys: [&'k str; N],
@@ -111,47 +105,57 @@ impl<'de, const N: usize> Visitor<'de> for Members<'_, N> {
     }
 }
 
-/// Changes to a text, in ascending order and without overlap.
+/// Changes to a text, none within another.
 #[derive(Debug, Default)]
-pub(super) struct Edits(Vec<(Range<usize>, String)>);
+pub(super) struct Edits {
+    /// What is replaced, and by what of `written`.
+    edits: Vec<(Range<usize>, Range<usize>)>,
+    written: String,
+}
 
 impl Edits {
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.edits.is_empty()
     }
 
-    pub(super) fn replace(&mut self, range: Range<usize>, with: impl Into<String>) {
-        self.0.push((range, with.into()));
+    /// Replaces a part of the text by what `write` writes.
+    pub(super) fn replace(&mut self, range: Range<usize>, write: impl FnOnce(&mut String)) {
+        let start = self.written.len();
+        write(&mut self.written);
+        self.edits.push((range, start..self.written.len()));
     }
 
-    pub(super) fn insert(&mut self, at: usize, text: impl Into<String>) {
-        self.replace(at..at, text);
-    }
-
-    /// Sets one member of an object whose present value, if any, is `member`.
-    pub(super) fn set(&mut self, object: &Value<'_>, key: &str, member: Option<&Value<'_>>, value: &str) {
-        if let Some(member) = member {
-            return self.replace(member.range(), value);
+    /// Sets one member of an object: in place of its present value, or behind the last member, which ends at
+    /// `members_end`, before what white space the upstream put there.
+    pub(super) fn set(
+        &mut self,
+        member: Option<&Value<'_>>,
+        members_end: usize,
+        key: &str,
+        write: impl FnOnce(&mut String),
+    ) {
+        match member {
+            Some(member) => self.replace(member.range(), write),
+            None => self.replace(members_end..members_end, |text| {
+                text.push_str(",\"");
+                text.push_str(key);
+                text.push_str("\":");
+                write(text);
+            }),
         }
-        // Behind the last member, before what white space the upstream put there.
-        let body = object.text.trim_end();
-        let members = body.strip_suffix('}').unwrap_or(body).trim_end();
-        let comma = if members.ends_with('{') { "" } else { "," };
-        self.insert(object.start + members.len(), format!("{comma}\"{key}\":{value}"));
     }
 
     pub(super) fn apply(mut self, text: &str) -> String {
-        self.0.sort_by_key(|(range, _)| (range.start, range.end));
-        let mut changed =
-            String::with_capacity(text.len() + self.0.iter().map(|(_, with)| with.len()).sum::<usize>());
+        self.edits.sort_by_key(|(range, _)| (range.start, range.end));
+        let mut changed = String::with_capacity(text.len() + self.written.len());
         let mut kept_to = 0;
-        for (range, with) in self.0 {
+        for (range, with) in self.edits {
             // Ranges come from one reading of the text; one that overlaps the last is inside of what was taken out.
             if range.start < kept_to {
                 continue;
             }
             changed.push_str(text.get(kept_to..range.start).unwrap_or_default());
-            changed.push_str(&with);
+            changed.push_str(self.written.get(with).unwrap_or_default());
             kept_to = range.end;
         }
         changed.push_str(text.get(kept_to..).unwrap_or_default());

@@ -4,6 +4,7 @@
 //! its `securitySchemes`, and the same in `_meta`. Every byte that is not about that stays as the upstream wrote it:
 //! the text is spliced, never parsed into a model and printed again.
 
+mod answer;
 mod body;
 mod json;
 mod list;

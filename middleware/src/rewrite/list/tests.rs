@@ -141,6 +141,24 @@ fn a_list_that_can_be_read_in_two_ways_is_unreadable() {
     }
 }
 
+#[test]
+fn a_key_counts_in_whatever_escapes_it_is_spelled() {
+    let list = r#"{"id":1,"result":{"tools":[{"\u006eame":"gone","x":1}, {"t\u0069tle":"t","name":"\u006fpen" } ,{ "\u006eame":"hidden" }]}}"#;
+    assert_eq!(
+        tools(list).unwrap().unwrap(),
+        r#"{"id":1,"result":{"tools":[{"t\u0069tle":"t","name":"\u006fpen","_meta":{"securitySchemes":[{"type":"noauth"}]},"securitySchemes":[{"type":"noauth"}] }]}}"#
+    );
+    for twice in [
+        r#"{"result":{"tools":[{"name":"open","\u006eame":"gone"}]}}"#,
+        r#"{"result":{"tools":[],"t\u006fols":[{"name":"gone"}]}}"#,
+        r#"{"result":{"tools":[]},"r\u0065sult":{"tools":[{"name":"gone"}]}}"#,
+        r#"{"result":{"tools":[{"name":"open","_meta":{},"_m\u0065ta":{}}]}}"#,
+        r#"{"result":{"tools":[{"name":"open","securitySchemes":[],"\u0073ecuritySchemes":[]}]}}"#,
+    ] {
+        assert!(tools(twice).is_err(), "{twice}");
+    }
+}
+
 proptest! {
     /// What comes out is JSON, has only allowed tools, and each says what is enforced.
     #[test]
