@@ -9,7 +9,7 @@ use crate::ConfigError;
 use crate::clock::{Clock, SystemClock};
 use crate::policy::PolicyHandle;
 use crate::request::UpstreamEra;
-use crate::request::origin::Allowed;
+use crate::request::origin::{Allowed, is_loopback_origin};
 use crate::resource::{ResourceUri, WELL_KNOWN_PREFIX};
 use crate::service::McpAuth;
 use crate::shared::Shared;
@@ -36,7 +36,7 @@ impl McpAuthLayer {
         let own = Allowed {
             hosts: vec![resource.authority().into()],
             origins: vec![resource.origin().into()],
-            loopback: false,
+            loopback: is_loopback_origin(resource.origin()),
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         McpAuthLayerBuilder(Shared {
@@ -90,7 +90,8 @@ impl McpAuthLayerBuilder {
         self
     }
 
-    /// Whether to answer to `localhost`, `127.0.0.1` and `[::1]` with any port, as host and as origin. Default: no.
+    /// Whether to answer to `localhost`, `127.0.0.1` and `[::1]` with any port, as host and as origin. Default: whether
+    /// the resource itself is there.
     ///
     /// Deployment: right where the server listens on loopback addresses only.
     pub fn allow_loopback(mut self, allow: bool) -> Self {

@@ -90,6 +90,7 @@
 
 pub mod challenge;
 pub mod clock;
+mod coding;
 pub mod document;
 mod error;
 #[cfg(feature = "internals")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response};
 use http_body::Body;
@@ -109,10 +109,20 @@ impl Shared {
     {
         let refused = |refusal| self.answer(refusal, None, &parts, &self.policy.load());
         let malformed = |error: Malformed| refused(Refusal::Malformed(error));
+        let mut decoded = None;
         let bytes = match parts.method {
             Method::POST => {
-                body::check_headers(&parts.headers).map_err(malformed)?;
-                body::read(body, self.max_body_bytes).await.map_err(malformed)?
+                let coding = body::check_headers(&parts.headers).map_err(malformed)?;
+                let bytes = body::read(body, self.max_body_bytes).await.map_err(malformed)?;
+                match coding {
+                    None => bytes,
+                    Some(coding) => {
+                        let clear = body::decode(coding, &bytes, self.max_body_bytes).map_err(malformed)?;
+                        // What is judged is what goes on, and is described as what it is.
+                        decoded = Some(clear.len());
+                        clear
+                    }
+                }
             }
             // A stream or the end of a session; what a body would mean here, nobody has said.
             Method::GET | Method::HEAD | Method::DELETE => body::read_none(body).await.map_err(malformed)?,
@@ -168,6 +178,10 @@ impl Shared {
         let judged = Judged::of(request.messages()).permitted(permit.clone());
         let id = request.single().and_then(|request| request.id.clone());
         prepare(&mut parts, request.single(), list.is_some());
+        if let Some(length) = decoded {
+            parts.headers.remove(CONTENT_ENCODING);
+            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
         parts.extensions.insert(permit);
         parts.extensions.insert(reply_to);
         Ok(Forward { request: Request::from_parts(parts, B::from(bytes)), list, id, judged })

@@ -1,10 +1,11 @@
 //! One response for each refusal.
 
 use bytes::Bytes;
-use http::header::{ALLOW, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
+use http::header::{ACCEPT_ENCODING, ALLOW, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::{BearerChallenge, wire};
+use crate::coding;
 use crate::policy::{ChallengeForm, Refusal, ScopeSet, UnknownObject};
 use crate::request::{Classified, Era, ObjectKind};
 
@@ -40,7 +41,13 @@ pub(crate) fn refuse(refusal: Refusal, to: &Answering<'_>) -> Response<Bytes> {
             response
         }
         Refusal::Malformed(malformed) => {
-            wire::rpc_error(malformed.status, malformed.code, &malformed.message, malformed.id.as_ref())
+            let mut response =
+                wire::rpc_error(malformed.status, malformed.code, &malformed.message, malformed.id.as_ref());
+            if malformed.status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+                // RFC 9110 §12.5.3: which content codings would do; and RFC 9110 §15.5.16.
+                response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(coding::ACCEPTED));
+            }
+            response
         }
         Refusal::VerifierUnavailable => {
             let id = to.request.and_then(|request| request.id.as_ref());

@@ -1,12 +1,13 @@
 //! The one bounded read of a request's body, and the headers that say whether it may be read as JSON at all.
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::malformed::Malformed;
+use crate::coding::{self, Coding, DecodeError};
 
 /// Reads the whole body, or refuses it: never a part of it.
 ///
@@ -17,13 +18,7 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let too_large = || {
-        Malformed::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            i64::from(StatusCode::PAYLOAD_TOO_LARGE.as_u16()),
-            format!("expected a body of at most {max_body_bytes} bytes, but found a longer one"),
-        )
-    };
+    let too_large = || too_large(max_body_bytes);
     if body.size_hint().lower() > u64::try_from(max_body_bytes).unwrap_or(u64::MAX) {
         return Err(too_large());
     }
@@ -33,6 +28,25 @@ where
         Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
         Err(_) => Err(Malformed::bad_request(Malformed::PARSE_ERROR, "the body broke off")),
     }
+}
+
+fn too_large(max_body_bytes: usize) -> Malformed {
+    Malformed::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        i64::from(StatusCode::PAYLOAD_TOO_LARGE.as_u16()),
+        format!("expected a body of at most {max_body_bytes} bytes, but found a longer one"),
+    )
+}
+
+/// The body in clear: what is judged is what is forwarded, and a server must not be left to decode it in its own way.
+///
+/// - longer than `max_body_bytes` when decoded: 413
+/// - not of the coding that it declares, cut off, or with more behind it: 400
+pub(crate) fn decode(coding: Coding, coded: &[u8], max_body_bytes: usize) -> Result<Bytes, Malformed> {
+    coding::decode(coding, coded, max_body_bytes).map(Bytes::from).map_err(|error| match error {
+        DecodeError::TooLong(_) => too_large(max_body_bytes),
+        DecodeError::Broken => Malformed::bad_request(Malformed::PARSE_ERROR, error.to_string()),
+    })
 }
 
 /// Refuses any body at all: 400.
@@ -46,16 +60,16 @@ where
     })
 }
 
-/// Refuses a body that is not declared as plain JSON: 415.
+/// Refuses a body that is not declared as JSON: 415. What is not refused has the coding that this gives, or none.
 ///
-/// One `Content-Type`, `application/json` in any case, with any parameters but a `charset` that is not UTF-8; no content
-/// coding, because what cannot be read cannot be judged.
-pub(crate) fn check_headers(headers: &HeaderMap) -> Result<(), Malformed> {
-    let unsupported = |message: &'static str| {
+/// One `Content-Type`, `application/json` in any case, with any parameters but a `charset` that is not UTF-8; at most one
+/// content coding, and one that can be undone, because what cannot be read cannot be judged.
+pub(crate) fn check_headers(headers: &HeaderMap) -> Result<Option<Coding>, Malformed> {
+    let unsupported = |message: &str| {
         Err(Malformed::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             i64::from(StatusCode::UNSUPPORTED_MEDIA_TYPE.as_u16()),
-            message,
+            message.to_owned(),
         ))
     };
     let mut types = headers.get_all(CONTENT_TYPE).iter();
@@ -79,18 +93,17 @@ pub(crate) fn check_headers(headers: &HeaderMap) -> Result<(), Malformed> {
             return unsupported("expected a body in UTF-8, but the Content-Type names another charset");
         }
     }
-    let coded = headers
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .any(|value| !value.to_str().is_ok_and(|value| value.trim().eq_ignore_ascii_case("identity")));
-    if coded {
-        return unsupported("expected a body without content coding");
-    }
-    Ok(())
+    Coding::of(headers).or_else(|_| {
+        unsupported(match coding::ACCEPTED {
+            "identity" => "expected a body without content coding",
+            _ => "expected a body without content coding, or with one of gzip, deflate and br",
+        })
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use http::header::CONTENT_ENCODING;
     use http_body_util::Full;
 
     use super::*;
@@ -114,7 +127,8 @@ mod tests {
             &[(CONTENT_TYPE, "application/json"), (CONTENT_TYPE, "application/json")],
             &[(CONTENT_TYPE, "application/json; charset=utf-16")],
             &[(CONTENT_TYPE, "application/json; a=b; Charset=\"latin1\"")],
-            &[(CONTENT_TYPE, "application/json"), (CONTENT_ENCODING, "gzip")],
+            &[(CONTENT_TYPE, "application/json"), (CONTENT_ENCODING, "zstd")],
+            &[(CONTENT_TYPE, "application/json"), (CONTENT_ENCODING, "gzip, gzip")],
             &[(CONTENT_TYPE, "application/json"), (CONTENT_ENCODING, "identity, gzip")],
         ] {
             let refused = check_headers(&headers(pairs)).expect_err(&format!("{pairs:?}"));
@@ -125,7 +139,7 @@ mod tests {
             &[(CONTENT_TYPE, "Application/JSON ; charset=\"UTF-8\"; x=y")],
             &[(CONTENT_TYPE, "application/json"), (CONTENT_ENCODING, "Identity")],
         ] {
-            assert_eq!(check_headers(&headers(pairs)), Ok(()), "{pairs:?}");
+            assert_eq!(check_headers(&headers(pairs)), Ok(None), "{pairs:?}");
         }
     }
 

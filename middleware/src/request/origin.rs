@@ -56,6 +56,11 @@ impl Allowed {
     }
 }
 
+/// Whether an origin is on this machine.
+pub(crate) fn is_loopback_origin(origin: &str) -> bool {
+    Url::parse(origin).is_ok_and(|url| is_loopback(&url))
+}
+
 /// Nothing but scheme, host and port.
 fn is_bare(url: &Url) -> bool {
     url.username().is_empty()

@@ -14,6 +14,7 @@ use pin_project_lite::pin_project;
 use super::list::{ListRewriter, Unreadable};
 use super::sse::EventRewriter;
 use crate::challenge::wire::rpc_error;
+use crate::coding::{self, Coding, Decoder, UnknownCoding};
 use crate::request::RequestId;
 
 /// The longest list, or event of a list, that is rewritten; a longer one is withheld.
@@ -36,7 +37,14 @@ pin_project! {
     enum Inner<B> {
         Whole { #[pin] body: Full<Bytes> },
         Upstream { #[pin] body: B },
-        Events { #[pin] body: B, events: EventRewriter, id: Option<RequestId>, ended: bool },
+        Events {
+            #[pin]
+            body: B,
+            coding: Option<Decoder>,
+            events: EventRewriter,
+            id: Option<RequestId>,
+            ended: bool,
+        },
     }
 }
 
@@ -65,26 +73,29 @@ where
     if !parts.status.is_success() || matches!(parts.status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT) {
         return Response::from_parts(parts, ResponseBody::upstream(body));
     }
-    let read = match content(&parts.headers) {
-        Some(Content::Events) => {
-            forget_length(&mut parts.headers);
+    // The request asked for none, which does not bind a server that compresses everything.
+    let coding = Coding::of(&parts.headers);
+    let read = match (content(&parts.headers), coding) {
+        (Content::Events, Ok(coding)) => {
+            forget_encoding(&mut parts.headers);
+            let coding = coding.map(|coding| Decoder::new(coding, MOST_LIST_BYTES));
             let events = EventRewriter::new(list, MOST_LIST_BYTES);
             return Response::from_parts(
                 parts,
-                ResponseBody { inner: Inner::Events { body, events, id, ended: false } },
+                ResponseBody { inner: Inner::Events { body, coding, events, id, ended: false } },
             );
         }
-        Some(Content::Json) => read_json(body, &list).await,
-        Some(Content::Other) if !list.expects_list() => {
+        (Content::Json, Ok(coding)) => read_json(body, coding, &list).await,
+        (Content::Other, _) if !list.expects_list() => {
             return Response::from_parts(parts, ResponseBody::upstream(body));
         }
-        Some(Content::Other) | None => {
-            Err(Unreadable("expected JSON or events, without content coding".to_owned()))
-        }
+        (Content::Other, _) | (_, Err(UnknownCoding)) => Err(Unreadable(
+            "expected JSON or events, in clear or with a content coding that is known".to_owned(),
+        )),
     };
     match read {
         Ok(bytes) => {
-            forget_length(&mut parts.headers);
+            forget_encoding(&mut parts.headers);
             Response::from_parts(parts, ResponseBody::whole(bytes))
         }
         Err(error) => {
@@ -98,7 +109,7 @@ fn withheld(id: Option<&RequestId>) -> Response<Bytes> {
     rpc_error(StatusCode::BAD_GATEWAY, 502, "the server sent a list that cannot be read", id)
 }
 
-async fn read_json<B>(body: B, list: &ListRewriter) -> Result<Bytes, Unreadable>
+async fn read_json<B>(body: B, coding: Option<Coding>, list: &ListRewriter) -> Result<Bytes, Unreadable>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
@@ -108,8 +119,43 @@ where
         .await
         .map_err(|error| Unreadable(error.to_string()))?
         .to_bytes();
+    let bytes = match coding {
+        None => bytes,
+        Some(coding) => coding::decode(coding, &bytes, MOST_LIST_BYTES)
+            .map(Bytes::from)
+            .map_err(|error| Unreadable(error.to_string()))?,
+    };
     let text = std::str::from_utf8(&bytes).map_err(|error| Unreadable(error.to_string()))?;
     Ok(list.message(text)?.map_or_else(|| bytes.clone(), Bytes::from))
+}
+
+/// The next bytes of a stream of events.
+fn push(
+    coding: Option<&mut Decoder>,
+    events: &mut EventRewriter,
+    data: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), Unreadable> {
+    match coding {
+        None => events.push(data, out),
+        Some(coding) => {
+            let clear = coding.push(data).map_err(|error| Unreadable(error.to_string()))?;
+            events.push(&clear, out)
+        }
+    }
+}
+
+/// The end of a stream of events.
+fn finish(
+    coding: Option<&mut Decoder>,
+    events: &mut EventRewriter,
+    out: &mut Vec<u8>,
+) -> Result<(), Unreadable> {
+    if let Some(coding) = coding {
+        let rest = coding.finish().map_err(|error| Unreadable(error.to_string()))?;
+        events.push(&rest, out)?;
+    }
+    events.finish(out)
 }
 
 enum Content {
@@ -118,31 +164,30 @@ enum Content {
     Other,
 }
 
-/// What the body is; `None` where a content coding hides it.
-fn content(headers: &HeaderMap) -> Option<Content> {
-    let coded = headers
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    if coded {
-        return None;
-    }
+/// What the body is, behind its content coding.
+fn content(headers: &HeaderMap) -> Content {
     let essence = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = essence.split(';').next().unwrap_or_default().trim();
-    Some(if essence.eq_ignore_ascii_case("application/json") {
+    if essence.eq_ignore_ascii_case("application/json") {
         Content::Json
     } else if essence.eq_ignore_ascii_case("text/event-stream") {
         Content::Events
     } else {
         Content::Other
-    })
+    }
 }
 
 /// What described the bytes as they were.
-fn forget_length(headers: &mut HeaderMap) {
-    for name in
-        [CONTENT_LENGTH, ETAG, HeaderName::from_static("content-md5"), HeaderName::from_static("digest")]
-    {
+fn forget_encoding(headers: &mut HeaderMap) {
+    for name in [
+        CONTENT_ENCODING,
+        CONTENT_LENGTH,
+        ETAG,
+        HeaderName::from_static("content-md5"),
+        HeaderName::from_static("digest"),
+        HeaderName::from_static("content-digest"),
+        HeaderName::from_static("repr-digest"),
+    ] {
         headers.remove(name);
     }
 }
@@ -162,7 +207,7 @@ where
         match self.project().inner.project() {
             Projected::Whole { body } => body.poll_frame(cx).map_err(|never| match never {}),
             Projected::Upstream { body } => body.poll_frame(cx).map_err(Into::into),
-            Projected::Events { mut body, events, id, ended } => loop {
+            Projected::Events { mut body, coding, events, id, ended } => loop {
                 if *ended {
                     return Poll::Ready(None);
                 }
@@ -170,12 +215,12 @@ where
                 let pushed = match ready!(body.as_mut().poll_frame(cx)) {
                     Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
                     Some(Ok(frame)) => match frame.into_data() {
-                        Ok(data) => events.push(&data, &mut out),
+                        Ok(data) => push(coding.as_mut(), events, &data, &mut out),
                         Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                     },
                     None => {
                         *ended = true;
-                        events.finish(&mut out)
+                        finish(coding.as_mut(), events, &mut out)
                     }
                 };
                 if let Err(error) = pushed {

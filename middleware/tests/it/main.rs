@@ -8,6 +8,9 @@
 )]
 
 mod batches;
+#[cfg(feature = "compression")]
+mod codings;
+mod eras;
 mod example;
 mod harness;
 mod possession;

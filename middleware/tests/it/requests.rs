@@ -241,3 +241,44 @@ async fn another_policy_decides_the_next_request() {
     assert_eq!(harness.call("open", &[("authorization", &bearer(""))]).await.status, 403);
     assert_eq!(harness.call("open", &[("authorization", &bearer("s"))]).await.status, 200);
 }
+
+#[tokio::test]
+async fn the_names_of_this_machine_are_answered_to_where_the_resource_is_on_it() {
+    for (resource, host, origin, status) in [
+        ("http://localhost:3000/mcp", "127.0.0.1:3000", "http://localhost:6274", 200),
+        ("http://[::1]:3000/mcp", "localhost:1", "http://127.0.0.1:5", 200),
+        ("http://localhost:3000/mcp", "evil.test:3000", "http://localhost:6274", 403),
+        ("http://localhost:3000/mcp", "localhost:3000", "http://evil.test", 403),
+        ("https://gw.test/mcp", "localhost", "https://gw.test", 403),
+        ("https://gw.test/mcp", "gw.test", "http://localhost", 403),
+    ] {
+        let verifier = mcp_auth::verifier::InsecureSharedSecretVerifier::with_insecure_shared_secret(
+            resource.parse().unwrap(),
+            ISSUER,
+            b"x",
+            std::sync::Arc::new(mcp_auth::clock::SystemClock),
+        );
+        let policy = mcp_auth::policy::PolicyHandle::new(Policy::parse(crate::harness::POLICY).unwrap());
+        let layer =
+            mcp_auth::McpAuthLayer::builder(resource.parse().unwrap(), policy, std::sync::Arc::new(verifier))
+                .authorization_server(ISSUER)
+                .build()
+                .unwrap();
+        let service = tower::Layer::layer(
+            &layer,
+            tower::service_fn(|_: Request<Full<Bytes>>| {
+                std::future::ready(Ok::<_, std::convert::Infallible>(http::Response::new(
+                    Full::<Bytes>::default(),
+                )))
+            }),
+        );
+        let request = Request::post("/mcp")
+            .header("host", host)
+            .header("origin", origin)
+            .header("content-type", "application/json")
+            .body(Full::from(call("open")))
+            .unwrap();
+        let answer = tower::ServiceExt::oneshot(service, request).await.unwrap();
+        assert_eq!(answer.status(), status, "{resource} {host} {origin}");
+    }
+}
