@@ -14,7 +14,7 @@ pub(super) const LONGEST_TOKEN: usize = 16 * 1024;
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
     GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone)
         .with_decode_allow_trailing_bits(true),
 );
 
@@ -29,6 +29,10 @@ pub(super) enum Form {
     Opaque,
 }
 
+fn decode(part: &str) -> Option<Vec<u8>> {
+    LENIENT.decode(part.trim_end_matches('=').replace('+', "-").replace('/', "_")).ok()
+}
+
 impl Form {
     pub(super) fn of(token: &str) -> Self {
         let mut parts = token.split('.');
@@ -38,13 +42,13 @@ impl Form {
             return Self::Opaque;
         };
         // RFC 7515 §4.1.1: the header of a signed JWT has `alg`.
-        let is_jws = LENIENT.decode(header).is_ok_and(|header| {
+        let is_jws = decode(header).is_some_and(|header| {
             serde_json::from_slice::<Value>(&header).is_ok_and(|header| header.get("alg").is_some())
         });
         if !is_jws {
             return Self::Opaque;
         }
-        let claims = LENIENT.decode(payload).ok().and_then(|claims| serde_json::from_slice(&claims).ok());
+        let claims = decode(payload).and_then(|claims| serde_json::from_slice(&claims).ok());
         match claims.map(|StrictObject(mut claims)| claims.remove("iss")) {
             Some(None) => Self::Opaque,
             Some(Some(Value::String(issuer))) => Self::JwtOf(issuer),
@@ -68,10 +72,14 @@ mod tests {
         let jwt = |payload: &str| token(r#"{"alg":"ES256","typ":"at+jwt"}"#, payload);
         let good = jwt(r#"{"iss":"https://as.test","sub":"a"}"#);
         let padded = good.replacen('.', "=.", 1);
+        let other_alphabet =
+            jwt(r#"{"iss":"https://as.test","sub":"??>>"}"#).replace('-', "+").replace('_', "/");
+        assert!(other_alphabet.contains(['+', '/']));
         let of = |issuer: &str| Form::JwtOf(issuer.to_owned());
         for (token, expected) in [
             (good.clone(), of("https://as.test")),
             (padded, of("https://as.test")),
+            (other_alphabet, of("https://as.test")),
             (token(r#"{ "alg": "none" }"#, r#"{"iss":"x"}"#), of("x")),
             (jwt(r#"{"iss":"a","iss":"b"}"#), Form::Unclear),
             (jwt(r#"{"iss":["a"]}"#), Form::Unclear),

@@ -142,3 +142,6 @@ fn unclear(wanted: &str) -> VerifyError {
         "expected from the introspection endpoint {wanted}, but found otherwise"
     ))
 }
+
+#[cfg(test)]
+mod tests;

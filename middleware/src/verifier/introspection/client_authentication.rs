@@ -91,8 +91,9 @@ impl ClientAuthentication {
                 form.append_pair("client_id", &self.client_id).append_pair("client_secret", secret);
             }
             Method::PrivateKeyJwt(key) => {
+                let assertion = key.assertion(&self.client_id, issuer, now, random)?;
                 form.append_pair("client_assertion_type", JWT_BEARER)
-                    .append_pair("client_assertion", &key.assertion(&self.client_id, issuer, now, random)?);
+                    .append_pair("client_assertion", &assertion);
             }
         }
         Ok(())
@@ -207,3 +208,6 @@ impl fmt::Debug for PrivateKeyJwt {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
