@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use crate::policy::Policy;
-use crate::request::ObjectKind;
-use crate::rewrite::ListRewriter;
+use crate::request::{Era, ObjectKind};
+use crate::rewrite::{ListRewriter, View};
 
 /// Rewrites the answer to a list request, as JSON; `None` where it stays as it is, an error where it is withheld.
 pub fn rewrite_list(
@@ -14,7 +14,6 @@ pub fn rewrite_list(
     method: &str,
     answer: &str,
 ) -> Result<Option<String>, String> {
-    ListRewriter::for_answer(policy, kind, method)
-        .message(answer)
-        .map_err(|unreadable| unreadable.to_string())
+    let view = View { policy, caller: None, era: Era::Modern };
+    ListRewriter::for_answer(view, kind, method).message(answer).map_err(|unreadable| unreadable.to_string())
 }

@@ -14,10 +14,10 @@ use crate::challenge::{ReplyTo, cors};
 use crate::policy::{BatchRefusal, Refusal};
 use crate::possession::Caller;
 use crate::request::{
-    Classified, CredentialsError, Era, Incoming, Malformed, Operation, RequestId, bearer, body, headers,
+    Classified, CredentialsError, Era, Incoming, Malformed, RequestId, bearer, body, headers,
 };
 use crate::resource::metadata;
-use crate::rewrite::{ListRewriter, ResponseBody, rewrite};
+use crate::rewrite::{ListRewriter, ResponseBody, View, rewrite};
 use crate::shared::{Judged, Shared};
 use crate::verifier::{BoxFuture, VerifyError};
 
@@ -152,28 +152,16 @@ impl Shared {
                     policy.decide(request, caller.as_ref()).map_err(BatchRefusal::Whole)
                 }
                 Incoming::Batch(messages) => policy.decide_batch(messages, caller.as_ref()),
-            },
+            }
+            .map(|permit| (permit, caller)),
         };
-        let permit = permit.map_err(|refused| match refused {
+        let (permit, caller) = permit.map_err(|refused| match refused {
             BatchRefusal::Whole(refusal) => self.answer(refusal, request.single(), &parts, &policy),
             BatchRefusal::Each(refusals) => self.answer_each(refusals, request.messages(), &parts, &policy),
         })?;
 
-        let list = match &request {
-            Incoming::One(Classified { operation: Operation::List(kind, method), .. }) => {
-                Some(ListRewriter::for_answer(policy, *kind, method))
-            }
-            Incoming::Batch(messages)
-                if messages.iter().any(|message| matches!(message.operation, Operation::List(..))) =>
-            {
-                return Err(malformed(Malformed::bad_request(
-                    Malformed::INVALID_REQUEST,
-                    "expected a list to be asked for in a request of its own, but found one in a batch",
-                )));
-            }
-            _ if parts.method == Method::GET => Some(ListRewriter::for_stream(policy)),
-            _ => None,
-        };
+        let era = request.single().map_or(Era::Legacy, |request| request.era);
+        let list = ListRewriter::of(View { policy, caller, era }, &request, &parts.method);
         let reply_to = ReplyTo::new(&request);
         let judged = Judged::of(request.messages()).permitted(permit.clone());
         let id = request.single().and_then(|request| request.id.clone());

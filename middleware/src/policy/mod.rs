@@ -41,6 +41,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use batch::BatchRefusal;
+pub(crate) use decision::shows;
 pub use handle::PolicyHandle;
 pub use permit::Permit;
 pub use raw::{Access, ChallengeForm, ChallengeScopes, Listing, Mode};

@@ -30,7 +30,7 @@ impl RequestId {
         }
     }
 
-    fn from_json(text: &str) -> Option<Self> {
+    pub(crate) fn from_json(text: &str) -> Option<Self> {
         let digits = text.strip_prefix('-').unwrap_or(text);
         let integer = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         // The raw text of a string is skipped over, not decoded: read it, so that a broken escape is not echoed.

@@ -28,6 +28,12 @@ pub(super) struct Value<'a> {
 }
 
 impl<'a> Value<'a> {
+    /// The whole text, but for white space around it.
+    pub(super) fn whole(text: &'a str) -> Self {
+        let start = text.len() - text.trim_start().len();
+        Self { text: text.trim(), start }
+    }
+
     /// A part that serde_json borrowed from `text`: it begins as far into it as its address says.
     pub(super) fn of(text: &'a str, raw: &'a RawValue) -> Self {
         Self { text: raw.get(), start: raw.get().as_ptr().addr() - text.as_ptr().addr() }

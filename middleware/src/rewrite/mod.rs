@@ -1,7 +1,8 @@
 //! REWRITE: the response side. Lists say what the policy says, everything else streams through untouched.
 //!
 //! Denied objects leave `tools/list`, `resources/list`, `resources/templates/list` and `prompts/list`; each tool gets
-//! its `securitySchemes`, and the same in `_meta`. Every byte that is not about that stays as the upstream wrote it:
+//! its `securitySchemes`, and the same in `_meta`. Where a rule says so, objects that a caller could not use leave the
+//! lists of that caller, and modern results become `cacheScope: "private"`. Every byte that is not about that stays as the upstream wrote it:
 //! the text is spliced, never parsed into a model and printed again.
 
 mod answer;
@@ -12,4 +13,4 @@ mod sse;
 
 pub use body::ResponseBody;
 pub(crate) use body::rewrite;
-pub(crate) use list::ListRewriter;
+pub(crate) use list::{ListRewriter, View};

@@ -22,8 +22,12 @@ auth = "public"
 auth = "public"
 "#;
 
+fn view(policy: &str, caller: Option<Caller>, era: Era) -> View {
+    View { policy: Arc::new(Policy::parse(policy).unwrap()), caller, era }
+}
+
 fn rewriter(kind: ObjectKind, method: &'static str) -> ListRewriter {
-    ListRewriter::for_answer(Arc::new(Policy::parse(POLICY).unwrap()), kind, method)
+    ListRewriter::for_answer(view(POLICY, None, Era::Modern), kind, method)
 }
 
 /// The answer as it goes on, changed or not.
@@ -94,8 +98,7 @@ fn what_is_no_list_stays_as_it_is() {
 
 #[test]
 fn a_stream_may_repeat_any_list_and_anything_else() {
-    let stream =
-        |text: &str| ListRewriter::for_stream(Arc::new(Policy::parse(POLICY).unwrap())).message(text);
+    let stream = |text: &str| ListRewriter::for_stream(view(POLICY, None, Era::Legacy)).message(text);
     let tools = stream(r#"{"id":1,"result":{"tools":[{"name":"gone"},{"name":"user"}]}}"#).unwrap().unwrap();
     assert!(!tools.contains("gone") && tools.contains("securitySchemes"), "{tools}");
     for (list, denied) in [

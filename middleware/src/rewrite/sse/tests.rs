@@ -4,11 +4,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::policy::Policy;
-use crate::request::ObjectKind;
+use crate::request::{Era, ObjectKind};
+use crate::rewrite::View;
 
 fn rewriter(max_event_bytes: usize) -> EventRewriter {
     let policy = Arc::new(Policy::parse("version = 1\n[tools.a]\nauth = \"public\"\n").unwrap());
-    EventRewriter::new(ListRewriter::for_answer(policy, ObjectKind::Tool, "tools/list"), max_event_bytes)
+    let view = View { policy, caller: None, era: Era::Modern };
+    EventRewriter::new(ListRewriter::for_answer(view, ObjectKind::Tool, "tools/list"), max_event_bytes)
 }
 
 fn run(chunks: &[&[u8]]) -> Result<String, Unreadable> {
