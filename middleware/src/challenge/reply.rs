@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 
 use super::wire;
-use crate::request::{Era, Incoming, RequestId};
+use crate::request::{Classified, Era, Incoming, RequestId};
 
 /// How to answer a permitted request that ends before its server has answered; in the request's extensions.
 ///
@@ -26,14 +26,14 @@ pub struct ReplyTo {
 impl ReplyTo {
     pub(crate) fn new(request: &Incoming<'_>) -> Self {
         match request.single() {
-            Some(request) => Self {
-                id: request.id.clone(),
-                era: request.era,
-                is_tool_call: request.called_tool().is_some(),
-            },
+            Some(request) => Self::to_message(request),
             // An error for all of a batch belongs to no message of it.
             None => Self { id: None, era: Era::Legacy, is_tool_call: false },
         }
+    }
+
+    pub(crate) fn to_message(request: &Classified<'_>) -> Self {
+        Self { id: request.id.clone(), era: request.era, is_tool_call: request.called_tool().is_some() }
     }
 
     /// The `id` of the request, where it has one.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, ALLOW, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
-use super::{BearerChallenge, wire};
+use super::{BearerChallenge, ReplyTo, wire};
 use crate::coding;
 use crate::policy::{ChallengeForm, Refusal, ScopeSet, UnknownObject};
 use crate::request::{Classified, Era, ObjectKind};
@@ -59,6 +59,13 @@ pub(crate) fn refuse(refusal: Refusal, to: &Answering<'_>) -> Response<Bytes> {
             );
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
             response
+        }
+        Refusal::ConditionFailed(failure) => {
+            let reason = failure.public_reason();
+            match to.request {
+                Some(request) => ReplyTo::to_message(request).refuse(&reason),
+                None => wire::rpc_error(StatusCode::FORBIDDEN, 403, &reason, None),
+            }
         }
         Refusal::Unknown(object) => unknown(*object, to),
         Refusal::AmbiguousCredentials(why) => {

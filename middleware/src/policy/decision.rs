@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Policy;
+use super::condition::{Condition, ConditionFailure, Inputs};
 use super::load::NEVER_CHALLENGED;
 use super::permit::Permit;
 use super::raw::{Access, ChallengeScopes, Listing, Mode};
@@ -18,6 +19,47 @@ use crate::verifier::VerifiedToken;
 pub(super) struct Refused {
     pub(super) refusal: Refusal,
     pub(super) rule: Arc<Rule>,
+}
+
+/// What a request asks for, of one rule.
+struct Asked<'a> {
+    object: UnknownObject,
+    /// The object's name or URI, else the method.
+    name: &'a str,
+    request: &'a Classified<'a>,
+}
+
+impl<'a> Asked<'a> {
+    fn method(request: &'a Classified<'a>) -> Self {
+        Self { object: UnknownObject::Method, name: request.method.as_deref().unwrap_or_default(), request }
+    }
+
+    fn object(request: &'a Classified<'a>, kind: ObjectKind, name: &'a str) -> Self {
+        Self { object: UnknownObject::Object(kind), name, request }
+    }
+}
+
+/// Evaluates the condition of a rule, for whom the request would be served as; `None` is a stranger. In a list, there is
+/// no request.
+fn check_condition(
+    rule: &Rule,
+    name: &str,
+    request: Option<&Classified<'_>>,
+    served: Option<&Caller>,
+) -> Result<(), ConditionFailure> {
+    let Some(condition) = rule.condition() else {
+        return Ok(());
+    };
+    let token = served.map(Caller::token);
+    // They are looked for in the body only where they are asked for.
+    let args = request.filter(|_| condition.reads_args()).and_then(Classified::arguments);
+    let inputs = Inputs {
+        claims: token.map(VerifiedToken::claims),
+        args,
+        tool: name,
+        client: token.and_then(VerifiedToken::client_id).unwrap_or_default(),
+    };
+    rule.evaluate(condition, &inputs)
 }
 
 /// What one rule says of one caller.
@@ -51,6 +93,7 @@ impl Policy {
     /// # Errors
     /// - a token is needed: [`Refusal::SignIn`]
     /// - scopes are missing: [`Refusal::InsufficientScope`]
+    /// - the condition of the rule does not hold: [`Refusal::ConditionFailed`]
     /// - denied, or nothing by that name: [`Refusal::Unknown`], or [`Refusal::SignIn`] where the caller may not see the
     ///   list either, so that neither tells more than the other
     ///
@@ -64,20 +107,23 @@ impl Policy {
         match &request.operation {
             Operation::Lifecycle(method) => {
                 let rule = self.open_rule(method.as_deref(), self.any_open());
-                self.enforce(rule, caller, UnknownObject::Method)
+                self.enforce(rule, caller, &Asked::method(request))
             }
             Operation::List(kind, method) => {
                 let rule = self.open_rule(Some(method), self.table(*kind).any_open());
-                self.enforce(rule, caller, UnknownObject::Method)
+                self.enforce(rule, caller, &Asked::method(request))
             }
-            Operation::Object { kind, name } => self.enforce_object(*kind, name, caller),
+            Operation::Object { kind, name } => {
+                self.enforce_object(&Asked::object(request, *kind, name), *kind, caller)
+            }
             Operation::Task { method, .. } => {
-                self.enforce(self.methods.get(method), caller, UnknownObject::Method)
+                self.enforce(self.methods.get(method), caller, &Asked::method(request))
             }
             Operation::Method { name, resources, .. } => {
-                let mut permit = self.enforce(self.methods.get(name), caller, UnknownObject::Method)?;
+                let mut permit = self.enforce(self.methods.get(name), caller, &Asked::method(request))?;
                 for uri in resources {
-                    permit = permit.and(self.enforce_object(ObjectKind::Resource, uri, caller)?);
+                    let asked = Asked::object(request, ObjectKind::Resource, uri);
+                    permit = permit.and(self.enforce_object(&asked, ObjectKind::Resource, caller)?);
                 }
                 Ok(permit)
             }
@@ -88,7 +134,7 @@ impl Policy {
     ///
     /// A condition that needs the arguments of a call counts as met: a list has none.
     pub fn shows(&self, kind: ObjectKind, name: &str, caller: Option<&Caller>) -> bool {
-        shows(self.rule(kind, name), caller)
+        shows(self.rule(kind, name), name, caller)
     }
 
     /// The scopes that a caller whose token is no good should come back with.
@@ -109,11 +155,11 @@ impl Policy {
 
     fn enforce_object(
         &self,
+        asked: &Asked<'_>,
         kind: ObjectKind,
-        name: &str,
         caller: Option<&Caller>,
     ) -> Result<Permit, Refused> {
-        let refused = match self.enforce(self.rule(kind, name), caller, UnknownObject::Object(kind)) {
+        let refused = match self.enforce(self.rule(kind, asked.name), caller, asked) {
             Err(refused) if caller.is_none() && matches!(refused.refusal, Refusal::Unknown(_)) => refused,
             decided => return decided,
         };
@@ -142,19 +188,26 @@ impl Policy {
         &self,
         rule: &Arc<Rule>,
         caller: Option<&Caller>,
-        object: UnknownObject,
+        asked: &Asked<'_>,
     ) -> Result<Permit, Refused> {
-        let permit = |principal| Permit::new(principal, rule, self.version);
+        let permit = |principal: Option<&Caller>| Permit::new(principal.cloned(), rule, self.version);
+        // The condition sees whom the request would be served as, and is asked last.
+        let mut served = caller;
         let refusal = match verdict(rule, caller.map(Caller::token)) {
-            Verdict::AsUser => return Ok(permit(caller.cloned())),
-            Verdict::Anonymously => return Ok(permit(None)),
+            allowed @ (Verdict::AsUser | Verdict::Anonymously) => {
+                served = served.filter(|_| matches!(allowed, Verdict::AsUser));
+                match check_condition(rule, asked.name, Some(asked.request), served) {
+                    Ok(()) => return Ok(permit(served)),
+                    Err(failure) => Refusal::ConditionFailed(failure),
+                }
+            }
             Verdict::NoToken => self.sign_in(Some(rule)),
             Verdict::NoScope => self.step_up(rule, caller),
-            Verdict::Absent => Refusal::Unknown(object),
+            Verdict::Absent => Refusal::Unknown(asked.object),
         };
         match rule.mode() {
             Mode::Enforce => Err(Refused { refusal, rule: Arc::clone(rule) }),
-            Mode::Shadow => Ok(permit(caller.cloned()).in_spite_of(refusal)),
+            Mode::Shadow => Ok(permit(served).in_spite_of(refusal)),
         }
     }
 
@@ -183,17 +236,28 @@ impl Policy {
     }
 }
 
-/// Whether a list shows what the rule is about.
-pub(crate) fn shows(rule: &Rule, caller: Option<&Caller>) -> bool {
+/// Whether a list shows what the rule is about, by this name.
+pub(crate) fn shows(rule: &Rule, name: &str, caller: Option<&Caller>) -> bool {
     if rule.is_denied() {
         return false;
     }
-    match rule.listing() {
-        Listing::Always | Listing::Acquirable => true,
-        Listing::Callable => {
-            rule.mode() == Mode::Shadow
-                || matches!(verdict(rule, caller.map(Caller::token)), Verdict::AsUser | Verdict::Anonymously)
-        }
+    if rule.mode() == Mode::Shadow {
+        return true;
+    }
+    let verdict = verdict(rule, caller.map(Caller::token));
+    let served = caller.filter(|_| matches!(verdict, Verdict::AsUser));
+    // What only a call can answer is left for the call.
+    let holds = || {
+        rule.condition().is_none_or(Condition::reads_args)
+            || check_condition(rule, name, None, served).is_ok()
+    };
+    match (rule.listing(), verdict) {
+        (Listing::Always, _) => true,
+        // Signing in, or more scopes, may bring claims that make the condition hold; what is held already does not.
+        (Listing::Acquirable, Verdict::AsUser) => holds(),
+        (Listing::Acquirable, _) => true,
+        (Listing::Callable, Verdict::AsUser | Verdict::Anonymously) => holds(),
+        (Listing::Callable, _) => false,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::condition::Condition;
 use super::pattern::Pattern;
 use super::raw::{Access, Listing, Mode, RawPolicy, RawRule, RawScope};
 use super::rule::{Needed, Rule, RuleTable};
@@ -174,12 +175,31 @@ impl Loader<'_> {
             let message = "expected at least one scope, since one of them is needed, but found none";
             self.faults.push(self.document.fault_at(&any_path, message));
         }
+        let condition = self.condition(path, raw);
         Rule {
             mode: self.mode_of(access, raw.mode),
             listing: raw.list.unwrap_or(self.listing),
             needed: raw.scopes.iter().collect::<ScopeSet>().iter().map(|scope| self.needed(scope)).collect(),
             alternatives: raw.any_scopes.iter().map(|scope| self.needed(scope)).collect(),
+            condition,
             ..Rule::bare(path.to_string(), access)
+        }
+    }
+
+    fn condition(&mut self, path: &KeyPath, raw: &RawRule) -> Option<Condition> {
+        let text = raw.when.as_deref()?;
+        let path = path.key("when");
+        if raw.auth == Some(Access::Deny) {
+            let message =
+                "expected no condition beside `auth = \"deny\"`, because it would never be evaluated";
+            self.faults.push(self.document.fault_at(&path, message));
+        }
+        match Condition::compile(text) {
+            Ok(condition) => Some(condition),
+            Err(error) => {
+                self.faults.push(self.document.fault_at(&path, error.to_string()));
+                None
+            }
         }
     }
 

@@ -24,6 +24,7 @@
 //! ```
 
 mod batch;
+pub mod condition;
 mod decision;
 mod handle;
 mod load;

@@ -116,4 +116,5 @@ pub(super) struct RawRule {
     pub(super) any_scopes: Vec<String>,
     pub(super) mode: Option<Mode>,
     pub(super) list: Option<Listing>,
+    pub(super) when: Option<String>,
 }

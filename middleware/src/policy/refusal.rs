@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::condition::ConditionFailure;
 use super::scope::ScopeSet;
 use crate::request::{Malformed, ObjectKind};
 
@@ -39,6 +40,8 @@ pub enum Refusal {
         /// The scopes that the operation needs.
         needed: ScopeSet,
     },
+    /// Access and scopes are there, and the rule's condition does not hold. Signing in does not help.
+    ConditionFailed(ConditionFailure),
     /// Denied by the policy, or absent from it: as if it did not exist.
     Unknown(UnknownObject),
 }
@@ -65,6 +68,7 @@ impl Refusal {
             Self::VerifierUnavailable => "verifier-unavailable",
             Self::SignIn { .. } => "sign-in",
             Self::InsufficientScope { .. } => "insufficient-scope",
+            Self::ConditionFailed(_) => "condition-failed",
             Self::Unknown(_) => "unknown",
         }
     }
@@ -85,6 +89,7 @@ impl fmt::Display for Refusal {
             Self::InsufficientScope { needed, .. } => {
                 write!(f, "the token lacks some of the scopes `{needed}`")
             }
+            Self::ConditionFailed(failure) => failure.fmt(f),
             Self::Unknown(_) => f.write_str("denied, or no rule for it"),
         }
     }

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
+use super::condition::{Condition, ConditionFailure, Inputs};
 use super::pattern::Patterns;
 use super::raw::{Access, Listing, Mode};
 use super::scope::ScopeSet;
@@ -18,6 +20,7 @@ pub struct Rule {
     pub(super) needed: Box<[Needed]>,
     /// One of these, where there are any; in the order of the file.
     pub(super) alternatives: Box<[Needed]>,
+    pub(super) condition: Option<Condition>,
 }
 
 /// A scope that a rule needs, and every scope that is as good.
@@ -44,6 +47,7 @@ impl Rule {
             listing: Listing::Always,
             needed: Box::default(),
             alternatives: Box::default(),
+            condition: None,
         }
     }
 
@@ -75,6 +79,32 @@ impl Rule {
     /// The scopes of which one is needed besides, in the order of the file; with none here, none is.
     pub fn any_scopes(&self) -> impl Iterator<Item = &str> {
         self.alternatives.iter().map(|needed| &*needed.scope)
+    }
+
+    /// What it asks of a request besides.
+    pub fn condition(&self) -> Option<&Condition> {
+        self.condition.as_ref()
+    }
+
+    /// Evaluates the condition, which is the rule's own, and says how long it took.
+    pub(super) fn evaluate(
+        &self,
+        condition: &Condition,
+        inputs: &Inputs<'_>,
+    ) -> Result<(), ConditionFailure> {
+        let started = Instant::now();
+        let held = condition.evaluate(inputs);
+        let took = started.elapsed();
+        tracing::debug!(
+            policy.rule = self.label(),
+            condition.held = held.is_ok(),
+            condition.micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            "evaluated the condition of a rule"
+        );
+        #[cfg(feature = "metrics")]
+        metrics::histogram!("mcp_auth_condition_seconds", "rule" => self.label().to_owned())
+            .record(took.as_secs_f64());
+        held
     }
 
     /// The scopes to ask for: all of those that are needed, and of the alternatives one that `granted` holds, else the

@@ -61,7 +61,7 @@ impl VerifiedToken {
     }
 
     /// All claims.
-    pub(super) fn claims(&self) -> &Map<String, Value> {
+    pub(crate) fn claims(&self) -> &Map<String, Value> {
         &self.claims
     }
 

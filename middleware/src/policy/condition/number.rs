@@ -1,0 +1,160 @@
+//! Numbers that every parser takes for the same.
+
+/// The first number in `json` that a parser could change, as it is spelled; `json` is known to be JSON.
+///
+/// JavaScript reads every number as an IEEE 754 double, and so do many servers: what that rounds would be judged as one
+/// number and acted on as another (RFC 8259 §6, RFC 7493 §2.2). Refused is an integer that 64 bits cannot hold, with a
+/// sign or without, or that is no double; and any other number that is not what the double nearest to it is spelled as.
+pub(super) fn first_that_changes(json: &str) -> Option<&str> {
+    let mut rest = json;
+    loop {
+        let start = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit())?;
+        let (_, from) = rest.split_at(start);
+        if let Some(text) = from.strip_prefix('"') {
+            rest = after_string(text)?;
+            continue;
+        }
+        let end =
+            from.find(|c: char| !matches!(c, '0'..='9' | '-' | '+' | '.' | 'e' | 'E')).unwrap_or(from.len());
+        let (number, after) = from.split_at(end);
+        if !survives(number) {
+            return Some(number);
+        }
+        rest = after;
+    }
+}
+
+/// What follows a string whose opening quote is gone.
+fn after_string(text: &str) -> Option<&str> {
+    let mut escaped = false;
+    let end = text.bytes().position(|byte| {
+        let closes = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        closes
+    })?;
+    text.get(end + 1..)
+}
+
+fn survives(number: &str) -> bool {
+    if !number.contains(['.', 'e', 'E']) {
+        return is_exact(number);
+    }
+    // The shortest spelling that reads as the same double.
+    number.parse::<f64>().is_ok_and(|double| {
+        let shortest = format!("{double:e}");
+        double.is_finite()
+            && Decimal::of(number).is_some_and(|spelled| Decimal::of(&shortest) == Some(spelled))
+    })
+}
+
+/// Whether an integer is the same in 64 bits and as a double.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "whether anything is lost is the question"
+)]
+fn is_exact(integer: &str) -> bool {
+    let whole = integer.parse::<i64>().map(i128::from).or_else(|_| integer.parse::<u64>().map(i128::from));
+    whole.is_ok_and(|whole| (whole as f64) as i128 == whole)
+}
+
+/// A decimal number without regard to how it is spelled: 0.`digits` × 10^`exponent`, without zeros at either end.
+#[derive(PartialEq, Eq)]
+struct Decimal {
+    negative: bool,
+    digits: String,
+    exponent: i64,
+}
+
+impl Decimal {
+    fn of(number: &str) -> Option<Self> {
+        let (negative, number) = match number.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, number),
+        };
+        let (mantissa, power) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let all = format!("{whole}{fraction}");
+        let digits = all.trim_start_matches('0');
+        let leading = all.len() - digits.len();
+        let digits = digits.trim_end_matches('0');
+        if digits.is_empty() {
+            // Zero has one spelling, whatever its sign and its power.
+            return Some(Self { negative: false, digits: String::new(), exponent: 0 });
+        }
+        let exponent = power
+            .parse::<i64>()
+            .ok()?
+            .checked_add(i64::try_from(whole.len()).ok()?)?
+            .checked_sub(i64::try_from(leading).ok()?)?;
+        Some(Self { negative, digits: digits.to_owned(), exponent })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_number_that_a_parser_would_round_is_found() {
+        for kept in [
+            "0",
+            "-0",
+            "0.0",
+            "0e999",
+            "1",
+            "-1",
+            "0.1",
+            "1.10",
+            "1e2",
+            "1E+2",
+            "100.5",
+            "9007199254740992",
+            "1e21",
+            "1.7976931348623157e308",
+            "5e-324",
+            "123456.789e3",
+            r#""1e999 \" 00.00000000000000000001""#,
+            r#"{"1e999":[1,2.5]}"#,
+            "9223372036854774784",
+            "18446744073709549568",
+        ] {
+            assert_eq!(first_that_changes(kept), None, "{kept}");
+        }
+        for changed in [
+            "9007199254740993",
+            "-9007199254740993",
+            "9223372036854775807",
+            "18446744073709551615",
+            "18446744073709551616",
+            "100000000000000000000000",
+            "1e999",
+            "-1e999",
+            "1e-400",
+            "0.1000000000000000055",
+            "100.00000000000000001",
+            "1e99999999999999999999",
+        ] {
+            assert_eq!(first_that_changes(&format!("[\"x\\\\\",1,{changed},2]")), Some(changed), "{changed}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_double_survives_in_its_shortest_spelling(double in proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL | proptest::num::f64::ZERO) {
+            let spelled = serde_json::to_string(&double).unwrap();
+            prop_assert_eq!(first_that_changes(&spelled), None);
+        }
+
+        #[test]
+        fn an_integer_survives_where_it_is_a_double(number in any::<i64>(), bits in 0..64_u32) {
+            let number = number >> bits;
+            // A double has 53 bits, wherever they are.
+            let magnitude = number.unsigned_abs();
+            let fits = magnitude == 0 || 64 - magnitude.leading_zeros() - magnitude.trailing_zeros() <= 53;
+            prop_assert_eq!(first_that_changes(&number.to_string()).is_none(), fits);
+        }
+    }
+}
