@@ -1,6 +1,5 @@
 //! What a condition costs: an ordinary one, and the worst that an attacker can make of its arguments.
 #![expect(clippy::unwrap_used, reason = "a bench is a test")]
-#![expect(missing_docs, reason = "criterion's macros make a function without words")]
 
 use std::hint::black_box;
 

@@ -265,5 +265,7 @@ fn challengeable<'a>(scopes: impl Iterator<Item = &'a str>) -> ScopeSet {
     scopes.filter(|scope| !NEVER_CHALLENGED.contains(scope)).collect()
 }
 
+#[cfg(all(test, feature = "cel"))]
+mod condition_tests;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 use http::Request;
 
 use super::*;
+use crate::policy::condition::ConditionFailure;
 use crate::request::Malformed;
 
 const METADATA: &str = "https://gw.test/.well-known/oauth-protected-resource/mcp";
@@ -143,4 +144,31 @@ fn hostile_names_stay_inside_of_the_challenge() {
         challenge.ends_with(r#"error_description="Sign in to use a?b?c??Set-Cookie: x?""#),
         "{challenge}"
     );
+}
+
+#[test]
+fn a_failed_condition_is_no_challenge_in_any_form() {
+    let mut printed = Vec::new();
+    for (name, failure) in [
+        ("false", ConditionFailure::False),
+        ("error", ConditionFailure::Error("no key `secret_threshold`".into())),
+        ("ambiguous arguments", ConditionFailure::Arguments("the key `a\"b` is given twice".into())),
+        ("long arguments", ConditionFailure::TooLong(65536)),
+        ("too much work", ConditionFailure::TooMuchWork),
+    ] {
+        for form in [ChallengeForm::Http, ChallengeForm::ToolResult] {
+            for (what, method, params, modern) in [
+                ("tools/call", "tools/call", CALL, false),
+                ("tools/call, modern", "tools/call", CALL, true),
+                ("prompts/get", "prompts/get", CALL, false),
+            ] {
+                let refusal = Refusal::ConditionFailed(failure.clone());
+                let response = respond(refusal, method, params, modern, form, "openai-mcp");
+                printed.push(format!("### {name} | {form:?} | {what}\n{response}"));
+            }
+        }
+    }
+    let printed = printed.join("\n\n");
+    assert!(!printed.contains("www-authenticate") && !printed.contains("secret_threshold"), "{printed}");
+    insta::assert_snapshot!(printed);
 }

@@ -216,3 +216,39 @@ proptest::proptest! {
         let _ = Policy::parse(&text);
     }
 }
+
+#[cfg(feature = "cel")]
+#[test]
+fn a_faulty_condition_is_reported_with_its_place() {
+    let text = r#"version = 1
+[tools.one]
+auth = "deny"
+when = "true"
+[tools.two]
+auth = "oauth2"
+when = "clams.sub == 'x'"
+[tools.three]
+auth = "oauth2"
+when = "args.text.matches('(')"
+[tools.four]
+auth = "oauth2"
+when = "args.a.all(x, args.b.all(y, x == y))"
+[tools.five]
+auth = "oauth2"
+when = "args.a =="
+[tools.six]
+auth = "oauth2"
+when = true
+[prompts.seven]
+auth = "public"
+when = ""
+"#;
+    insta::assert_snapshot!(faults(text));
+}
+
+#[cfg(not(feature = "cel"))]
+#[test]
+fn a_condition_needs_a_feature() {
+    let text = "version = 1\n[tools.one]\nauth = \"oauth2\"\nwhen = \"true\"\n";
+    assert!(faults(text).contains("built without the feature `cel`"), "{}", faults(text));
+}
