@@ -36,8 +36,10 @@ pub(crate) fn router(config: &Config, loopback: bool) -> anyhow::Result<Router> 
 
 fn accepted(config: &IssuerConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<Issuer> {
     let keys: Arc<dyn KeySource> = match &config.keys {
-        KeysFrom::Metadata => Arc::new(RemoteKeys::discovered(&config.issuer, fetch()?, Arc::clone(clock))?),
-        KeysFrom::Uri(uri) => Arc::new(RemoteKeys::at(uri.clone(), fetch()?, Arc::clone(clock))),
+        KeysFrom::Metadata(_) => {
+            Arc::new(RemoteKeys::discovered(&config.issuer, fetch(config)?, Arc::clone(clock))?)
+        }
+        KeysFrom::Uri(uri) => Arc::new(RemoteKeys::at(uri.clone(), fetch(config)?, Arc::clone(clock))),
         KeysFrom::File(keys) => Arc::clone(keys) as Arc<dyn KeySource>,
     };
     Ok(Issuer::new(config.issuer.as_str(), keys)
@@ -47,8 +49,13 @@ fn accepted(config: &IssuerConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<Iss
 }
 
 /// A client of its own for each issuer; none where keys are at hand, since it needs the system's trust roots.
-fn fetch() -> anyhow::Result<Arc<dyn Fetch>> {
-    Ok(Arc::new(HttpFetch::new().context("cannot set up the client for an issuer's keys")?))
+fn fetch(config: &IssuerConfig) -> anyhow::Result<Arc<dyn Fetch>> {
+    // an issuer that is named by a URL of this machine has its keys there too; any other is kept from it
+    let mut fetch = HttpFetch::builder().allow_loopback(config.keys.are_on_this_machine());
+    for host in &config.private_hosts {
+        fetch = fetch.allow_private_host(host);
+    }
+    Ok(Arc::new(fetch.build().context("cannot set up the client for an issuer's keys")?))
 }
 
 fn guarded(

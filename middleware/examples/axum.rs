@@ -16,7 +16,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}/mcp", listener.local_addr()?);
 
-    let keys = Arc::new(RemoteKeys::discovered(issuer, Arc::new(HttpFetch::new()?), clock.clone())?);
+    // The issuer of this example is on this machine, which is out of bounds otherwise.
+    let fetch = Arc::new(HttpFetch::builder().allow_loopback(true).build()?);
+    let keys = Arc::new(RemoteKeys::discovered(issuer, fetch, clock.clone())?);
     let verifier = JwtVerifier::builder(url.parse()?, clock).issuer(Issuer::new(issuer, keys)).build()?;
     let policy = PolicyHandle::new(Policy::parse(POLICY)?);
     let auth = McpAuthLayer::builder(url.parse()?, policy, Arc::new(verifier));

@@ -97,6 +97,7 @@ mod error;
 #[doc(hidden)]
 pub mod internals;
 mod layer;
+pub mod net;
 pub mod policy;
 pub mod possession;
 pub mod random;

@@ -9,13 +9,14 @@ use std::{
 
 use anyhow::Context as _;
 use http::{HeaderMap, StatusCode, header};
+use mcp_auth::net::{is_public, vetted};
 use reqwest::{
     Certificate, Client, Response,
     dns::{Addrs, Name, Resolve, Resolving},
     redirect,
 };
 
-use super::{address::is_public, freshness::reusable_seconds, url::DocumentUrl};
+use super::{freshness::reusable_seconds, url::DocumentUrl};
 use crate::outside::Resolver;
 
 /// The size that the draft recommends as a limit (§6.6).
@@ -150,20 +151,12 @@ struct Guarded {
     admits: fn(IpAddr) -> bool,
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error("the name leads to an address that documents are not fetched from")]
-struct Inadmissible;
-
 impl Resolve for Guarded {
     fn resolve(&self, name: Name) -> Resolving {
         let inner = Arc::clone(&self.inner);
         let admits = self.admits;
         Box::pin(async move {
-            let addresses = inner.resolve(name.as_str()).await?;
-            // one bad address among good ones is an attack, not a mistake
-            if addresses.is_empty() || !addresses.iter().all(|address| admits(*address)) {
-                return Err(Inadmissible.into());
-            }
+            let addresses = vetted(inner.resolve(name.as_str()).await?, admits)?;
             let sockets: Addrs = Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0)));
             Ok(sockets)
         })

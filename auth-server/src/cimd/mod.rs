@@ -4,7 +4,6 @@
 //! `url` (what may be asked for) → `fetch` (where it may lead, how much may come back) → `document` (what it may say),
 //! with `freshness` deciding how long the answer stands.
 
-mod address;
 mod document;
 mod fetch;
 mod freshness;

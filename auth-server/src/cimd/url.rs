@@ -2,9 +2,8 @@
 
 use std::net::IpAddr;
 
+use mcp_auth::net::is_public;
 use url::{Host, Url};
-
-use super::address::is_public;
 
 const MAX_BYTES: usize = 2048;
 

@@ -7,7 +7,7 @@ use mcp_auth_runtime::config::Report;
 use url::Url;
 
 use super::raw;
-use super::{http_url, is_https_or_local};
+use super::{http_url, is_https_or_local, is_local};
 
 /// An authorization server whose tokens are accepted.
 #[derive(Debug)]
@@ -17,17 +17,27 @@ pub(crate) struct IssuerConfig {
     pub(crate) algorithms: Vec<Algorithm>,
     pub(crate) leeway_seconds: u64,
     pub(crate) token_types: Vec<String>,
+    pub(crate) private_hosts: Vec<String>,
 }
 
 /// Where its keys come from.
 #[derive(Debug)]
 pub(crate) enum KeysFrom {
-    /// Where its metadata says.
-    Metadata,
+    /// Where the metadata of the issuer at this URL says.
+    Metadata(Url),
     /// This URL.
     Uri(Url),
     /// A file, read already; shared by the verifiers of all routes.
     File(std::sync::Arc<FixedKeys>),
+}
+
+impl KeysFrom {
+    pub(crate) fn are_on_this_machine(&self) -> bool {
+        match self {
+            Self::Metadata(url) | Self::Uri(url) => is_local(url),
+            Self::File(_) => false,
+        }
+    }
 }
 
 /// More would make `exp` mean little.
@@ -63,26 +73,39 @@ fn one(raw: &raw::IssuerTable, path: &KeyPath, report: &mut Report) -> Option<Is
         report.unexpected(&path.key("token_types"), "at least one type, such as `at+jwt`");
     }
     let keys = keys(raw, path, report);
-    let issuer = raw.issuer.as_deref().filter(|text| is_issuer(text));
-    if issuer.is_none() {
+    let url = raw.issuer.as_deref().and_then(issuer_url);
+    if url.is_none() {
         report.unexpected(
             &path.key("issuer"),
             "an https URL (or an http one of this machine) without query and fragment, as in the tokens' `iss`",
         );
     }
     Some(IssuerConfig {
-        issuer: issuer?.to_owned(),
-        keys: keys?,
+        keys: keys?.unwrap_or(KeysFrom::Metadata(url?)),
+        issuer: raw.issuer.clone()?,
         algorithms,
         leeway_seconds: raw.leeway_seconds.into(),
         token_types: raw.token_types.clone(),
+        private_hosts: hosts(&raw.private_hosts, &path.key("private_hosts"), report),
     })
 }
 
 /// RFC 8414 §2: https, without query and fragment.
-fn is_issuer(text: &str) -> bool {
-    http_url(text)
-        .is_some_and(|url| is_https_or_local(&url) && url.query().is_none() && url.fragment().is_none())
+fn issuer_url(text: &str) -> Option<Url> {
+    http_url(text).filter(|url| is_https_or_local(url) && url.query().is_none() && url.fragment().is_none())
+}
+
+fn hosts(names: &[String], path: &KeyPath, report: &mut Report) -> Vec<String> {
+    for (index, name) in names.iter().enumerate() {
+        // compared with the host as a URL has it, so that it must be written so
+        if !url::Host::parse(name).is_ok_and(|host| host.to_string() == *name) {
+            report.unexpected(
+                &path.index(index),
+                "a host as in a URL, without a port, such as `login.corp.example`",
+            );
+        }
+    }
+    names.to_vec()
 }
 
 fn algorithms(names: &[String], path: &KeyPath, report: &mut Report) -> Vec<Algorithm> {
@@ -100,9 +123,11 @@ fn algorithms(names: &[String], path: &KeyPath, report: &mut Report) -> Vec<Algo
     algorithms
 }
 
-fn keys(raw: &raw::IssuerTable, path: &KeyPath, report: &mut Report) -> Option<KeysFrom> {
+/// Where the configuration says that the keys are; `Some(None)` where it leaves that to the metadata.
+#[expect(clippy::option_option, reason = "the outer one is whether there was no fault")]
+fn keys(raw: &raw::IssuerTable, path: &KeyPath, report: &mut Report) -> Option<Option<KeysFrom>> {
     match (&raw.jwks_uri, &raw.jwks_file) {
-        (None, None) => Some(KeysFrom::Metadata),
+        (None, None) => Some(None),
         (Some(_), Some(_)) => {
             report.fault(&path.key("jwks_file"), "expected `jwks_uri` or `jwks_file`, but found both");
             None
@@ -112,7 +137,7 @@ fn keys(raw: &raw::IssuerTable, path: &KeyPath, report: &mut Report) -> Option<K
             if uri.is_none() {
                 report.unexpected(&path.key("jwks_uri"), "an https URL, or an http one of this machine");
             }
-            uri.map(KeysFrom::Uri)
+            uri.map(|uri| Some(KeysFrom::Uri(uri)))
         }
         (None, Some(file)) => {
             let file = report.resolve(file);
@@ -122,7 +147,7 @@ fn keys(raw: &raw::IssuerTable, path: &KeyPath, report: &mut Report) -> Option<K
                 })
                 .and_then(|json| FixedKeys::from_jwks(&json).map_err(|reason| reason.to_string()));
             match read {
-                Ok(keys) => Some(KeysFrom::File(std::sync::Arc::new(keys))),
+                Ok(keys) => Some(Some(KeysFrom::File(std::sync::Arc::new(keys)))),
                 Err(reason) => {
                     let message = format!("`{}`: {reason}", file.display());
                     report.fault(&path.key("jwks_file"), message);

@@ -159,13 +159,17 @@ fn http_url(text: &str) -> Option<Url> {
 
 /// Whether the URL may be trusted with keys: https, or http that does not leave this machine.
 fn is_https_or_local(url: &Url) -> bool {
-    let local = match url.host() {
+    url.scheme() == "https" || is_local(url)
+}
+
+/// Whether the URL leads to this machine by its very words.
+fn is_local(url: &Url) -> bool {
+    match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         None => false,
-    };
-    url.scheme() == "https" || local
+    }
 }
 
 fn addresses(values: &[String], path: &KeyPath, report: &mut Report) -> Vec<SocketAddr> {

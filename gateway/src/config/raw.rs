@@ -66,6 +66,9 @@ pub(crate) struct IssuerTable {
     pub(crate) jwks_file: Option<String>,
     /// Accepted `typ` headers. Default: `["at+jwt"]` (RFC 9068). Some providers type their access tokens `JWT`.
     pub(crate) token_types: Vec<String>,
+    /// Hosts that its metadata and keys may be fetched from although their addresses are private:
+    /// `login.corp.example`. Default: none; an issuer of this machine is allowed loopback addresses.
+    pub(crate) private_hosts: Vec<String>,
 }
 
 impl Default for IssuerTable {
@@ -77,6 +80,7 @@ impl Default for IssuerTable {
             jwks_uri: None,
             jwks_file: None,
             token_types: vec!["at+jwt".to_owned()],
+            private_hosts: Vec::new(),
         }
     }
 }

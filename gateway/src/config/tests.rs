@@ -112,6 +112,11 @@ fn every_bad_value_is_a_fault_at_its_place() {
         ),
         (
             issuer,
+            "issuer = \"https://a\"\nprivate_hosts = [\"login.corp.example\", \"https://b\"]",
+            "5:40: `issuers[0].private_hosts[1]`: expected a host as in a URL, without a port, such as `login.corp.example`, but found `\"https://b\"`".to_owned(),
+        ),
+        (
+            issuer,
             "issuer = \"https://a\"\njwks_uri = \"http://a/keys\"",
             "5:12: `issuers[0].jwks_uri`: expected an https URL, or an http one of this machine, but found `\"http://a/keys\"`".to_owned(),
         ),

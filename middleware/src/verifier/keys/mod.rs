@@ -2,13 +2,15 @@
 
 mod fetch;
 mod fixed;
+#[cfg(feature = "jwks")]
+mod http;
 mod remote;
 mod set;
 
-#[cfg(feature = "jwks")]
-pub use fetch::HttpFetch;
 pub use fetch::{Fetch, FetchError};
 pub use fixed::FixedKeys;
+#[cfg(feature = "jwks")]
+pub use http::{HttpFetch, HttpFetchBuilder};
 pub use remote::RemoteKeys;
 pub(super) use remote::is_https_or_local;
 pub use set::VerificationKey;

@@ -39,8 +39,9 @@ const SPECIAL_V6: [(Ipv6Addr, u32); 12] = [
     (Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8),
 ];
 
-/// Whether an address belongs to the public internet. An IPv6 address that carries an IPv4 one is judged by that.
-pub(crate) fn is_public(address: IpAddr) -> bool {
+/// Whether an address belongs to the public internet: neither private, nor of this machine or its links, nor shared, for
+/// documentation, for many, or reserved. An IPv6 address that carries an IPv4 one (mapped, NAT64, 6to4) is judged by that.
+pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_public_v4(v4),
         IpAddr::V6(v6) => carried_v4(v6).map_or_else(
