@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use http::request::Parts;
+
 use crate::policy::Policy;
-use crate::request::{Era, ObjectKind};
-use crate::rewrite::{ListRewriter, View};
+use crate::request::{CredentialsError, Era, ObjectKind, UnverifiedToken, bearer};
+use crate::rewrite::{EventRewriter, ListRewriter, View};
 
 /// Rewrites the answer to a list request, as JSON; `None` where it stays as it is, an error where it is withheld.
 pub fn rewrite_list(
@@ -16,4 +18,27 @@ pub fn rewrite_list(
 ) -> Result<Option<String>, String> {
     let view = View { policy, caller: None, era: Era::Modern };
     ListRewriter::for_answer(view, kind, method).message(answer).map_err(|unreadable| unreadable.to_string())
+}
+
+/// Rewrites a stream of events that holds the answer to `tools/list`, as it comes in; an error where it is withheld.
+pub fn rewrite_events<'a>(
+    policy: Arc<Policy>,
+    chunks: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<Vec<u8>, String> {
+    let view = View { policy, caller: None, era: Era::Modern };
+    let list = ListRewriter::for_answer(view, ObjectKind::Tool, "tools/list");
+    let (mut events, mut out) = (EventRewriter::new(list, 1 << 16), Vec::new());
+    let rewrite = || {
+        for chunk in chunks {
+            events.push(chunk, &mut out)?;
+        }
+        events.finish(&mut out)
+    };
+    rewrite().map_err(|unreadable| unreadable.to_string())?;
+    Ok(out)
+}
+
+/// The token of a request, where it has one.
+pub fn credentials(parts: &Parts) -> Result<Option<UnverifiedToken>, CredentialsError> {
+    bearer::credentials(parts)
 }

@@ -14,3 +14,5 @@ mod sse;
 pub use body::ResponseBody;
 pub(crate) use body::rewrite;
 pub(crate) use list::{ListRewriter, View};
+#[cfg(feature = "internals")]
+pub(crate) use sse::EventRewriter;

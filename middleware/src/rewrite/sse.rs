@@ -6,7 +6,7 @@ use super::list::{ListRewriter, Unreadable};
 ///
 /// Comments, ids, retry times and the order stay; an event is held back only until its own end has come.
 #[derive(Debug)]
-pub(super) struct EventRewriter {
+pub(crate) struct EventRewriter {
     list: ListRewriter,
     max_event_bytes: usize,
     /// The event that is coming in.
@@ -18,12 +18,12 @@ pub(super) struct EventRewriter {
 }
 
 impl EventRewriter {
-    pub(super) fn new(list: ListRewriter, max_event_bytes: usize) -> Self {
+    pub(crate) fn new(list: ListRewriter, max_event_bytes: usize) -> Self {
         Self { list, max_event_bytes, event: Vec::new(), line_start: 0, after_cr: false, first: true }
     }
 
     /// Takes the next bytes of the stream and gives what may go on to the client.
-    pub(super) fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Unreadable> {
+    pub(crate) fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Unreadable> {
         for &byte in chunk {
             if std::mem::take(&mut self.after_cr) && byte == b'\n' {
                 if self.event.is_empty() {
@@ -50,7 +50,7 @@ impl EventRewriter {
     }
 
     /// The end of an event, or of the stream: what is not closed by an empty line is read by some clients all the same.
-    pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Unreadable> {
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Unreadable> {
         let event = std::mem::take(&mut self.event);
         self.line_start = 0;
         let text = std::str::from_utf8(&event).map_err(|error| Unreadable(error.to_string()))?;

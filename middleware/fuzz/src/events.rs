@@ -1,0 +1,82 @@
+//! Rewriting a stream of events.
+
+use std::sync::{Arc, LazyLock};
+
+use mcp_auth::internals::rewrite_events;
+use mcp_auth::policy::Policy;
+
+static POLICY: LazyLock<Option<Arc<Policy>>> = LazyLock::new(|| {
+    let policy = Policy::parse(
+        "version = 1\n[tools.a]\nauth = \"public\"\n[tools.b]\nauth = \"oauth2\"\nscopes = [\"s\"]\n",
+    );
+    policy.ok().map(Arc::new)
+});
+
+/// The first two bytes say how the rest comes in chunks: however it comes, the same goes out; and an event that has no
+/// list in it goes out byte for byte.
+pub fn events(data: &[u8]) {
+    let Some(policy) = &*POLICY else { panic!("the policy has no faults") };
+    let Some((sizes, stream)) = data.split_at_checked(2) else { return };
+    let whole = rewrite_events(Arc::clone(policy), [stream]);
+    let pieces = chunks(stream, sizes);
+    let in_pieces = rewrite_events(Arc::clone(policy), pieces);
+    // Which bytes went out before the fault is for the chunks to say; whether there is one is not.
+    assert_eq!(whole.is_ok(), in_pieces.is_ok());
+    let Ok(whole) = whole else { return };
+    assert_eq!(Some(&whole), in_pieces.as_ref().ok());
+
+    let events = split(stream);
+    let mut of_each = Vec::new();
+    for event in events {
+        let Ok(out) = rewrite_events(Arc::clone(policy), [event]) else {
+            panic!("readable in a stream, and not alone: {}", event.escape_ascii());
+        };
+        let listless =
+            !has(event, b"tools") && !has(event, b"\\") && !has(event, b"\n") && !has(event, b"\r");
+        assert!(!listless || out == event, "changed: {}", event.escape_ascii());
+        of_each.extend_from_slice(&out);
+    }
+    assert_eq!(whole, of_each);
+    if !has(stream, b"tools") && !has(stream, b"\\") {
+        assert_eq!(whole, stream);
+    }
+}
+
+fn has(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+fn chunks<'a>(stream: &'a [u8], sizes: &[u8]) -> Vec<&'a [u8]> {
+    let mut rest = stream;
+    let mut sizes = sizes.iter().cycle();
+    let mut chunks = Vec::new();
+    while !rest.is_empty() {
+        let size = usize::from(sizes.next().copied().unwrap_or(1) % 16) + 1;
+        let (chunk, behind) = rest.split_at(size.min(rest.len()));
+        chunks.push(chunk);
+        rest = behind;
+    }
+    chunks
+}
+
+/// Cuts behind each empty line (WHATWG HTML §9.2.5), a line ending with CRLF, LF or CR.
+fn split(stream: &[u8]) -> Vec<&[u8]> {
+    let (mut events, mut start, mut at, mut line) = (Vec::new(), 0, 0, 0);
+    while let Some(byte) = stream.get(at) {
+        let end = match (byte, stream.get(at + 1)) {
+            (b'\r', Some(b'\n')) => at + 2,
+            (b'\r' | b'\n', _) => at + 1,
+            _ => {
+                at += 1;
+                continue;
+            }
+        };
+        if line == at {
+            events.extend(stream.get(start..end));
+            start = end;
+        }
+        (at, line) = (end, end);
+    }
+    events.extend(stream.get(start..).filter(|rest| !rest.is_empty()));
+    events
+}
