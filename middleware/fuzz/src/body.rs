@@ -3,36 +3,48 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue};
-use mcp_auth::request::{Classified, ObjectKind, Operation};
+use mcp_auth::request::{Classified, Incoming, ObjectKind, Operation, UpstreamEra};
 use serde_json::Value;
 
-/// Any bytes as a body, without headers and with those that repeat it: nothing panics, a refusal is the client's error,
-/// and what is accepted is what another parser reads, whatever white space surrounds it.
+/// Any bytes as a body, without headers and with those that repeat it, for servers of each era: nothing panics, a refusal
+/// is the client's error, and what is accepted is what another parser reads, whatever white space surrounds it.
 pub fn body(data: &[u8]) {
-    judged(&HeaderMap::new(), data);
-    judged(&confirming(data), data);
+    let surrounded = [b" \t\r\n", data, b"\n\r\t "].concat();
+    for upstream in [UpstreamEra::Legacy, UpstreamEra::Modern, UpstreamEra::Dual] {
+        for headers in [HeaderMap::new(), confirming(data)] {
+            match Incoming::from_body(&headers, data, upstream) {
+                Err(refused) => assert!(refused.status().is_client_error(), "{refused:?}"),
+                Ok(incoming) => {
+                    matches_text(&incoming, data);
+                    let Ok(again) = Incoming::from_body(&headers, &surrounded, upstream) else {
+                        panic!("white space made a difference");
+                    };
+                    for (one, other) in incoming.messages().iter().zip(again.messages()) {
+                        assert_eq!(
+                            (&one.operation, one.era, &one.id, &one.method),
+                            (&other.operation, other.era, &other.id, &other.method)
+                        );
+                    }
+                }
+            }
+        }
+    }
 }
 
-fn judged(headers: &HeaderMap, data: &[u8]) {
-    match Classified::from_body(headers, data) {
-        Err(refused) => assert!(refused.status().is_client_error(), "{refused:?}"),
-        Ok(classified) => {
-            let value: Value = serde_json::from_slice(data).unwrap_or_else(|error| {
-                // A number that fits nowhere is refused by either.
-                assert!(data.is_empty(), "accepted, and no JSON: {error}");
-                Value::Null
-            });
-            agrees(&classified, &value);
-            let surrounded = [b" \t\r\n", data, b"\n\r\t "].concat();
-            let again = Classified::from_body(headers, &surrounded);
-            let read = |classified: &Classified<'_>| {
-                format!(
-                    "{:?} {:?} {:?} {:?}",
-                    classified.operation, classified.era, classified.id, classified.method
-                )
-            };
-            assert_eq!(again.as_ref().map(read), Ok(read(&classified)));
+fn matches_text(incoming: &Incoming<'_>, data: &[u8]) {
+    let body: Value = match serde_json::from_slice(data) {
+        Ok(body) => body,
+        Err(error) => panic!("accepted, and no JSON: {error}"),
+    };
+    match (incoming, &body) {
+        (Incoming::One(message), Value::Object(_)) => agrees(message, &body),
+        (Incoming::Batch(messages), Value::Array(elements)) => {
+            assert_eq!(messages.len(), elements.len());
+            for (message, element) in messages.iter().zip(elements) {
+                agrees(message, element);
+            }
         }
+        _ => panic!("{incoming:?} of {body}"),
     }
 }
 
@@ -40,6 +52,10 @@ fn judged(headers: &HeaderMap, data: &[u8]) {
 fn agrees(classified: &Classified<'_>, body: &Value) {
     let member = |path: &str| body.pointer(path).and_then(Value::as_str);
     assert_eq!(classified.method.as_deref(), member("/method"));
+    let texts = |path: &str| {
+        let list = body.pointer(path).and_then(Value::as_array);
+        list.into_iter().flatten().map(|item| item.as_str().unwrap_or("\0")).collect::<Vec<_>>()
+    };
     let named = match (member("/method"), member("/params/ref/type")) {
         (Some("tools/call"), _) => Some((ObjectKind::Tool, "/params/name")),
         (Some("prompts/get"), _) => Some((ObjectKind::Prompt, "/params/name")),
@@ -55,7 +71,18 @@ fn agrees(classified: &Classified<'_>, body: &Value) {
             assert_eq!((*kind, Some(&**name)), (named, member(path)));
         }
         (Operation::Object { .. }, None) | (_, Some(_)) => panic!("{classified:?} of {body}"),
-        (_, None) => {}
+        (Operation::Task { method, id }, None) => {
+            assert_eq!((Some(*method), Some(&**id)), (member("/method"), member("/params/taskId")));
+        }
+        (Operation::Method { name, resources, tasks }, None) => {
+            assert_eq!(Some(&**name), member("/method"));
+            assert!(!matches!(&**name, "tasks/get" | "tasks/update" | "tasks/cancel" | "tasks/result"));
+            if *name == "subscriptions/listen" {
+                assert_eq!(*resources, texts("/params/notifications/resourceSubscriptions"));
+                assert_eq!(*tasks, texts("/params/notifications/taskIds"));
+            }
+        }
+        (Operation::Lifecycle(_) | Operation::List(..), None) => {}
     }
     let id = classified.id.as_ref().map(|id| serde_json::from_str::<Value>(id.as_json()).ok());
     if classified.method.is_some() {

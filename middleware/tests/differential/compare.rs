@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::interpreters::Interpreters;
-use crate::judgement::{Act, Body, Id, Understood};
+use crate::judgement::{Act, Body, Id, Judgement, Understood};
 
 /// The figures of a run.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ impl fmt::Display for Tally {
 pub(crate) struct Disagreement {
     pub(crate) interpreter: &'static str,
     body: String,
-    judged: Body,
+    judged: Judgement,
     read: Option<Body>,
 }
 
@@ -51,7 +51,7 @@ impl fmt::Display for Disagreement {
 /// Has each body read by everybody, and compares with what was judged of it.
 pub(crate) fn compare(
     interpreters: &mut Interpreters,
-    judged: &[(&[u8], Body)],
+    judged: &[(&[u8], Judgement)],
 ) -> (Tally, Vec<Disagreement>) {
     let mut tally = Tally { accepted: judged.len(), ..Tally::default() };
     let mut disagreements = Vec::new();
@@ -63,8 +63,8 @@ pub(crate) fn compare(
                 *tally.rejected_by.entry(answers.interpreter).or_default() += 1;
                 continue;
             }
-            let read = read(line);
-            if read.as_ref() != Some(judged) {
+            let read = read(line, judged.legacy);
+            if read.as_ref() != Some(&judged.body) {
                 disagreements.push(Disagreement {
                     interpreter: answers.interpreter,
                     body: body.escape_ascii().to_string(),
@@ -78,7 +78,8 @@ pub(crate) fn compare(
 }
 
 /// `None` is a line that means nothing, which agrees with nothing.
-fn read(line: &str) -> Option<Body> {
+fn read(line: &str, legacy: bool) -> Option<Body> {
+    let understood = |message: &str| understood(message, legacy);
     if let Some(message) = line.strip_prefix("O:") {
         return understood(message).map(Body::One);
     }
@@ -87,9 +88,10 @@ fn read(line: &str) -> Option<Body> {
 }
 
 /// What a server does with the members that it has read.
-fn understood(message: &str) -> Option<Understood> {
+fn understood(message: &str, legacy: bool) -> Option<Understood> {
     let fields: Vec<&str> = message.split(',').collect();
-    let [method, id, answers, name, uri, ref_type, ref_name, ref_uri, _, version, resources, _] = *fields
+    let [method, id, answers, name, uri, ref_type, ref_name, ref_uri, task, version, resources, tasks] =
+        *fields
     else {
         return None;
     };
@@ -103,7 +105,8 @@ fn understood(message: &str) -> Option<Understood> {
             Some("ref/resource") => Act::Resource(text(ref_uri)),
             _ => return None,
         },
-        Some("subscriptions/listen") => Act::Listen(list(resources)),
+        Some("tasks/get" | "tasks/update" | "tasks/cancel" | "tasks/result") => Act::Task(text(task)),
+        Some("subscriptions/listen") => Act::Listen(list(resources), list(tasks)),
         // What is no call is an answer, or nothing that could have been accepted.
         None if answers != "a" => return None,
         _ => Act::Plain,
@@ -115,7 +118,7 @@ fn understood(message: &str) -> Option<Understood> {
         (true, "n") => Id::Number,
         (true, id) => Id::Text(text(id)?),
     };
-    Some(Understood { modern: method.is_some() && text(version).is_some(), method, id, act })
+    Some(Understood { modern: !legacy && method.is_some() && text(version).is_some(), method, id, act })
 }
 
 fn text(field: &str) -> Option<String> {

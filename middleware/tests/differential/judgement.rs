@@ -1,9 +1,11 @@
 //! What the layer understands of a body, in the words of the comparison.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
-use mcp_auth::request::{Classified, Era, Malformed, ObjectKind, Operation};
+use mcp_auth::request::{Classified, Era, Incoming, Malformed, ObjectKind, Operation, UpstreamEra};
 use serde_json::Value;
 
 /// What one message makes a server do that acts on it.
@@ -12,8 +14,9 @@ pub(crate) enum Act {
     Tool(Option<String>),
     Prompt(Option<String>),
     Resource(Option<String>),
-    /// The resources.
-    Listen(Vec<Option<String>>),
+    Task(Option<String>),
+    /// Resources and tasks.
+    Listen(Vec<Option<String>>, Vec<Option<String>>),
     /// Everything that names no object.
     Plain,
 }
@@ -42,13 +45,29 @@ pub(crate) enum Body {
     Batch(Vec<Understood>),
 }
 
-/// Judges a body as the layer does, with the headers that an honest client would send with it.
-pub(crate) fn judge(body: &[u8]) -> Result<Body, Malformed> {
+/// What was judged of a body, before which server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Judgement {
+    pub(crate) body: Body,
+    /// Before a server of the legacy era nothing is modern.
+    pub(crate) legacy: bool,
+}
+
+/// Judges a body as the layer does, with the headers that an honest client would send with it: before a server of both
+/// eras, and what is refused there before one of the legacy era, which gets more.
+pub(crate) fn judge(body: &[u8]) -> Result<Judgement, Malformed> {
     let mut headers = HeaderMap::new();
     if let Ok(value) = serde_json::from_slice::<Value>(body) {
         confirm(&mut headers, &value);
     }
-    Classified::from_body(&headers, body).map(|classified| Body::One(understood(&classified)))
+    let read = |upstream: UpstreamEra| {
+        let body = match Incoming::from_body(&headers, body, upstream)? {
+            Incoming::One(message) => Body::One(understood(&message)),
+            Incoming::Batch(messages) => Body::Batch(messages.iter().map(understood).collect()),
+        };
+        Ok(Judgement { body, legacy: upstream == UpstreamEra::Legacy })
+    };
+    read(UpstreamEra::Dual).or_else(|refused| read(UpstreamEra::Legacy).map_err(|_: Malformed| refused))
 }
 
 /// The headers that repeat a modern body; a batch has those of the one revision that knows batches.
