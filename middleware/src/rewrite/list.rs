@@ -186,8 +186,9 @@ impl ListRewriter {
             let Some(name) = element.name else {
                 return Err(Unreadable(format!("expected a `{}` in each of `{}`", list.name, list.member)));
             };
-            let rule = self.view.policy.rule(list.kind, &name.as_string()?);
-            if shows(rule, self.view.caller.as_ref()) {
+            let name = name.as_string()?;
+            let rule = self.view.policy.rule(list.kind, &name);
+            if shows(rule, &name, self.view.caller.as_ref()) {
                 kept_any = true;
                 if list.kind == ObjectKind::Tool {
                     secure(edits, element, rule)?;
