@@ -44,6 +44,11 @@ impl ManualClock {
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(by.as_secs(), Ordering::Relaxed);
     }
+
+    /// Sets the clock, backwards as well: machines' clocks are.
+    pub fn set(&self, unix_seconds: u64) {
+        self.0.store(unix_seconds, Ordering::Relaxed);
+    }
 }
 
 impl Clock for ManualClock {

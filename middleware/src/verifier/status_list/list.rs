@@ -105,4 +105,4 @@ impl fmt::Debug for StatusList {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
