@@ -72,7 +72,8 @@ fn guarded(
     let mut layer =
         McpAuthLayer::builder(route.resource.clone(), route.policy.clone(), Arc::new(verifier.build()?))
             .allowed_host(config.public_url.authority.as_str())
-            .allow_loopback(loopback);
+            .allow_loopback(loopback)
+            .upstream_era(route.upstream_era);
     for issuer in &config.issuers {
         layer = layer.authorization_server(issuer.issuer.as_str());
     }

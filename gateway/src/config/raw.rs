@@ -104,10 +104,22 @@ pub(crate) struct RouteTable {
     /// Certificate authorities (PEM) to trust for this upstream instead of the system's, relative to the
     /// configuration. Default: the system's.
     pub(crate) upstream_ca_file: Option<String>,
+    /// The revisions of MCP that the server speaks: `legacy` (up to 2025-11-25), `modern` (from 2026-07-28) or `dual`.
+    /// Default: `dual`.
+    pub(crate) upstream_era: Era,
     /// Seconds to connect to the upstream. Default: 5.
     pub(crate) connect_timeout_seconds: u16,
     /// Seconds until the head of the upstream's answer; a stream may then last as long as it likes. Default: 300.
     pub(crate) response_timeout_seconds: u16,
+}
+
+/// Which protocol eras an upstream speaks.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Era {
+    Legacy,
+    Modern,
+    Dual,
 }
 
 impl Default for RouteTable {
@@ -120,6 +132,7 @@ impl Default for RouteTable {
             resource_name: None,
             forward_claims: BTreeMap::new(),
             upstream_ca_file: None,
+            upstream_era: Era::Dual,
             connect_timeout_seconds: 5,
             response_timeout_seconds: 300,
         }

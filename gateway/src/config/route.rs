@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::{HeaderName, Uri};
 use mcp_auth::document::KeyPath;
 use mcp_auth::policy::{Policy, PolicyHandle};
+use mcp_auth::request::UpstreamEra;
 use mcp_auth::resource::ResourceUri;
 use mcp_auth_runtime::config::Report;
 use rustls::pki_types::CertificateDer;
@@ -29,6 +30,7 @@ pub(crate) struct RouteConfig {
     pub(crate) forward_claims: Vec<(HeaderName, String)>,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
+    pub(crate) upstream_era: UpstreamEra,
 }
 
 /// A policy file and the handle that it keeps up to date.
@@ -111,6 +113,11 @@ fn one(
         forward_claims: forward_claims?,
         connect_timeout: Duration::from_secs(raw.connect_timeout_seconds.into()),
         response_timeout: Duration::from_secs(raw.response_timeout_seconds.into()),
+        upstream_era: match raw.upstream_era {
+            raw::Era::Legacy => UpstreamEra::Legacy,
+            raw::Era::Modern => UpstreamEra::Modern,
+            raw::Era::Dual => UpstreamEra::Dual,
+        },
     })
 }
 

@@ -187,6 +187,11 @@ fn every_bad_value_is_a_fault_at_its_place() {
             "policy = \"policy.toml\"\n[[routes]]\npath = \"/mcp\"\nupstream = \"http://a\"\npolicy = \"policy.toml\"",
             "10:8: `routes[1].path`: expected each path once, but found `/mcp` again".to_owned(),
         ),
+        (
+            policy,
+            "policy = \"policy.toml\"\nupstream_era = \"Legacy\"",
+            "9:16: `routes[0].upstream_era`: expected one of `legacy`, `modern`, `dual`, but found `\"Legacy\"`".to_owned(),
+        ),
     ];
     for (line, instead, expected) in cases {
         let error = load(&with(line, instead), &[]).unwrap_err();
