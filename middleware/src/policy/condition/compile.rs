@@ -74,14 +74,12 @@ pub(super) fn compile(text: &str) -> Result<Compiled, ConditionError> {
 
 fn on_this_stack(text: &str) -> Result<Compiled, ConditionError> {
     // Without macros: `has` and comprehensions stay the calls that they are written as.
-    let program = Env::default().with_optional_support(false).compile(text).map_err(|errors| {
-        let Some(first) = errors.errors.first() else {
-            return whole("expected an expression".to_owned());
-        };
-        ConditionError {
-            offset: offset_of(text, first.pos),
-            message: format!("expected an expression, but {}", first.msg),
-        }
+    let program = Env::default().with_optional_support(false).compile(text).map_err(|errors| match errors
+        .errors
+        .first()
+    {
+        Some(first) => ConditionError { offset: offset_of(text, first.pos), message: syntax(&first.msg) },
+        None => whole("expected an expression".to_owned()),
     })?;
     let mut compiler = Compiler {
         text,
@@ -94,6 +92,16 @@ fn on_this_stack(text: &str) -> Result<Compiled, ConditionError> {
     };
     let node = compiler.node(program.expression(), 0)?;
     Ok(Compiled { program: node, names: compiler.names, reads_args: compiler.reads_args })
+}
+
+/// The parser's words, without its list of all the tokens that could have been there.
+fn syntax(message: &str) -> String {
+    let found = message.split(" expecting ").next().unwrap_or_default();
+    let found = found.trim_start_matches("Syntax error: ").replace("'<EOF>'", "the end");
+    format!(
+        "expected an expression, but found {}",
+        found.replace("mismatched input ", "").replace("extraneous input ", "")
+    )
 }
 
 fn whole(message: String) -> ConditionError {
