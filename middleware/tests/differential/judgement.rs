@@ -103,12 +103,12 @@ fn understood(classified: &Classified<'_>) -> Understood {
         Operation::Object { kind: ObjectKind::Tool, name } => Act::Tool(text(name)),
         Operation::Object { kind: ObjectKind::Prompt, name } => Act::Prompt(text(name)),
         Operation::Object { kind: ObjectKind::Resource, name } => Act::Resource(text(name)),
-        Operation::Method { name, resources, .. } if name == "subscriptions/listen" => {
-            Act::Listen(resources.iter().map(|uri| text(uri)).collect())
+        Operation::Task { id, .. } => Act::Task(text(id)),
+        Operation::Method { name, resources, tasks } if name == "subscriptions/listen" => {
+            let texts = |named: &[Cow<'_, str>]| named.iter().map(|one| text(one)).collect();
+            Act::Listen(texts(resources), texts(tasks))
         }
-        Operation::Task { .. } | Operation::Method { .. } | Operation::Lifecycle(_) | Operation::List(..) => {
-            Act::Plain
-        }
+        Operation::Method { .. } | Operation::Lifecycle(_) | Operation::List(..) => Act::Plain,
     };
     let id = match &classified.id {
         None => Id::None,
