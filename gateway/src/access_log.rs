@@ -41,6 +41,8 @@ pub(crate) fn record(
         decision,
         reason = refusal.map(|refusal| short(&refusal.to_string()).to_owned()),
         policy.rule = permit.map(|permit| permit.rule().label()),
+        policy.version = judged.map(|judged| judged.policy_version().to_string()),
+        policy.shadowed = permit.and_then(Permit::shadowed).map(Refusal::code),
         token.issuer = user.map(VerifiedToken::issuer),
         token.subject = user.map(VerifiedToken::subject),
         token.client_id = user.and_then(VerifiedToken::client_id),

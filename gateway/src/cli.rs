@@ -62,6 +62,9 @@ async fn run(file: File) -> anyhow::Result<()> {
 
 fn check(file: &File) -> anyhow::Result<()> {
     let config = Config::load(&file.config)?;
+    for warning in config.warnings() {
+        writeln!(std::io::stderr(), "warning: {warning}")?;
+    }
     writeln!(std::io::stdout(), "{}: sound\n{}", file.config.display(), config.summary())?;
     Ok(())
 }

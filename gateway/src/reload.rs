@@ -27,6 +27,7 @@ pub(crate) async fn follow(
     let (text, file) = SettledFile::open(&policy.path)
         .await
         .with_context(|| format!("cannot watch the policy file {path}"))?;
+    warn(&policy.path, &policy.handle.load());
     let mut follower = Follower { policy, file, refused: false };
     // it may have been edited since the configuration was read
     follower.take(&text);
@@ -64,10 +65,13 @@ impl Follower {
         }
         match read(text, &self.policy.text) {
             Ok(policy) => {
+                let (version, before) = (policy.version(), self.policy.handle.load().version());
+                warn(&self.policy.path, &policy);
                 self.policy.handle.replace(policy);
                 text.clone_into(&mut self.policy.text);
                 self.refused = false;
-                tracing::info!(file = %self.policy.path.display(), "policy loaded");
+                let file = self.policy.path.display();
+                tracing::info!(%file, policy.version = %version, policy.before = %before, "policy loaded");
             }
             Err(faults) => self.refuse(&faults),
         }
@@ -84,6 +88,22 @@ fn read(text: &str, in_force: &str) -> Result<Policy, Faults> {
     match cut_off(text, in_force) {
         Some(fault) => Err(Faults::from(fault)),
         None => Ok(policy),
+    }
+}
+
+/// One event for each thing that loads and is perhaps not meant.
+fn warn(path: &Path, policy: &Policy) {
+    let file = path.display().to_string();
+    for warning in policy.warnings() {
+        tracing::warn!(
+            file,
+            line = warning.line(),
+            column = warning.column(),
+            key = Some(warning.key()).filter(|key| !key.is_empty()),
+            hint = warning.hint(),
+            "{}",
+            warning.render(&file)
+        );
     }
 }
 

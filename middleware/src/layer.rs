@@ -141,6 +141,7 @@ impl McpAuthLayerBuilder {
                 )));
             }
         }
+        self.0.policy.observe();
         Ok(McpAuthLayer(Arc::new(self.0)))
     }
 }

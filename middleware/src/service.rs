@@ -147,13 +147,7 @@ impl Shared {
         };
         let permit = match caller {
             Err(none) => Err(BatchRefusal::Whole(no_caller(none))),
-            Ok(caller) => match &request {
-                Incoming::One(request) => {
-                    policy.decide(request, caller.as_ref()).map_err(BatchRefusal::Whole)
-                }
-                Incoming::Batch(messages) => policy.decide_batch(messages, caller.as_ref()),
-            }
-            .map(|permit| (permit, caller)),
+            Ok(caller) => policy.decide_incoming(&request, caller.as_ref()).map(|permit| (permit, caller)),
         };
         let (permit, caller) = permit.map_err(|refused| match refused {
             BatchRefusal::Whole(refusal) => self.answer(refusal, request.single(), &parts, &policy),
@@ -163,7 +157,7 @@ impl Shared {
         let era = request.single().map_or(Era::Legacy, |request| request.era);
         let list = ListRewriter::of(View { policy, caller, era }, &request, &parts.method);
         let reply_to = ReplyTo::new(&request);
-        let judged = Judged::of(request.messages()).permitted(permit.clone());
+        let judged = Judged::of(request.messages(), permit.policy_version()).permitted(permit.clone());
         let id = request.single().and_then(|request| request.id.clone());
         prepare(&mut parts, request.single(), list.is_some());
         if let Some(length) = decoded {

@@ -10,7 +10,7 @@ use http::{Response, StatusCode};
 use crate::challenge::response::{Answering, refuse};
 use crate::challenge::wire;
 use crate::clock::Clock;
-use crate::policy::{Permit, Policy, PolicyHandle, Refusal};
+use crate::policy::{Permit, Policy, PolicyHandle, PolicyVersion, Refusal, observe};
 use crate::request::origin::Allowed;
 use crate::request::{Classified, Malformed, Operation, UpstreamEra};
 use crate::resource::{ResourceUri, metadata};
@@ -73,6 +73,7 @@ impl Shared {
         parts: &Parts,
         policy: &Policy,
     ) -> Response<Bytes> {
+        observe::refused_before_decision(&refusal);
         let answering = Answering {
             resource_metadata: &self.metadata_url,
             request,
@@ -80,7 +81,8 @@ impl Shared {
             form: policy.challenge(),
         };
         let mut response = refuse(refusal, &answering);
-        response.extensions_mut().insert(Judged::of(request.map_or(&[], std::slice::from_ref)));
+        let judged = Judged::of(request.map_or(&[], std::slice::from_ref), policy.version());
+        response.extensions_mut().insert(judged);
         response
     }
 }
@@ -114,7 +116,7 @@ impl Shared {
             }
         }
         let mut response = wire::array(&answers);
-        response.extensions_mut().insert(Judged::of(messages));
+        response.extensions_mut().insert(Judged::of(messages, policy.version()));
         if let Some(first) = first {
             response.extensions_mut().insert(first);
         }
@@ -123,8 +125,9 @@ impl Shared {
 }
 
 /// What was read out of a request that was let through or refused; in the extensions of the response, for logs.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Judged {
+    policy_version: PolicyVersion,
     method: Option<Box<str>>,
     object: Option<Box<str>>,
     permit: Option<Permit>,
@@ -146,10 +149,16 @@ impl Judged {
         self.permit.as_ref()
     }
 
+    /// The version of the policy that it was judged by.
+    pub fn policy_version(&self) -> PolicyVersion {
+        self.policy_version
+    }
+
     /// Of a batch, all methods and objects, with commas between them.
-    pub(crate) fn of(messages: &[Classified<'_>]) -> Self {
+    pub(crate) fn of(messages: &[Classified<'_>], policy_version: PolicyVersion) -> Self {
         let objects = messages.iter().filter(|message| matches!(message.operation, Operation::Object { .. }));
         Self {
+            policy_version,
             method: joined(messages.iter().filter_map(|message| message.method.as_deref())),
             object: joined(objects.filter_map(Classified::object_name)),
             permit: None,

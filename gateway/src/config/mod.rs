@@ -80,6 +80,15 @@ impl Config {
         routes.join("\n")
     }
 
+    /// What loads and is perhaps not meant, one line each, with file, line and key.
+    pub fn warnings(&self) -> Vec<String> {
+        let of = |file: &PolicyFile| {
+            let (policy, path) = (file.handle.load(), file.path.display().to_string());
+            policy.warnings().iter().map(|warning| warning.render(&path)).collect::<Vec<_>>()
+        };
+        self.policies.iter().flat_map(of).collect()
+    }
+
     fn understand(raw: &Raw, mut report: Report) -> Result<Self, ConfigError> {
         let server = KeyPath::from("server");
         let listen = addresses(&raw.server.listen, &server.key("listen"), &mut report);

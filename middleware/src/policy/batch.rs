@@ -2,7 +2,7 @@
 
 use super::{Permit, Policy, Refusal, ScopeSet};
 use crate::Caller;
-use crate::request::{Classified, Malformed};
+use crate::request::{Classified, Incoming, Malformed};
 
 /// Why a batch goes no further.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,45 +27,62 @@ impl Policy {
         messages: &[Classified<'_>],
         caller: Option<&Caller>,
     ) -> Result<Permit, BatchRefusal> {
-        let decided: Vec<Result<Permit, Refusal>> =
-            messages.iter().map(|message| self.decide(message, caller)).collect();
-        let refusals = || decided.iter().filter_map(|decided| decided.as_ref().err());
-        let sign_in = union(refusals().filter_map(|refusal| match refusal {
-            Refusal::SignIn { scopes } => Some(scopes),
-            _ => None,
-        }));
-        if let Some(scopes) = sign_in {
-            return Err(BatchRefusal::Whole(Refusal::SignIn { scopes }));
-        }
-        let lacking = |of: fn(&Refusal) -> Option<&ScopeSet>| union(refusals().filter_map(of));
-        let scopes = lacking(|refusal| match refusal {
-            Refusal::InsufficientScope { scopes, .. } => Some(scopes),
-            _ => None,
-        });
-        let needed = lacking(|refusal| match refusal {
-            Refusal::InsufficientScope { needed, .. } => Some(needed),
-            _ => None,
-        });
-        if let (Some(scopes), Some(needed)) = (scopes, needed) {
-            return Err(BatchRefusal::Whole(Refusal::InsufficientScope { scopes, needed }));
-        }
-        if decided.iter().any(Result::is_err) {
-            return Err(BatchRefusal::Each(decided.into_iter().map(Result::err).collect()));
-        }
-        let mut permits = decided.into_iter().filter_map(Result::ok);
-        let mixed = || {
-            BatchRefusal::Whole(Refusal::Malformed(Malformed::bad_request(
-                Malformed::INVALID_REQUEST,
-                "some messages of this batch are served as you and some anonymously; send each in a request of its own",
-            )))
-        };
-        // A batch has a message, or it would not have been read as one.
-        let first = permits.next().ok_or_else(mixed)?;
-        if permits.any(|permit| permit.principal().is_some() != first.principal().is_some()) {
-            return Err(mixed());
-        }
-        Ok(first)
+        all(messages.iter().map(|message| self.decide(message, caller)).collect())
     }
+
+    /// The same for whatever came, with an event and a count for each decision.
+    pub(crate) fn decide_incoming(
+        &self,
+        incoming: &Incoming<'_>,
+        caller: Option<&Caller>,
+    ) -> Result<Permit, BatchRefusal> {
+        match incoming {
+            Incoming::One(message) => self.decide_observed(message, caller).map_err(BatchRefusal::Whole),
+            Incoming::Batch(messages) => {
+                all(messages.iter().map(|message| self.decide_observed(message, caller)).collect())
+            }
+        }
+    }
+}
+
+/// One decision of all.
+fn all(decided: Vec<Result<Permit, Refusal>>) -> Result<Permit, BatchRefusal> {
+    let refusals = || decided.iter().filter_map(|decided| decided.as_ref().err());
+    let sign_in = union(refusals().filter_map(|refusal| match refusal {
+        Refusal::SignIn { scopes } => Some(scopes),
+        _ => None,
+    }));
+    if let Some(scopes) = sign_in {
+        return Err(BatchRefusal::Whole(Refusal::SignIn { scopes }));
+    }
+    let lacking = |of: fn(&Refusal) -> Option<&ScopeSet>| union(refusals().filter_map(of));
+    let scopes = lacking(|refusal| match refusal {
+        Refusal::InsufficientScope { scopes, .. } => Some(scopes),
+        _ => None,
+    });
+    let needed = lacking(|refusal| match refusal {
+        Refusal::InsufficientScope { needed, .. } => Some(needed),
+        _ => None,
+    });
+    if let (Some(scopes), Some(needed)) = (scopes, needed) {
+        return Err(BatchRefusal::Whole(Refusal::InsufficientScope { scopes, needed }));
+    }
+    if decided.iter().any(Result::is_err) {
+        return Err(BatchRefusal::Each(decided.into_iter().map(Result::err).collect()));
+    }
+    let mut permits = decided.into_iter().filter_map(Result::ok);
+    let mixed = || {
+        BatchRefusal::Whole(Refusal::Malformed(Malformed::bad_request(
+            Malformed::INVALID_REQUEST,
+            "some messages of this batch are served as you and some anonymously; send each in a request of its own",
+        )))
+    };
+    // A batch has a message, or it would not have been read as one.
+    let first = permits.next().ok_or_else(mixed)?;
+    permits.try_fold(first, |all, permit| {
+        let same = permit.principal().is_some() == all.principal().is_some();
+        if same { Ok(all.and(permit)) } else { Err(mixed()) }
+    })
 }
 
 /// All the scopes; `None` where there is no set at all.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::Policy;
+use super::{Policy, observe};
 
 /// Shares one policy between the layer and whoever reloads it; clones see the same one.
 ///
@@ -25,12 +25,21 @@ pub struct PolicyHandle(Arc<ArcSwap<Policy>>);
 impl PolicyHandle {
     /// Puts a first policy in force.
     pub fn new(policy: Policy) -> Self {
+        observe::in_force(policy.version(), None);
         Self(Arc::new(ArcSwap::from_pointee(policy)))
     }
 
     /// Puts another policy in force for all requests that have not been decided yet.
     pub fn replace(&self, policy: Policy) {
-        self.0.store(Arc::new(policy));
+        let version = policy.version();
+        let before = self.0.swap(Arc::new(policy));
+        observe::in_force(version, Some(before.version()));
+    }
+
+    /// Says in the metrics which policy is in force. [`new`](Self::new) and [`replace`](Self::replace) do so too; this
+    /// is for a recorder that was installed after them.
+    pub(crate) fn observe(&self) {
+        observe::in_force(self.load().version(), None);
     }
 
     /// The policy in force.

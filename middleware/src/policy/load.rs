@@ -1,5 +1,7 @@
 //! From the file's text to a [`Policy`], with every fault at once.
 
+mod warnings;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -36,8 +38,10 @@ pub(super) fn load(text: &str) -> Result<Policy, Faults> {
         mode: raw.mode,
         listing: raw.list,
     };
-    let policy = loader.policy(&raw, PolicyVersion::of(text));
-    Faults::new(loader.faults).into_result().map(|()| policy)
+    let mut policy = loader.policy(&raw, PolicyVersion::of(text));
+    Faults::new(loader.faults).into_result()?;
+    policy.warnings = warnings::warnings(&document, &raw, &policy);
+    Ok(policy)
 }
 
 struct Loader<'a> {
@@ -79,6 +83,7 @@ impl Loader<'_> {
         let methods = self.table("methods", &raw.methods, raw.defaults.methods, false);
         Policy {
             version,
+            warnings: Box::default(),
             challenge: raw.challenge,
             challenge_scopes: raw.challenge_scopes,
             baseline_scopes,

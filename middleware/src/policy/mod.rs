@@ -28,6 +28,7 @@ pub mod condition;
 mod decision;
 mod handle;
 mod load;
+pub(crate) mod observe;
 mod pattern;
 mod permit;
 mod raw;
@@ -37,6 +38,7 @@ mod rule;
 mod scope;
 mod specificity;
 mod version;
+mod warning;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,6 +52,7 @@ pub use refusal::{Refusal, UnknownObject};
 pub use rule::Rule;
 pub use scope::{ScopeSet, is_scope_token};
 pub use version::PolicyVersion;
+pub use warning::Warning;
 
 use crate::document::Faults;
 use crate::request::ObjectKind;
@@ -61,6 +64,7 @@ use rule::RuleTable;
 #[derive(Debug)]
 pub struct Policy {
     version: PolicyVersion,
+    warnings: Box<[Warning]>,
     challenge: ChallengeForm,
     challenge_scopes: ChallengeScopes,
     baseline_scopes: ScopeSet,
@@ -109,6 +113,11 @@ impl Policy {
     /// Which text this policy was read from.
     pub fn version(&self) -> PolicyVersion {
         self.version
+    }
+
+    /// What the file says that is no fault and perhaps not meant, in the order of its lines.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
     }
 
     /// How challenges reach the client.

@@ -56,6 +56,10 @@ impl Rule {
         &self.label
     }
 
+    pub(super) fn shared_label(&self) -> Arc<str> {
+        Arc::clone(&self.label)
+    }
+
     /// What it asks of a caller.
     pub fn access(&self) -> Access {
         self.access
