@@ -63,7 +63,10 @@ fn permitted(permit: &Permit) -> &'static str {
 /// Counts a refusal for which no rule was asked; those of rules are counted where they are decided.
 pub(crate) fn refused_before_decision(refusal: &Refusal) {
     let ruled = match refusal {
-        Refusal::SignIn { .. } | Refusal::InsufficientScope { .. } | Refusal::Unknown(_) => true,
+        Refusal::SignIn { .. }
+        | Refusal::InsufficientScope { .. }
+        | Refusal::ConditionFailed(_)
+        | Refusal::Unknown(_) => true,
         Refusal::ForeignHost
         | Refusal::ForeignOrigin
         | Refusal::MethodNotAllowed
