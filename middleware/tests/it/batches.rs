@@ -102,3 +102,34 @@ async fn later_revisions_have_no_batches() {
     );
     assert_eq!(harness.reached(), 1);
 }
+
+/// The answers may come in any order, in an array or as events, and their ids spelled in another way.
+#[tokio::test]
+async fn lists_in_the_answers_to_a_batch_are_rewritten() {
+    let request = batch(&[
+        r#"{"jsonrpc":"2.0","id":"\u0061","method":"tools/list"}"#,
+        CALL_OPEN,
+        r#"{"jsonrpc":"2.0","id":7,"method":"tools/list"}"#,
+    ]);
+    let list = |id: &str| {
+        format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"result":{{"tools":[{{"name":"open"}},{{"name":"hidden"}}]}}}}"#
+        )
+    };
+    let other = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[]}}"#;
+    let array = format!("[{}, {other},{}]", list("7"), list("\"a\""));
+    let events = format!("data: {}\n\ndata: {other}\n\ndata: [{}]\n\n", list("7"), list("\"a\""));
+    for (content_type, answer) in [("application/json", array), ("text/event-stream", events)] {
+        let harness = Harness::with(|builder| builder, (content_type, answer));
+        let answer = harness.post(&request, &[]).await;
+        assert_eq!(answer.status, 200);
+        assert!(answer.text.contains(other), "{}", answer.text);
+        assert_eq!(answer.text.matches(r#"{"name":"open""#).count(), 2, "{}", answer.text);
+        assert_eq!(answer.text.matches("noauth").count(), 4, "{}", answer.text);
+        assert!(!answer.text.contains("hidden"), "{}", answer.text);
+    }
+    let unreadable = r#"[{"jsonrpc":"2.0","id":7,"result":{"tools":{"name":"hidden"}}}]"#;
+    let harness = Harness::with(|builder| builder, ("application/json", unreadable.to_owned()));
+    let answer = harness.post(&request, &[]).await;
+    assert_eq!((answer.status, answer.text.contains("hidden")), (502, false));
+}
