@@ -51,8 +51,8 @@ pub(crate) fn call(token: &str) -> Request<Full<Bytes>> {
     let mut body = String::from(
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"notes_add","arguments":{"title":"Groceries","tags":["home","weekly"],"priority":3,"text":""#,
     );
-    body.extend(std::iter::repeat_n('x', 1024 - body.len() - 5));
-    body.push_str("\"}}}}");
+    body.extend(std::iter::repeat_n('x', 1024 - body.len() - 4));
+    body.push_str("\"}}}");
     Request::post("https://tools.test/mcp")
         .header("host", "tools.test")
         .header("content-type", "application/json")

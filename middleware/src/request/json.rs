@@ -141,6 +141,7 @@ impl<'de> Visitor<'de> for FieldVisitor {
 pub(super) struct Skim;
 
 impl<'de> Deserialize<'de> for Skim {
+    #[inline]
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(SkimVisitor).map(|()| Self)
     }
@@ -154,28 +155,40 @@ impl<'de> Visitor<'de> for SkimVisitor {
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any JSON value")
     }
+    #[inline]
+    fn visit_borrowed_str<E>(self, _: &'de str) -> Result<(), E> {
+        Ok(())
+    }
+    #[inline]
     fn visit_str<E>(self, _: &str) -> Result<(), E> {
         Ok(())
     }
+    #[inline]
     fn visit_bool<E>(self, _: bool) -> Result<(), E> {
         Ok(())
     }
+    #[inline]
     fn visit_i64<E>(self, _: i64) -> Result<(), E> {
         Ok(())
     }
+    #[inline]
     fn visit_u64<E>(self, _: u64) -> Result<(), E> {
         Ok(())
     }
+    #[inline]
     fn visit_f64<E>(self, _: f64) -> Result<(), E> {
         Ok(())
     }
+    #[inline]
     fn visit_unit<E>(self) -> Result<(), E> {
         Ok(())
     }
+    #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         while seq.next_element::<Skim>()?.is_some() {}
         Ok(())
     }
+    #[inline]
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while map.next_entry::<Skim, Skim>()?.is_some() {}
         Ok(())
