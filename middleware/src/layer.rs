@@ -12,6 +12,7 @@ use crate::request::UpstreamEra;
 use crate::request::origin::{Allowed, is_loopback_origin};
 use crate::resource::{ResourceUri, WELL_KNOWN_PREFIX};
 use crate::service::McpAuth;
+use crate::session::SessionKeys;
 use crate::shared::Shared;
 use crate::state::{MemoryState, State};
 use crate::verifier::TokenVerifier;
@@ -39,30 +40,41 @@ impl McpAuthLayer {
             loopback: is_loopback_origin(resource.origin()),
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        McpAuthLayerBuilder(Shared {
-            state: Arc::new(MemoryState::new(Arc::clone(&clock))),
-            clock,
-            metadata_url: resource.metadata_url().into(),
-            metadata_paths: vec![
-                format!("{WELL_KNOWN_PREFIX}{}", resource.path()).into(),
-                WELL_KNOWN_PREFIX.into(),
-            ],
-            resource,
-            authorization_servers: Vec::new(),
-            resource_name: None,
-            policy,
-            verifier,
-            allowed: own,
-            max_body_bytes: 4 * 1024 * 1024,
-            upstream_era: UpstreamEra::default(),
-        })
+        McpAuthLayerBuilder(
+            Shared {
+                state: Arc::new(MemoryState::new(Arc::clone(&clock))),
+                clock,
+                metadata_url: resource.metadata_url().into(),
+                metadata_paths: vec![
+                    format!("{WELL_KNOWN_PREFIX}{}", resource.path()).into(),
+                    WELL_KNOWN_PREFIX.into(),
+                ],
+                resource,
+                authorization_servers: Vec::new(),
+                resource_name: None,
+                policy,
+                verifier,
+                allowed: own,
+                max_body_bytes: 4 * 1024 * 1024,
+                upstream_era: UpstreamEra::default(),
+                session_keys: SessionKeys::none(),
+                ends_streams_with_token: true,
+            },
+            Given::default(),
+        )
     }
 }
 
 /// Builds a [`McpAuthLayer`].
 #[derive(Debug)]
 #[must_use]
-pub struct McpAuthLayerBuilder(Shared);
+pub struct McpAuthLayerBuilder(Shared, Given);
+
+/// What has a default that depends on other settings.
+#[derive(Debug, Default)]
+struct Given {
+    state: bool,
+}
 
 impl McpAuthLayerBuilder {
     /// Where to sign in: an issuer identifier, byte for byte as its own metadata has it. The first one counts most.
@@ -116,12 +128,35 @@ impl McpAuthLayerBuilder {
     /// Deployment: several instances in front of the same server share one, and so do several layers of one process.
     pub fn state(mut self, state: Arc<dyn State>) -> Self {
         self.0.state = state;
+        self.1.state = true;
         self
     }
 
     /// Where the time comes from. Default: the machine's clock. A state that is given has its own.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        if !self.1.state {
+            self.0.state = Arc::new(MemoryState::new(Arc::clone(&clock)));
+        }
         self.0.clock = clock;
+        self
+    }
+
+    /// What the session ids that clients get are sealed with. Default: a random key, which ends with the process.
+    ///
+    /// Deployment: several instances in front of the same server share them.
+    pub fn session_keys(mut self, keys: SessionKeys) -> Self {
+        self.0.session_keys = keys;
+        self
+    }
+
+    /// Whether the event streams of requests that are served as a user end when the user's token expires. Default: yes.
+    ///
+    /// The client then asks again, with a new token. An answer in JSON is never cut. A token that is revoked before it
+    /// expires, or a policy that changes, ends no stream.
+    ///
+    /// Deployment: the default clock needs a tokio runtime with its time driver, for event streams.
+    pub fn end_streams_with_token(mut self, end: bool) -> Self {
+        self.0.ends_streams_with_token = end;
         self
     }
 
@@ -130,7 +165,8 @@ impl McpAuthLayerBuilder {
     /// # Errors
     /// - no authorization server (RFC 9728 §2 and MCP want at least one)
     /// - an origin that is not spelled as browsers do: with a path, upper case, a default port, …
-    pub fn build(self) -> Result<McpAuthLayer, ConfigError> {
+    /// - no session keys, and no random bytes to make one of
+    pub fn build(mut self) -> Result<McpAuthLayer, ConfigError> {
         if self.0.authorization_servers.is_empty() {
             return Err(ConfigError::new("expected at least one authorization server, but found none"));
         }
@@ -140,6 +176,9 @@ impl McpAuthLayerBuilder {
                     "expected an origin like `https://app.example`, but found `{origin}`"
                 )));
             }
+        }
+        if self.0.session_keys.are_none() {
+            self.0.session_keys = SessionKeys::random()?;
         }
         self.0.policy.observe();
         Ok(McpAuthLayer(Arc::new(self.0)))

@@ -105,6 +105,7 @@ pub mod request;
 pub mod resource;
 mod rewrite;
 mod service;
+pub mod session;
 mod shared;
 pub mod state;
 pub mod verifier;

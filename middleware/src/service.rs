@@ -17,7 +17,8 @@ use crate::request::{
     Classified, CredentialsError, Era, Incoming, Malformed, RequestId, bearer, body, headers,
 };
 use crate::resource::metadata;
-use crate::rewrite::{ListRewriter, ResponseBody, View, rewrite};
+use crate::rewrite::{ListRewriter, ResponseBody, View, end_events, rewrite};
+use crate::session::Session;
 use crate::shared::{Judged, Shared};
 use crate::verifier::{BoxFuture, VerifyError};
 
@@ -40,6 +41,8 @@ struct Forward<B> {
     list: Option<ListRewriter>,
     id: Option<RequestId>,
     judged: Judged,
+    session: Session,
+    reply_to: ReplyTo,
 }
 
 impl<S, B, R> Service<Request<B>> for McpAuth<S>
@@ -83,12 +86,16 @@ where
                 Method::OPTIONS => cors::options(&parts).map(ResponseBody::whole),
                 _ => match shared.judge(parts, body).await {
                     Err(refused) => refused.map(ResponseBody::whole),
-                    Ok(Forward { request, list, id, judged }) => {
+                    Ok(Forward { request, list, id, judged, session, reply_to }) => {
                         let response = inner.call(request).await?;
                         let mut response = match list {
                             Some(list) => rewrite(response, list, id).await,
                             None => response.map(ResponseBody::upstream),
                         };
+                        response = shared.leave_session(&session, &reply_to, response).await;
+                        if let Some(expires_at) = shared.end_of_streams(&judged) {
+                            response = end_events(response, || shared.clock.sleep_until(expires_at));
+                        }
                         response.extensions_mut().insert(judged);
                         response
                     }
@@ -145,28 +152,39 @@ impl Shared {
             }
             NoCaller::Unavailable => Refusal::VerifierUnavailable,
         };
-        let permit = match caller {
-            Err(none) => Err(BatchRefusal::Whole(no_caller(none))),
-            Ok(caller) => policy.decide_incoming(&request, caller.as_ref()).map(|permit| (permit, caller)),
-        };
-        let (permit, caller) = permit.map_err(|refused| match refused {
-            BatchRefusal::Whole(refusal) => self.answer(refusal, request.single(), &parts, &policy),
+        let refused = |refusal, parts: &Parts| self.answer(refusal, request.single(), parts, &policy);
+        let caller = caller.map_err(|none| refused(no_caller(none), &parts))?;
+        let permit = policy.decide_incoming(&request, caller.as_ref());
+        let permit = permit.map_err(|why| match why {
+            BatchRefusal::Whole(refusal) => refused(refusal, &parts),
             BatchRefusal::Each(refusals) => self.answer_each(refusals, request.messages(), &parts, &policy),
         })?;
 
-        let era = request.single().map_or(Era::Legacy, |request| request.era);
-        let list = ListRewriter::of(View { policy, caller, era }, &request, &parts.method);
+        // A batch is legacy as a whole.
+        let (era, id) = request.single().map_or((Era::Legacy, None), |one| (one.era, one.id.clone()));
+        let session = self
+            .enter_session(&mut parts.headers, era, id.as_ref(), caller.as_ref())
+            .await
+            .map_err(|refusal| refused(refusal, &parts))?;
+        let view = View { policy: Arc::clone(&policy), caller, era };
+        let list = ListRewriter::of(view, &request, &parts.method);
         let reply_to = ReplyTo::new(&request);
         let judged = Judged::of(request.messages(), permit.policy_version()).permitted(permit.clone());
-        let id = request.single().and_then(|request| request.id.clone());
         prepare(&mut parts, request.single(), list.is_some());
         if let Some(length) = decoded {
             parts.headers.remove(CONTENT_ENCODING);
             parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
         parts.extensions.insert(permit);
-        parts.extensions.insert(reply_to);
-        Ok(Forward { request: Request::from_parts(parts, B::from(bytes)), list, id, judged })
+        parts.extensions.insert(reply_to.clone());
+        let request = Request::from_parts(parts, B::from(bytes));
+        Ok(Forward { request, list, id, judged, session, reply_to })
+    }
+
+    /// When the event streams of a permitted request end; `None` where it is served as nobody, or where they need not.
+    fn end_of_streams(&self, judged: &Judged) -> Option<u64> {
+        let permit = judged.permit().filter(|_| self.ends_streams_with_token)?;
+        Some(permit.principal()?.expires_at())
     }
 
     async fn caller(&self, parts: &Parts) -> Result<Option<Caller>, NoCaller> {

@@ -15,6 +15,7 @@ use crate::request::origin::Allowed;
 use crate::request::{Classified, Malformed, Operation, UpstreamEra};
 use crate::resource::{ResourceUri, metadata};
 use crate::rewrite::ResponseBody;
+use crate::session::SessionKeys;
 use crate::state::State;
 use crate::verifier::TokenVerifier;
 
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) upstream_era: UpstreamEra,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) state: Arc<dyn State>,
+    pub(crate) session_keys: SessionKeys,
+    pub(crate) ends_streams_with_token: bool,
 }
 
 impl fmt::Debug for Shared {

@@ -49,16 +49,12 @@ pub(crate) fn refuse(refusal: Refusal, to: &Answering<'_>) -> Response<Bytes> {
             }
             response
         }
-        Refusal::VerifierUnavailable => {
+        Refusal::VerifierUnavailable => unavailable("the access token cannot be verified now; try again", to),
+        Refusal::StateUnavailable => unavailable("the session cannot be looked up now; try again", to),
+        Refusal::UnknownSession => {
             let id = to.request.and_then(|request| request.id.as_ref());
-            let mut response = wire::rpc_error(
-                StatusCode::SERVICE_UNAVAILABLE,
-                503,
-                "the access token cannot be verified now; try again",
-                id,
-            );
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
-            response
+            // At this status a client opens a new session (MCP 2025-11-25, Session Management).
+            wire::rpc_error(StatusCode::NOT_FOUND, 404, "Session not found", id)
         }
         Refusal::ConditionFailed(failure) => {
             let reason = failure.public_reason();
@@ -82,6 +78,13 @@ pub(crate) fn refuse(refusal: Refusal, to: &Answering<'_>) -> Response<Bytes> {
         }
     };
     response.extensions_mut().insert(refusal);
+    response
+}
+
+fn unavailable(message: &str, to: &Answering<'_>) -> Response<Bytes> {
+    let id = to.request.and_then(|request| request.id.as_ref());
+    let mut response = wire::rpc_error(StatusCode::SERVICE_UNAVAILABLE, 503, message, id);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
     response
 }
 
@@ -194,6 +197,7 @@ fn unknown(object: UnknownObject, to: &Answering<'_>) -> Response<Bytes> {
         }
         (UnknownObject::Object(ObjectKind::Tool), _) => (StatusCode::OK, -32602, "Unknown tool"),
         (UnknownObject::Object(ObjectKind::Prompt), _) => (StatusCode::OK, -32602, "Unknown prompt"),
+        (UnknownObject::Task, _) => (StatusCode::OK, -32602, "Unknown task"),
         (UnknownObject::Method, Era::Legacy) => (StatusCode::OK, -32601, "Method not found"),
         (UnknownObject::Method, Era::Modern) => (StatusCode::NOT_FOUND, -32601, "Method not found"),
     };

@@ -73,7 +73,9 @@ pub(crate) fn refused_before_decision(refusal: &Refusal) {
         | Refusal::Malformed(_)
         | Refusal::AmbiguousCredentials(_)
         | Refusal::InvalidToken { .. }
-        | Refusal::VerifierUnavailable => false,
+        | Refusal::VerifierUnavailable
+        | Refusal::UnknownSession
+        | Refusal::StateUnavailable => false,
     };
     if !ruled {
         count("".into(), refusal.code(), Mode::Enforce.as_str());

@@ -44,6 +44,10 @@ pub enum Refusal {
     ConditionFailed(ConditionFailure),
     /// Denied by the policy, or absent from it: as if it did not exist.
     Unknown(UnknownObject),
+    /// Permitted, but in the name of a session that is not the caller's, or is none: the client has to open a new one.
+    UnknownSession,
+    /// Whose session or task it is cannot be looked up now.
+    StateUnavailable,
 }
 
 /// What a caller asked for that, to this caller, does not exist.
@@ -53,6 +57,8 @@ pub enum UnknownObject {
     Object(ObjectKind),
     /// A method.
     Method,
+    /// A task.
+    Task,
 }
 
 impl Refusal {
@@ -70,6 +76,8 @@ impl Refusal {
             Self::InsufficientScope { .. } => "insufficient-scope",
             Self::ConditionFailed(_) => "condition-failed",
             Self::Unknown(_) => "unknown",
+            Self::UnknownSession => "unknown-session",
+            Self::StateUnavailable => "state-unavailable",
         }
     }
 }
@@ -91,6 +99,8 @@ impl fmt::Display for Refusal {
             }
             Self::ConditionFailed(failure) => failure.fmt(f),
             Self::Unknown(_) => f.write_str("denied, or no rule for it"),
+            Self::UnknownSession => f.write_str("the session is none of the caller's"),
+            Self::StateUnavailable => f.write_str("sessions and tasks cannot be looked up now"),
         }
     }
 }

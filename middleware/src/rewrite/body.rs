@@ -11,11 +11,13 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full, Limited};
 use pin_project_lite::pin_project;
 
+use super::ending::Ending;
 use super::list::{ListRewriter, Unreadable};
 use super::sse::EventRewriter;
 use crate::challenge::wire::rpc_error;
 use crate::coding::{self, Coding, Decoder, UnknownCoding};
 use crate::request::RequestId;
+use crate::verifier::BoxFuture;
 
 /// The longest list, or event of a list, that is rewritten; a longer one is withheld.
 const MOST_LIST_BYTES: usize = 16 * 1024 * 1024;
@@ -28,6 +30,7 @@ pin_project! {
     pub struct ResponseBody<B> {
         #[pin]
         inner: Inner<B>,
+        ending: Ending,
     }
 }
 
@@ -50,12 +53,29 @@ pin_project! {
 
 impl<B> ResponseBody<B> {
     pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self { inner: Inner::Whole { body: Full::new(bytes) } }
+        Self::of(Inner::Whole { body: Full::new(bytes) })
     }
 
     pub(crate) fn upstream(body: B) -> Self {
-        Self { inner: Inner::Upstream { body } }
+        Self::of(Inner::Upstream { body })
     }
+
+    fn of(inner: Inner<B>) -> Self {
+        Self { inner, ending: Ending::default() }
+    }
+}
+
+/// Ends the answer when `due` is, if it is an event stream. One in JSON is never cut: half of it would be none.
+pub(crate) fn end_events<B>(
+    response: Response<ResponseBody<B>>,
+    due: impl FnOnce() -> BoxFuture<'static, ()>,
+) -> Response<ResponseBody<B>> {
+    let (mut parts, body) = response.into_parts();
+    if !is_event_stream(&parts.headers) {
+        return Response::from_parts(parts, body);
+    }
+    parts.headers.remove(CONTENT_LENGTH);
+    Response::from_parts(parts, ResponseBody { ending: Ending::when(due()), ..body })
 }
 
 /// Rewrites the answer to a list request; a list that cannot be read is withheld, not passed.
@@ -82,7 +102,7 @@ where
             let events = EventRewriter::new(list, MOST_LIST_BYTES);
             return Response::from_parts(
                 parts,
-                ResponseBody { inner: Inner::Events { body, coding, events, id, ended: false } },
+                ResponseBody::of(Inner::Events { body, coding, events, id, ended: false }),
             );
         }
         (Content::Json, Ok(coding)) => read_json(body, coding, &list).await,
@@ -166,15 +186,23 @@ enum Content {
 
 /// What the body is, behind its content coding.
 fn content(headers: &HeaderMap) -> Content {
-    let essence = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = essence.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("application/json") {
+    if essence(headers).eq_ignore_ascii_case("application/json") {
         Content::Json
-    } else if essence.eq_ignore_ascii_case("text/event-stream") {
+    } else if is_event_stream(headers) {
         Content::Events
     } else {
         Content::Other
     }
+}
+
+/// The content type without its parameters.
+fn essence(headers: &HeaderMap) -> &str {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    content_type.split(';').next().unwrap_or_default().trim()
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    essence(headers).eq_ignore_ascii_case("text/event-stream")
 }
 
 /// What described the bytes as they were.
@@ -204,7 +232,37 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.project().inner.project() {
+        let mut this = self.project();
+        if this.ending.poll(cx) {
+            tracing::info!("an event stream ends with the token that it was opened with");
+            // The server's end of the stream goes with it.
+            this.inner.set(Inner::Whole { body: Full::default() });
+        }
+        this.inner.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.ending.is_set() { SizeHint::default() } else { self.inner.size_hint() }
+    }
+}
+
+impl<B> Body for Inner<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.project() {
             Projected::Whole { body } => body.poll_frame(cx).map_err(|never| match never {}),
             Projected::Upstream { body } => body.poll_frame(cx).map_err(Into::into),
             Projected::Events { mut body, coding, events, id, ended } => loop {
@@ -238,18 +296,18 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.inner {
-            Inner::Whole { body } => body.is_end_stream(),
-            Inner::Upstream { body } => body.is_end_stream(),
-            Inner::Events { ended, .. } => *ended,
+        match self {
+            Self::Whole { body } => body.is_end_stream(),
+            Self::Upstream { body } => body.is_end_stream(),
+            Self::Events { ended, .. } => *ended,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.inner {
-            Inner::Whole { body } => body.size_hint(),
-            Inner::Upstream { body } => body.size_hint(),
-            Inner::Events { .. } => SizeHint::default(),
+        match self {
+            Self::Whole { body } => body.size_hint(),
+            Self::Upstream { body } => body.size_hint(),
+            Self::Events { .. } => SizeHint::default(),
         }
     }
 }

@@ -7,12 +7,13 @@
 
 mod answer;
 mod body;
+mod ending;
 mod json;
 mod list;
 mod sse;
 
 pub use body::ResponseBody;
-pub(crate) use body::rewrite;
+pub(crate) use body::{end_events, rewrite};
 pub(crate) use list::{ListRewriter, View};
 #[cfg(feature = "internals")]
 pub(crate) use sse::EventRewriter;

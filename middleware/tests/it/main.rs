@@ -16,4 +16,5 @@ mod harness;
 mod possession;
 mod requests;
 mod responses;
+mod sessions;
 mod tokens;

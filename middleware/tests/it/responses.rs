@@ -83,10 +83,7 @@ async fn other_answers_are_passed_as_they_are() {
 #[tokio::test]
 async fn a_stream_that_repeats_a_list_shows_nothing_that_is_denied() {
     let harness = harness("text/event-stream", &format!("id: 7\ndata: {TOOLS}\n\n: ping\n\n"));
-    let request = http::Request::get("/mcp")
-        .header("host", "gw.test")
-        .header("last-event-id", "6")
-        .header("accept-encoding", "gzip");
+    let request = http::Request::get("/mcp").header("host", "gw.test").header("accept-encoding", "gzip");
     let answer = harness.send(request.body("".into()).unwrap()).await;
     assert_eq!(answer.status, 200);
     assert!(!answer.text.contains("gone") && answer.text.contains("securitySchemes"), "{}", answer.text);

@@ -1,0 +1,63 @@
+//! Where requests and answers pass: from what a session is to what the client is told.
+
+use http::{HeaderMap, Response, StatusCode};
+
+use super::binding::{NoId, NoSession, Session, Sessions};
+use crate::challenge::ReplyTo;
+use crate::policy::Refusal;
+use crate::possession::Caller;
+use crate::request::{Era, Malformed, RequestId};
+use crate::rewrite::ResponseBody;
+use crate::shared::Shared;
+
+impl Shared {
+    fn sessions(&self) -> Sessions<'_> {
+        Sessions {
+            keys: &self.session_keys,
+            resource: &self.resource,
+            state: &*self.state,
+            now: self.clock.unix_seconds(),
+        }
+    }
+
+    /// Holds a permitted request to its session, and puts the server's own id into its headers.
+    pub(crate) async fn enter_session(
+        &self,
+        headers: &mut HeaderMap,
+        era: Era,
+        id: Option<&RequestId>,
+        caller: Option<&Caller>,
+    ) -> Result<Session, Refusal> {
+        let malformed = |message| {
+            let malformed = Malformed::bad_request(Malformed::INVALID_REQUEST, message);
+            Refusal::Malformed(malformed.with_id(id))
+        };
+        self.sessions().enter(headers, era, caller).await.map_err(|why| match why {
+            NoSession::NothingToResume => malformed(
+                "expected an Mcp-Session-Id header, because without a session there is nothing to resume",
+            ),
+            NoSession::Several => malformed("expected one Mcp-Session-Id header, but found several"),
+            NoSession::Unknown => Refusal::UnknownSession,
+            NoSession::Unavailable => Refusal::StateUnavailable,
+        })
+    }
+
+    /// Seals the id of the session in an answer, or withholds the answer.
+    pub(crate) async fn leave_session<B>(
+        &self,
+        session: &Session,
+        reply_to: &ReplyTo,
+        mut response: Response<ResponseBody<B>>,
+    ) -> Response<ResponseBody<B>> {
+        let withheld = match self.sessions().leave(session, response.headers_mut()).await {
+            Ok(()) => return response,
+            Err(NoId::Unusable) => {
+                tracing::error!("an answer with an unusable Mcp-Session-Id, or with several, is withheld");
+                reply_to.error(StatusCode::BAD_GATEWAY, "the server sent a session id that cannot be used")
+            }
+            Err(NoId::Unavailable) => reply_to
+                .error(StatusCode::SERVICE_UNAVAILABLE, "the session cannot be remembered now; try again"),
+        };
+        withheld.map(ResponseBody::whole)
+    }
+}
