@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 
 use super::access_claims::{Claims, Wanted};
+use super::claim_rules::ClaimRules;
 use super::{BoxFuture, InvalidToken, TokenVerifier, VerifiedToken, VerifyError};
 use crate::clock::Clock;
 use crate::request::UnverifiedToken;
@@ -43,11 +44,16 @@ impl InsecureSharedSecretVerifier {
         let claims: Claims = jsonwebtoken::decode(token, &self.secret, &validation)
             .map_err(|_| InvalidToken::Untrusted("the signature or the claims are not valid"))?
             .claims;
-        claims.accept(&Wanted {
+        let wanted = Wanted {
             issuer: &self.issuer,
             resource: &self.resource,
+            rules: &ClaimRules::default(),
             now: self.clock.unix_seconds(),
             leeway_seconds: 0,
+        };
+        claims.accept(&wanted).map(|accepted| accepted.token).map_err(|unfit| {
+            tracing::info!(detail = unfit.detail, "the claims of a token are not accepted");
+            unfit.why
         })
     }
 }

@@ -1,15 +1,14 @@
 //! JWT access tokens (RFC 9068), strictly.
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use jsonwebtoken::Validation;
 use serde::Deserialize;
 
-use super::access_claims::{Claims, Wanted};
+use super::access_claims::{Accepted, Claims, Unfit, Wanted, excerpt};
 use super::cache::{Partition, Remembered, SignedWith, VerifiedTokens};
-use super::keys::{KeySource, VerificationKey};
+use super::issuer::Issuer;
+use super::keys::VerificationKey;
 use super::{BoxFuture, InvalidToken, TokenVerifier, VerifiedToken, VerifyError};
 use crate::ConfigError;
 use crate::clock::Clock;
@@ -18,112 +17,6 @@ use crate::resource::ResourceUri;
 
 /// No access token of any provider comes near; what is longer is not worth a signature check.
 const LONGEST_TOKEN: usize = 16 * 1024;
-
-/// The type of a JWT access token (RFC 9068 §2.1); an ID token or a client assertion has another one, or none.
-const ACCESS_TOKEN_TYPE: &str = "at+jwt";
-
-/// A signature algorithm that tokens may use: asymmetric ones only (RFC 7518 §3.1, RFC 8037).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are those of the JOSE registry")]
-pub enum Algorithm {
-    RS256,
-    PS256,
-    ES256,
-    EdDSA,
-}
-
-impl Algorithm {
-    /// All that can be configured.
-    pub const ALL: [Self; 4] = [Self::RS256, Self::PS256, Self::ES256, Self::EdDSA];
-
-    pub(super) fn jose(self) -> jsonwebtoken::Algorithm {
-        match self {
-            Self::RS256 => jsonwebtoken::Algorithm::RS256,
-            Self::PS256 => jsonwebtoken::Algorithm::PS256,
-            Self::ES256 => jsonwebtoken::Algorithm::ES256,
-            Self::EdDSA => jsonwebtoken::Algorithm::EdDSA,
-        }
-    }
-
-    /// The name in a token's `alg` header.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::RS256 => "RS256",
-            Self::PS256 => "PS256",
-            Self::ES256 => "ES256",
-            Self::EdDSA => "EdDSA",
-        }
-    }
-}
-
-impl fmt::Display for Algorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Algorithm {
-    type Err = ConfigError;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name).ok_or_else(|| {
-            ConfigError::new(format!(
-                "expected one of `RS256`, `PS256`, `ES256` or `EdDSA`, but found `{}`",
-                name.escape_debug()
-            ))
-        })
-    }
-}
-
-/// An issuer whose tokens are accepted, and how they are checked.
-///
-/// Defaults: algorithms ES256, RS256 and EdDSA; 30 seconds of leeway; type `at+jwt`; the audience is the resource.
-#[derive(Debug, Clone)]
-pub struct Issuer {
-    /// Its identifier: `iss`.
-    id: Box<str>,
-    keys: Arc<dyn KeySource>,
-    algorithms: Vec<Algorithm>,
-    leeway_seconds: u64,
-    token_types: Vec<Box<str>>,
-}
-
-impl Issuer {
-    /// `issuer` is compared with `iss` byte for byte.
-    pub fn new(issuer: impl Into<Box<str>>, keys: Arc<dyn KeySource>) -> Self {
-        Self {
-            id: issuer.into(),
-            keys,
-            algorithms: vec![Algorithm::ES256, Algorithm::RS256, Algorithm::EdDSA],
-            leeway_seconds: 30,
-            token_types: vec![ACCESS_TOKEN_TYPE.into()],
-        }
-    }
-
-    /// The algorithms that its tokens may be signed with.
-    #[must_use]
-    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
-        self.algorithms = algorithms.into_iter().collect();
-        self
-    }
-
-    /// By how many seconds its clock and ours may differ, when `exp` and `nbf` are checked.
-    #[must_use]
-    pub fn leeway_seconds(mut self, seconds: u64) -> Self {
-        self.leeway_seconds = seconds;
-        self
-    }
-
-    /// The `typ` headers that its access tokens may have, without `application/`, in any case.
-    ///
-    /// Deployment: some providers give their access tokens the type `JWT`, which ID tokens have as well. Accept it only
-    /// where the audience keeps the two apart.
-    #[must_use]
-    pub fn token_types(mut self, types: impl IntoIterator<Item = impl Into<Box<str>>>) -> Self {
-        self.token_types = types.into_iter().map(Into::into).collect();
-        self
-    }
-}
 
 /// Verifies JWT access tokens for one resource.
 ///
@@ -211,15 +104,10 @@ impl JwtVerifier {
             tracing::info!(seen = excerpt(&iss), ?configured, "the issuer of a token is not configured");
             return Err(VerifyError::Invalid(InvalidToken::UnknownIssuer));
         };
-        let typ = header.typ.as_deref().unwrap_or_default();
-        let typ = typ
-            .get(.."application/".len())
-            .filter(|prefix| prefix.eq_ignore_ascii_case("application/"))
-            .map_or(typ, |prefix| typ.get(prefix.len()..).unwrap_or_default());
-        if !issuer.token_types.iter().any(|accepted| accepted.eq_ignore_ascii_case(typ)) {
+        if !issuer.accepts_type(header.typ.as_deref()) {
             return Err(untrusted("the token has not the type of an access token"));
         }
-        if !issuer.algorithms.iter().any(|algorithm| algorithm.jose() == header.alg) {
+        if !issuer.accepts_algorithm(header.alg) {
             return Err(untrusted("the token is signed with an algorithm that is not accepted"));
         }
         let key = issuer.keys.key(header.kid.as_deref(), header.alg).await?;
@@ -230,20 +118,15 @@ impl JwtVerifier {
         let wanted = Wanted {
             issuer: &issuer.id,
             resource: &self.resource,
+            rules: &issuer.rules,
             now,
             leeway_seconds: issuer.leeway_seconds,
         };
-        let audience = claims.audience();
-        let not_before = claims.not_before();
-        let accepted = claims.accept(&wanted);
-        if accepted == Err(InvalidToken::WrongAudience) {
-            tracing::info!(
-                seen = excerpt(&audience),
-                wanted = self.resource.as_str(),
-                "a token is for another resource"
-            );
-        }
-        let token = Arc::new(accepted.map_err(VerifyError::Invalid)?);
+        let Accepted { token, not_before } = claims.accept(&wanted).map_err(|Unfit { why, detail }| {
+            tracing::info!(token.issuer = %issuer.id, detail, "the claims of a token are not accepted");
+            VerifyError::Invalid(why)
+        })?;
+        let token = Arc::new(token);
         let (from, until) = (not_before, token.expires_at());
         Ok(Remembered::new(token, from, until, Some(SignedWith { key, algorithm: header.alg })))
     }
@@ -251,11 +134,6 @@ impl JwtVerifier {
 
 fn untrusted(why: &'static str) -> VerifyError {
     VerifyError::Invalid(InvalidToken::Untrusted(why))
-}
-
-/// As much of a stranger's text as a log can bear, without what could break its lines.
-fn excerpt(text: &str) -> String {
-    text.chars().take(200).flat_map(char::escape_debug).collect()
 }
 
 /// The signature with the key's own algorithms; every claim is checked here, by our clock and with our types.
@@ -287,7 +165,8 @@ impl JwtVerifierBuilder {
     /// The verifier.
     ///
     /// # Errors
-    /// No issuer, one twice, or one without algorithms or token types: such a verifier could accept nothing.
+    /// No issuer, one twice, or one without algorithms, token types or audiences: such a verifier could accept nothing.
+    /// One whose users could be taken for one another.
     pub fn build(self) -> Result<JwtVerifier, ConfigError> {
         let issuers = &self.0.issuers;
         if issuers.is_empty() {
@@ -300,12 +179,7 @@ impl JwtVerifierBuilder {
                     issuer.id
                 )));
             }
-            if issuer.algorithms.is_empty() || issuer.token_types.is_empty() {
-                return Err(ConfigError::new(format!(
-                    "expected an algorithm and a token type for `{}`, but found none",
-                    issuer.id
-                )));
-            }
+            issuer.check()?;
         }
         Ok(self.0)
     }

@@ -16,11 +16,13 @@
 
 mod access_claims;
 mod cache;
+mod claim_rules;
 mod claims;
 mod exchange;
 mod form;
 mod insecure;
 pub mod introspection;
+mod issuer;
 mod jwt;
 pub mod keys;
 mod side_by_side;
@@ -35,11 +37,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 pub use cache::VerifiedTokens;
+pub use claim_rules::SUBJECT_CLAIMS;
 pub use claims::VerifiedToken;
 pub use exchange::Exchange;
 pub use insecure::InsecureSharedSecretVerifier;
 pub use introspection::IntrospectionVerifier;
-pub use jwt::{Algorithm, Issuer, JwtVerifier, JwtVerifierBuilder};
+pub use issuer::{Algorithm, Issuer};
+pub use jwt::{JwtVerifier, JwtVerifierBuilder};
 pub use side_by_side::JwtOrOpaqueVerifier;
 
 use crate::request::UnverifiedToken;

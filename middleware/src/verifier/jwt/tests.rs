@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::verifier::Algorithm;
 use crate::verifier::keys::FixedKeys;
 
 const NOW: u64 = 1_800_000_000;
@@ -288,6 +289,9 @@ fn a_verifier_that_can_accept_nothing_is_not_built() {
     assert!(builder().issuer(issuer()).issuer(issuer()).build().is_err());
     assert!(builder().issuer(issuer().algorithms([])).build().is_err());
     assert!(builder().issuer(issuer().token_types(Vec::<&str>::new())).build().is_err());
+    assert!(builder().issuer(issuer().audiences(Vec::<&str>::new())).build().is_err());
+    assert!(builder().issuer(issuer().subject_claims(["email"])).build().is_err());
+    assert!(builder().issuer(issuer().with_insecure_subject_claims(["email"])).build().is_ok());
     for name in ["none", "HS256", "RS512", "es256", ""] {
         assert!(name.parse::<Algorithm>().is_err(), "{name}");
     }
