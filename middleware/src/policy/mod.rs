@@ -35,6 +35,8 @@ mod raw;
 mod readings;
 mod refusal;
 mod rule;
+#[cfg(feature = "schema")]
+mod schema;
 mod scope;
 mod specificity;
 mod version;
@@ -50,6 +52,8 @@ pub use permit::Permit;
 pub use raw::{Access, ChallengeForm, ChallengeScopes, Listing, Mode};
 pub use refusal::{Refusal, UnknownObject};
 pub use rule::Rule;
+#[cfg(feature = "schema")]
+pub use schema::json_schema;
 pub use scope::{ScopeSet, is_scope_token};
 pub use version::PolicyVersion;
 pub use warning::Warning;
