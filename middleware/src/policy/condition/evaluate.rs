@@ -179,6 +179,9 @@ impl<'v> Evaluation<'v> {
             (Value::List(list), Value::Uint(index)) => {
                 usize::try_from(*index).ok().and_then(|at| list.get(at))
             }
+            (Value::List(list), Value::Double(index)) if index.fract() == 0.0 => {
+                truncated::<usize>(*index).and_then(|at| list.get(at))
+            }
             (Value::Map(_) | Value::List(_), other) | (other, _) => return unfit("[]", other),
         };
         found.map_or_else(|| error("nothing at that index"), Ok)
@@ -251,6 +254,10 @@ impl<'v> Evaluation<'v> {
             (Value::Text(key), Value::Map(map)) => {
                 self.spend(key.len() / 32)?;
                 Ok(Value::Bool(map.contains_key(&**key)))
+            }
+            // Keys of other maps than those of JSON.
+            (Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Double(_), Value::Map(_)) => {
+                Ok(Value::Bool(false))
             }
             (key, Value::Map(_)) => unfit("in", key),
             (_, other) => unfit("in", other),
