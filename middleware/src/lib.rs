@@ -86,7 +86,17 @@
 //!
 //! | feature | default | what it adds |
 //! | --- | --- | --- |
-//! | `jwks` | yes | [`verifier::keys::HttpFetch`]: an issuer's keys over HTTPS, with reqwest |
+//! | `jwks` | yes | [`verifier::keys::HttpFetch`]: keys, introspection and status lists over HTTPS, with reqwest |
+//! | `compression` | yes | request bodies and lists with a content coding are read; without it, they are refused and withheld |
+//! | `status-list` | no | access tokens are looked up in their issuer's token status list |
+//! | `cel` | no | [`when`](policy::condition) conditions in policies; without it, a policy that has one is not loaded |
+//! | `metrics` | no | counters and histograms through the [`metrics`](https://docs.rs/metrics) facade |
+//! | `schema` | no | the JSON Schema of policy files |
+//! | `test-util` | no | [`testing`]: fixed keys and a mint for tokens, for the tests of programs that embed the layer |
+//!
+//! Without any of them there is no HTTP client and no TLS in the dependencies, and with all of them no server framework.
+
+#![forbid(unsafe_code)]
 
 pub mod challenge;
 pub mod clock;
@@ -108,6 +118,8 @@ mod service;
 pub mod session;
 mod shared;
 pub mod state;
+#[cfg(feature = "test-util")]
+pub mod testing;
 pub mod verifier;
 
 pub use error::ConfigError;

@@ -1,0 +1,43 @@
+//! Signing keys that everybody knows.
+
+/// A P-256 private key in PKCS#8, made for tests and published here: whatever accepts its signatures accepts everyone's.
+pub const INSECURE_ES256_PRIVATE_KEY: &str = "\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgJhUH6XB+Lz3Al3ZO
+7iDzp8ZymHeStcOxvPjxFtYIT9mhRANCAARbcBlU1gL9rDCScox+LxXULZo/wdNw
+NpRbfiGO3uVLbVx6hGG6YIAMDhrtdpBmyAt1OqObmHbk3bZuxvLR9701
+-----END PRIVATE KEY-----
+";
+
+/// A 2048-bit RSA private key in PKCS#8, made for tests and published here: whatever accepts its signatures accepts
+/// everyone's.
+pub const INSECURE_RS256_PRIVATE_KEY: &str = "\
+-----BEGIN PRIVATE KEY-----
+MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQCwSTeNSC44Jaem
+1xwHTATLJvphmYNERa4xo9f6QZBUzdEH4dGy7cVHS1qb1FERUfVom+pLNo6indVd
+1kjMZde4WyfQs9x7aZtgeS8Paip4t2MjabGwY4VQh2PY9f+lLp7CCfBmvhwiyuuK
+CU0zRB0NIiX0v9X7PR8z5Iy2wONq6Eiudw40ktGYKKYdDAzswDuSAtiBTr2wULNF
+9w3U3iUd6oE1MOBSSB939NNahtwUsC+ziHLkR4KFar0t8PUhaBytCigH4kfTDw4x
+9/ZbHpcBM7YWPU+HlmM4v6NQ5ChvwOfquQGR7VkEqoomZNAuFrGfbKlIll6o5Dgm
+Ht2SPQoBAgMBAAECggEACAWY6cywT71E6wZsX9ehezYfnCveaY+rLNaaGCj+HqHM
+AooP3w7LVKJ08dTgSIO8gWFg8MG/jV5VzIKZBvYWcizxu6FHpfUJDUOOdOrdmmcr
+83tWiuKIeUDj9gZBtxxPPKCzqBU8Fgg6XipssSnHEactZ30ISXm/Tv72OUW/Q4jR
+kkQxApniEX8VVPXjrYaLPbbSOarhv9THV5X+4bcaEtnfmdUnsxm/98vLR2D7kvLj
+8LVqOQ0fTHpSiSw/Ob73sMxg4Z5lBlICvKhdAP1TU1hoM2QbEQ8RO8YxcOhQ9S0F
+VJkK/73YByTmy5VYhmdr8Zj+7W/JzbRHOLHNHV+ZbQKBgQDg7+nxoKOtaXOA5lDi
+2mxPVacxkjQd3lFrypQbUvJISwlHjkaH7pj+/ff1cl6REC+xBRDmVaGzSHLYPnkp
+BSM1sZKBKhenuVGTt7+14zbhK+kQ2QDjEVgjLW43eS2Xsw5u2UpiivrhExA554Kn
+hLtGas1NIRqMNXQRTVpdYjoNxQKBgQDIoV01v0WMJYJzC+uWoAhcEJLaaxItE0Ft
+LYrdwj1CGVao/eo8NiZPv+eHYrHbjwKCyxuC/SN+c/XwsjIq1jpDbpMViZQ7j+BI
+OXGk78wK2CA26FsNGYBuHJQUeBXcV6nz4BAUinKrtQFDhV5RoRl2ffUieYeEzuUY
+aANf1PVrDQKBgQCKsUMlOjBR51hRnTE4fwcTb7O0a/p4hDDd7r2dj2pWSvYAyegR
+PnvVlhDCpW9LsJhHZOFDtH8MhVpSnUqlkUZhgAjeXW7SewCivUSWyO94rVN6kOLs
+HzCiGAwCZlRHWh9HF/G2iw0fpFp36Zh04/F4/LdznDq7QuY7GN/j/oHfJQKBgH6t
+hFD/aEZJGMjTafk9KooW3OKUYHGdit4It3m1v0ARB6rESDWkayRHo0TUiEB9V7SF
+0eUvOE4LoepMWWi6wyb4ll4u9C13dsGjo6Hk1wyx0gVZSMRIqdLcsJMMD6GEqIaX
+nw+ZKzZHn3imqRsZgR5UAYe2/F5a1ERIyHil2h+xAoGAPrxcMOJ2sXhZYFRLfbgp
+HY7AvBNsZkF0gR/q0FuksIdVRLg5lT7PqQCI0LyuzJLi0MFmXXJ6idL5KzbC081E
+w+5kBg+hu7evyb3ZS1fe7/N/0kmOd6EizfYPo4y465WljaXXzBVzvw8oZUuqZPko
+87gck1UkeWoUGxEr+Gtgjy0=
+-----END PRIVATE KEY-----
+";
