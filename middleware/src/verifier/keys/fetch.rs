@@ -8,6 +8,8 @@ use url::Url;
 use super::BoxFuture;
 
 /// Gets small JSON documents: an issuer's metadata, its key set.
+///
+/// An implementation must bound the time and the size of an answer: who waits for keys waits for it.
 pub trait Fetch: fmt::Debug + Send + Sync + 'static {
     /// The body of a 200 answer.
     ///

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use jsonwebtoken::Algorithm;
 use serde::Deserialize;
-use tokio::sync::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use url::Url;
 
 use super::set::KeySet;
@@ -14,28 +16,41 @@ use super::{BoxFuture, Fetch, KeySource, VerificationKey, VerifyError};
 use crate::ConfigError;
 use crate::clock::Clock;
 
-/// How long a key set is used without asking again, in seconds.
-const FRESH_SECONDS: u64 = 300;
-/// How long a key set is used while its server cannot be reached, in seconds: a key that leaked and was withdrawn must
-/// not be good for ever because somebody keeps the server busy.
-const STALE_SECONDS: u64 = 24 * 3600;
-/// How long after an attempt, successful or not, the server is left alone, in seconds: tokens with made-up `kid`s must
-/// not become requests to it.
-const COOL_DOWN_SECONDS: u64 = 10;
+/// For how long what was fetched is good, in seconds.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    fresh: u64,
+    stale: u64,
+    cool_down: u64,
+}
 
 /// Follows the key set of an issuer.
 ///
-/// Any number of requests cause one fetch. A `kid` that is not in the set causes another one, at most every ten seconds;
-/// so does a set that is older than five minutes. While the server is down, the last set serves for a day.
+/// Any number of requests cause one fetch, which goes on when the request that caused it is gone. A set that is older
+/// than [five minutes](RemoteKeys::fresh_seconds) is fetched anew; meanwhile its keys serve on, unless it is twice as
+/// old. A `kid` that is not in the set causes a fetch as well, at most one every [ten
+/// seconds](RemoteKeys::cool_down_seconds), whatever came of the last one. While the server is down, the last set
+/// serves for [a day](RemoteKeys::stale_seconds).
 ///
-/// Deployment: the key server must be reachable from here, not only from browsers.
+/// A token without `kid` is verified where one key alone fits its algorithm; which one of several is meant is not guessed.
+///
+/// Deployment: the key server must be reachable from here, not only from browsers. A key that is withdrawn is good for
+/// ten minutes at most while it is.
 pub struct RemoteKeys {
+    source: Arc<Source>,
+    bounds: Bounds,
+}
+
+/// What a fetch under way shares with those who want its keys.
+struct Source {
     location: Location,
     fetch: Arc<dyn Fetch>,
     clock: Arc<dyn Clock>,
     current: ArcSwapOption<Fetched>,
     /// When the last attempt was made. Holding it is being the one that fetches.
-    last_attempt: Mutex<Option<u64>>,
+    last_attempt: Arc<Mutex<Option<u64>>>,
+    /// When the last attempt failed; 0 where it did not.
+    failed_at: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -99,7 +114,39 @@ impl RemoteKeys {
     }
 
     fn new(location: Location, fetch: Arc<dyn Fetch>, clock: Arc<dyn Clock>) -> Self {
-        Self { location, fetch, clock, current: ArcSwapOption::empty(), last_attempt: Mutex::new(None) }
+        let source = Source {
+            location,
+            fetch,
+            clock,
+            current: ArcSwapOption::empty(),
+            last_attempt: Arc::default(),
+            failed_at: AtomicU64::new(0),
+        };
+        let bounds = Bounds { fresh: 300, stale: 24 * 3600, cool_down: 10 };
+        Self { source: Arc::new(source), bounds }
+    }
+
+    /// How long a key set is used without asking again. Default: 300 seconds.
+    #[must_use]
+    pub fn fresh_seconds(mut self, seconds: u64) -> Self {
+        self.bounds.fresh = seconds;
+        self
+    }
+
+    /// How long a key set is used while its server cannot be reached. Default: a day; a key that leaked and was withdrawn
+    /// must not be good for ever because somebody keeps the server busy.
+    #[must_use]
+    pub fn stale_seconds(mut self, seconds: u64) -> Self {
+        self.bounds.stale = seconds;
+        self
+    }
+
+    /// How long after an attempt, successful or not, the server is left alone: tokens with made-up `kid`s must not become
+    /// requests to it. Default: 10 seconds; at least 1.
+    #[must_use]
+    pub fn cool_down_seconds(mut self, seconds: u64) -> Self {
+        self.bounds.cool_down = seconds.max(1);
+        self
     }
 
     async fn find(
@@ -107,38 +154,86 @@ impl RemoteKeys {
         kid: Option<&str>,
         algorithm: Algorithm,
     ) -> Result<Option<Arc<VerificationKey>>, VerifyError> {
-        let known = |fetched: &Option<Arc<Fetched>>| {
-            let fetched = fetched.as_ref().filter(|fetched| self.age(fetched) < FRESH_SECONDS)?;
-            fetched.keys.find(kid, algorithm)
-        };
+        let now = self.source.clock.unix_seconds();
+        let usable = |fetched: &Arc<Fetched>| now.saturating_sub(fetched.at) < self.bounds.stale;
         // The ordinary way: no lock, no copy.
-        if let Some(key) = known(&self.current.load_full()) {
-            return Ok(Some(key));
-        }
-        let mut last_attempt = self.last_attempt.lock().await;
-        // Whoever held the lock before may have fetched what is wanted here.
-        if let Some(key) = known(&self.current.load_full()) {
-            return Ok(Some(key));
-        }
-        let now = self.clock.unix_seconds();
-        if last_attempt.is_none_or(|at| now.saturating_sub(at) >= COOL_DOWN_SECONDS) {
-            *last_attempt = Some(now);
-            match self.fetch_keys().await {
-                Ok(keys) => self.current.store(Some(Arc::new(Fetched { keys, at: now }))),
-                Err(error) => {
-                    tracing::warn!(keys.from = %self.location, error, "the keys of an issuer could not be fetched");
-                }
+        if let Some(fetched) = self.source.current.load_full().filter(usable)
+            && let Some(key) = fetched.keys.find(kid, algorithm)
+        {
+            let age = now.saturating_sub(fetched.at);
+            if age < self.bounds.fresh {
+                return Ok(Some(key));
+            }
+            // A key that is a little old serves while it is looked for, so that nobody waits. After a quiet night it may
+            // be withdrawn since long: then it is asked for first, unless that was tried in vain just now.
+            let may_serve = age < self.bounds.fresh.saturating_mul(2) || self.failed_lately(now);
+            if may_serve && self.refresh_behind() {
+                return Ok(Some(key));
             }
         }
-        drop(last_attempt);
-        match self.current.load_full() {
-            Some(fetched) if self.age(&fetched) < STALE_SECONDS => Ok(fetched.keys.find(kid, algorithm)),
-            _ => Err(VerifyError::Unavailable(format!("the keys at {} cannot be had", self.location))),
+        self.refresh().await;
+        let now = self.source.clock.unix_seconds();
+        match self.source.current.load_full() {
+            Some(fetched) if now.saturating_sub(fetched.at) < self.bounds.stale => {
+                Ok(fetched.keys.find(kid, algorithm))
+            }
+            _ => Err(VerifyError::Unavailable(format!("the keys at {} cannot be had", self.source.location))),
         }
     }
 
-    fn age(&self, fetched: &Fetched) -> u64 {
-        self.clock.unix_seconds().saturating_sub(fetched.at)
+    fn failed_lately(&self, now: u64) -> bool {
+        let failed_at = self.source.failed_at.load(Ordering::Relaxed);
+        failed_at != 0 && now.saturating_sub(failed_at) < self.bounds.fresh
+    }
+
+    /// Whether the server may be asked again; `attempt` is held by whoever asks.
+    fn cooled_down(&self, attempt: Option<u64>) -> bool {
+        let now = self.source.clock.unix_seconds();
+        attempt.is_none_or(|at| now.saturating_sub(at) >= self.bounds.cool_down)
+    }
+
+    /// Fetches, or waits for whoever does, unless that was done just now.
+    async fn refresh(&self) {
+        let attempt = Arc::clone(&self.source.last_attempt).lock_owned().await;
+        if !self.cooled_down(*attempt) {
+            return;
+        }
+        let fetching = Arc::clone(&self.source).run(attempt);
+        match Handle::try_current() {
+            // In a task of its own: a client that hangs up must not end what others wait for, cool-down and all.
+            Ok(runtime) => drop(runtime.spawn(fetching).await),
+            Err(_) => fetching.await,
+        }
+    }
+
+    /// Sees to it that somebody fetches, without waiting; `false` where there is no runtime to do it.
+    fn refresh_behind(&self) -> bool {
+        let Ok(runtime) = Handle::try_current() else {
+            return false;
+        };
+        if let Ok(attempt) = Arc::clone(&self.source.last_attempt).try_lock_owned()
+            && self.cooled_down(*attempt)
+        {
+            runtime.spawn(Arc::clone(&self.source).run(attempt));
+        }
+        true
+    }
+}
+
+impl Source {
+    async fn run(self: Arc<Self>, mut attempt: OwnedMutexGuard<Option<u64>>) {
+        let now = self.clock.unix_seconds();
+        *attempt = Some(now);
+        match self.fetch_keys().await {
+            Ok(keys) => {
+                self.failed_at.store(0, Ordering::Relaxed);
+                self.current.store(Some(Arc::new(Fetched { keys, at: now })));
+            }
+            Err(error) => {
+                self.failed_at.store(now, Ordering::Relaxed);
+                tracing::warn!(keys.from = %self.location, error, "the keys of an issuer could not be fetched");
+            }
+        }
     }
 
     async fn fetch_keys(&self) -> Result<KeySet, String> {
@@ -155,7 +250,11 @@ impl RemoteKeys {
         let mut failures = Vec::new();
         for url in metadata {
             match self.fetch.get(url).await {
-                Ok(body) => return jwks_uri(issuer, url, &body),
+                // A server may have a page for every path: what is no metadata is not the last word.
+                Ok(body) => match jwks_uri(issuer, url, &body) {
+                    Ok(jwks_uri) => return Ok(jwks_uri),
+                    Err(error) => failures.push(error),
+                },
                 Err(error) => failures.push(error.to_string()),
             }
         }
@@ -218,7 +317,10 @@ impl fmt::Display for Location {
 
 impl fmt::Debug for RemoteKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RemoteKeys").field("location", &self.location).finish_non_exhaustive()
+        f.debug_struct("RemoteKeys")
+            .field("location", &self.source.location)
+            .field("bounds", &self.bounds)
+            .finish_non_exhaustive()
     }
 }
 

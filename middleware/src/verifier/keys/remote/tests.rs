@@ -1,8 +1,11 @@
 use std::collections::HashMap;
 use std::sync::Mutex as SyncMutex;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use tokio::sync::Notify;
 
 use super::*;
 use crate::clock::ManualClock;
@@ -12,9 +15,16 @@ const ISSUER: &str = "https://as.test";
 const METADATA: &str = "https://as.test/.well-known/oauth-authorization-server";
 const JWKS: &str = "https://as.test/jwks";
 
-/// Answers from a table and counts.
+const FRESH_SECONDS: u64 = 300;
+const STALE_SECONDS: u64 = 24 * 3600;
+const COOL_DOWN_SECONDS: u64 = 10;
+
+/// Answers from a table, as fast as it is let, and counts.
 #[derive(Debug, Default)]
 struct Web {
+    /// Whether answers wait for `gate`.
+    slow: AtomicBool,
+    gate: Notify,
     pages: SyncMutex<HashMap<String, String>>,
     asked: SyncMutex<Vec<String>>,
 }
@@ -37,6 +47,9 @@ impl Fetch for Web {
         let page = self.pages.lock().unwrap().get(url.as_str()).cloned().map(Bytes::from);
         Box::pin(async move {
             tokio::task::yield_now().await;
+            if self.slow.load(Ordering::Relaxed) {
+                self.gate.notified().await;
+            }
             page.ok_or_else(|| FetchError::new("404"))
         })
     }
@@ -95,13 +108,111 @@ async fn an_unknown_kid_fetches_again_but_not_more_often_than_the_cool_down() {
     assert_eq!(web.asked(), 4);
 }
 
+/// Lets whatever runs behind run to where it waits.
+async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_set_that_is_a_little_old_to_be_fetched_anew() {
+    let (web, clock, keys) = setup();
+    assert_eq!(has(&keys, "1").await, Ok(true));
+    web.publish(JWKS, jwks(&["1", "2"]));
+    web.slow.store(true, Ordering::Relaxed);
+    clock.advance(Duration::from_secs(FRESH_SECONDS));
+    for _ in 0..30 {
+        assert_eq!(has(&keys, "1").now_or_never(), Some(Ok(true)));
+        settle().await;
+    }
+    assert_eq!(web.asked(), 3, "one fetch, at its first request still");
+    // Who wants a key that is not there has to wait, and for the same fetch.
+    let mut wants = Box::pin(has(&keys, "2"));
+    assert_eq!(wants.as_mut().now_or_never(), None);
+    web.slow.store(false, Ordering::Relaxed);
+    web.gate.notify_one();
+    assert_eq!(wants.await, Ok(true));
+    assert_eq!(web.asked(), 4);
+}
+
+#[tokio::test]
+async fn a_rotation_fails_no_request() {
+    let (web, clock, keys) = setup();
+    // The new key is published, then signs, then the old one goes: each step a while after the last.
+    for (published, used) in [(&["1"][..], "1"), (&["1", "2"], "1"), (&["1", "2"], "2"), (&["2"], "2")] {
+        web.publish(JWKS, jwks(published));
+        for _ in 0..20 {
+            clock.advance(Duration::from_secs(COOL_DOWN_SECONDS));
+            assert_eq!(has(&keys, used).await, Ok(true), "{published:?} {used}");
+            settle().await;
+        }
+    }
+    clock.advance(Duration::from_secs(FRESH_SECONDS));
+    assert_eq!(has(&keys, "2").await, Ok(true));
+    settle().await;
+    assert_eq!(has(&keys, "1").await, Ok(false));
+}
+
+/// Whoever hangs up while keys are fetched must not keep others from them until the cool-down is over.
+#[tokio::test]
+async fn a_fetch_goes_on_when_the_request_that_caused_it_is_gone() {
+    let (web, _, keys) = setup();
+    web.slow.store(true, Ordering::Relaxed);
+    let mut first = Box::pin(has(&keys, "1"));
+    assert_eq!(first.as_mut().now_or_never(), None);
+    settle().await;
+    drop(first);
+    web.slow.store(false, Ordering::Relaxed);
+    web.gate.notify_one();
+    assert_eq!(has(&keys, "1").await, Ok(true));
+    assert_eq!(web.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_token_without_a_kid_is_for_the_only_key_that_fits() {
+    let (web, clock, keys) = setup();
+    assert!(keys.find(None, Algorithm::EdDSA).await.unwrap().is_some());
+    assert!(keys.find(None, Algorithm::ES256).await.unwrap().is_none(), "no key for this algorithm");
+    web.publish(JWKS, jwks(&["1", "2"]));
+    clock.advance(Duration::from_secs(2 * FRESH_SECONDS));
+    assert!(keys.find(None, Algorithm::EdDSA).await.unwrap().is_none(), "which of the two?");
+    web.publish(JWKS, jwks(&["1", "1"]));
+    clock.advance(Duration::from_secs(2 * FRESH_SECONDS));
+    assert_eq!(has(&keys, "1").await, Ok(false), "which of the two?");
+}
+
+#[tokio::test]
+async fn the_bounds_are_those_that_are_configured() {
+    let (web, clock, keys) = setup();
+    let keys = keys.fresh_seconds(5).stale_seconds(20).cool_down_seconds(2);
+    assert_eq!(has(&keys, "1").await, Ok(true));
+    clock.advance(Duration::from_secs(4));
+    assert_eq!((has(&keys, "1").await, has(&keys, "x").await), (Ok(true), Ok(false)));
+    assert_eq!(web.asked(), 4, "unknown after the cool-down");
+    web.take_down(JWKS);
+    clock.advance(Duration::from_secs(19));
+    assert_eq!(has(&keys, "1").await, Ok(true));
+    clock.advance(Duration::from_secs(1));
+    assert!(has(&keys, "1").await.is_err());
+    // No cool-down at all would be a fetch for each of many that wait.
+    assert_eq!(keys.cool_down_seconds(0).bounds.cool_down, 1);
+}
+
 #[tokio::test]
 async fn a_key_that_left_the_set_is_refused_once_the_set_is_fetched_again() {
     let (web, clock, keys) = setup();
     assert_eq!(has(&keys, "1").await, Ok(true));
     web.publish(JWKS, jwks(&["2"]));
     clock.advance(Duration::from_secs(FRESH_SECONDS));
+    // One request may be served with what is being looked for.
+    assert_eq!(has(&keys, "1").await, Ok(true));
+    settle().await;
     assert_eq!(has(&keys, "1").await, Ok(false));
+    // After a quiet night, none is.
+    web.publish(JWKS, jwks(&["1"]));
+    clock.advance(Duration::from_secs(2 * FRESH_SECONDS));
+    assert_eq!(has(&keys, "2").await, Ok(false));
 }
 
 #[tokio::test]
@@ -114,6 +225,7 @@ async fn the_last_set_serves_while_the_server_is_down_and_not_for_ever() {
     let asked = web.asked();
     // The cool-down holds after a failure too.
     assert_eq!(has(&keys, "1").await, Ok(true));
+    settle().await;
     assert_eq!(web.asked(), asked);
     clock.advance(Duration::from_secs(COOL_DOWN_SECONDS));
     assert!(matches!(has(&keys, "1").await, Err(VerifyError::Unavailable(_))));
