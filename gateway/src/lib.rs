@@ -11,6 +11,7 @@ mod reload;
 mod respond;
 mod router;
 mod stack;
+mod tokens;
 mod upstream;
 
 use anyhow::Context as _;

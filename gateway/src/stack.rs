@@ -5,12 +5,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use mcp_auth::McpAuthLayer;
 use mcp_auth::clock::{Clock, SystemClock};
-use mcp_auth::verifier::keys::{Fetch, HttpFetch, KeySource, RemoteKeys};
-use mcp_auth::verifier::{Issuer, JwtVerifier};
 use tower_layer::Layer as _;
 
-use crate::config::{Config, IssuerConfig, KeysFrom, RouteConfig};
+use crate::config::{Config, RouteConfig};
 use crate::router::{Route, Router};
+use crate::tokens::Issuers;
 use crate::upstream::Forward;
 
 /// Assembles the router of a configuration; `loopback` says whether only this machine can reach the listeners.
@@ -20,60 +19,29 @@ use crate::upstream::Forward;
 /// If TLS cannot be set up. Values were checked before.
 pub(crate) fn router(config: &Config, loopback: bool) -> anyhow::Result<Router> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    // the routes share each issuer's keys, so that a set is fetched once
-    let issuers = config
-        .issuers
-        .iter()
-        .map(|issuer| accepted(issuer, &clock))
-        .collect::<anyhow::Result<Vec<Issuer>>>()?;
+    let issuers = Issuers::of(&config.issuers, &clock)?;
     let routes = config
         .routes
         .iter()
-        .map(|route| guarded(route, config, &issuers, &clock, loopback))
+        .map(|route| guarded(route, config, &issuers, loopback))
         .collect::<anyhow::Result<Vec<Route>>>()?;
     Ok(Router::new(routes))
-}
-
-fn accepted(config: &IssuerConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<Issuer> {
-    let keys: Arc<dyn KeySource> = match &config.keys {
-        KeysFrom::Metadata(_) => {
-            Arc::new(RemoteKeys::discovered(&config.issuer, fetch(config)?, Arc::clone(clock))?)
-        }
-        KeysFrom::Uri(uri) => Arc::new(RemoteKeys::at(uri.clone(), fetch(config)?, Arc::clone(clock))),
-        KeysFrom::File(keys) => Arc::clone(keys) as Arc<dyn KeySource>,
-    };
-    Ok(Issuer::new(config.issuer.as_str(), keys)
-        .algorithms(config.algorithms.iter().copied())
-        .leeway_seconds(config.leeway_seconds)
-        .token_types(config.token_types.iter().map(String::as_str)))
-}
-
-/// A client of its own for each issuer; none where keys are at hand, since it needs the system's trust roots.
-fn fetch(config: &IssuerConfig) -> anyhow::Result<Arc<dyn Fetch>> {
-    // an issuer that is named by a URL of this machine has its keys there too; any other is kept from it
-    let mut fetch = HttpFetch::builder().allow_loopback(config.keys.are_on_this_machine());
-    for host in &config.private_hosts {
-        fetch = fetch.allow_private_host(host);
-    }
-    Ok(Arc::new(fetch.build().context("cannot set up the client for an issuer's keys")?))
 }
 
 fn guarded(
     route: &RouteConfig,
     config: &Config,
-    issuers: &[Issuer],
-    clock: &Arc<dyn Clock>,
+    issuers: &Issuers<'_>,
     loopback: bool,
 ) -> anyhow::Result<Route> {
-    let mut verifier = JwtVerifier::builder(route.resource.clone(), Arc::clone(clock));
-    for issuer in issuers {
-        verifier = verifier.issuer(issuer.clone());
-    }
-    let mut layer =
-        McpAuthLayer::builder(route.resource.clone(), route.policy.clone(), Arc::new(verifier.build()?))
-            .allowed_host(config.public_url.authority.as_str())
-            .allow_loopback(loopback)
-            .upstream_era(route.upstream_era);
+    let mut layer = McpAuthLayer::builder(
+        route.resource.clone(),
+        route.policy.clone(),
+        issuers.verifier(&route.resource)?,
+    )
+    .allowed_host(config.public_url.authority.as_str())
+    .allow_loopback(loopback)
+    .upstream_era(route.upstream_era);
     for issuer in &config.issuers {
         layer = layer.authorization_server(issuer.issuer.as_str());
     }

@@ -6,7 +6,9 @@ use mcp_auth::verifier::keys::FixedKeys;
 use mcp_auth_runtime::config::Report;
 use url::Url;
 
+use super::introspection::{self, IntrospectionConfig};
 use super::raw;
+use super::status_list::{self, StatusListConfig};
 use super::{http_url, is_https_or_local, is_local};
 
 /// An authorization server whose tokens are accepted.
@@ -18,6 +20,10 @@ pub(crate) struct IssuerConfig {
     pub(crate) leeway_seconds: u64,
     pub(crate) token_types: Vec<String>,
     pub(crate) private_hosts: Vec<String>,
+    pub(crate) introspection: Option<IntrospectionConfig>,
+    pub(crate) status_list: StatusListConfig,
+    /// Whether it is named by a URL of this machine.
+    pub(crate) on_this_machine: bool,
 }
 
 /// Where its keys come from.
@@ -59,6 +65,11 @@ pub(super) fn all(raw: &[raw::IssuerTable], report: &mut Report) -> Vec<IssuerCo
             report.fault(&path.key("issuer"), message);
             continue;
         }
+        // an opaque token does not say who issued it, and must not be shown to who did not
+        if issuer.introspection.is_some() && all.iter().any(|other| other.introspection.is_some()) {
+            let message = "expected one issuer with `introspection` at most, but found another";
+            report.fault(&path.key("introspection"), message);
+        }
         all.push(issuer);
     }
     all
@@ -73,6 +84,12 @@ fn one(raw: &raw::IssuerTable, path: &KeyPath, report: &mut Report) -> Option<Is
         report.unexpected(&path.key("token_types"), "at least one type, such as `at+jwt`");
     }
     let keys = keys(raw, path, report);
+    let introspection = raw
+        .introspection
+        .as_ref()
+        .map(|table| introspection::understand(table, &path.key("introspection"), report));
+    let lists = raw.status_list.clone().unwrap_or_default();
+    let status_list = status_list::understand(&lists, &path.key("status_list"), report);
     let url = raw.issuer.as_deref().and_then(issuer_url);
     if url.is_none() {
         report.unexpected(
@@ -80,8 +97,15 @@ fn one(raw: &raw::IssuerTable, path: &KeyPath, report: &mut Report) -> Option<Is
             "an https URL (or an http one of this machine) without query and fragment, as in the tokens' `iss`",
         );
     }
+    let url = url?;
     Some(IssuerConfig {
-        keys: keys?.unwrap_or(KeysFrom::Metadata(url?)),
+        on_this_machine: is_local(&url),
+        keys: keys?.unwrap_or(KeysFrom::Metadata(url)),
+        introspection: match introspection {
+            Some(introspection) => Some(introspection?),
+            None => None,
+        },
+        status_list,
         issuer: raw.issuer.clone()?,
         algorithms,
         leeway_seconds: raw.leeway_seconds.into(),

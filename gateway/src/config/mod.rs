@@ -7,9 +7,11 @@
 //!
 //! Whatever is wrong is reported at once, policy files included, each fault with its file, line and key.
 
+mod introspection;
 mod issuer;
 mod raw;
 mod route;
+mod status_list;
 #[cfg(test)]
 mod tests;
 
@@ -23,8 +25,10 @@ use url::Url;
 
 pub use mcp_auth_runtime::config::ConfigError;
 
+pub(crate) use introspection::IntrospectionConfig;
 pub(crate) use issuer::{IssuerConfig, KeysFrom};
 pub(crate) use route::{PolicyFile, RouteConfig};
+pub(crate) use status_list::StatusListConfig;
 
 use raw::Raw;
 

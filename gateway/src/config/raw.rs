@@ -69,6 +69,10 @@ pub(crate) struct IssuerTable {
     /// Hosts that its metadata and keys may be fetched from although their addresses are private:
     /// `login.corp.example`. Default: none; an issuer of this machine is allowed loopback addresses.
     pub(crate) private_hosts: Vec<String>,
+    /// How its opaque tokens are introspected. Default: they are refused.
+    pub(crate) introspection: Option<IntrospectionTable>,
+    /// How its token status lists are used. Default: those that its tokens name, with the defaults of the table.
+    pub(crate) status_list: Option<StatusListTable>,
 }
 
 impl Default for IssuerTable {
@@ -81,7 +85,81 @@ impl Default for IssuerTable {
             jwks_file: None,
             token_types: vec!["at+jwt".to_owned()],
             private_hosts: Vec::new(),
+            introspection: None,
+            status_list: None,
         }
+    }
+}
+
+/// `introspection` of an issuer: it is asked about tokens that say nothing themselves (RFC 7662).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct IntrospectionTable {
+    /// Its introspection endpoint: an https URL, or an http one of this machine. Required.
+    pub(crate) endpoint: Option<String>,
+    /// The client that the gateway is to it. Required.
+    pub(crate) client_id: Option<String>,
+    /// How it authenticates: `basic`, `post`, or `private_key_jwt`. Default: `basic`.
+    pub(crate) auth: String,
+    /// The environment variable with the client's secret.
+    pub(crate) client_secret_env: Option<String>,
+    /// The file with the client's secret, relative to the configuration; a line break at its end does not count.
+    pub(crate) client_secret_file: Option<String>,
+    /// The file with the client's private key (PEM, PKCS #8), relative to the configuration; for `private_key_jwt`.
+    pub(crate) private_key_file: Option<String>,
+    /// The `kid` of that key. Default: none.
+    pub(crate) private_key_id: Option<String>,
+    /// The `aud` of assertions signed with that key. Default: the issuer.
+    pub(crate) assertion_audience: Option<String>,
+    /// For how many seconds a yes is believed; never beyond the token's `exp`. 0 asks for every request. Default: 30.
+    pub(crate) cache_seconds: u16,
+    /// Whether its JWTs are introspected as well, instead of verified with its keys. Default: false.
+    pub(crate) jwts: bool,
+    /// Whether answers without `aud` count: right only where the endpoint is for one resource. Default: false.
+    pub(crate) endpoint_is_for_this_resource: bool,
+    /// Whether a token without `sub` acts for its client. Default: false.
+    pub(crate) client_as_subject: bool,
+}
+
+impl Default for IntrospectionTable {
+    fn default() -> Self {
+        Self {
+            endpoint: None,
+            client_id: None,
+            auth: "basic".to_owned(),
+            client_secret_env: None,
+            client_secret_file: None,
+            private_key_file: None,
+            private_key_id: None,
+            assertion_audience: None,
+            cache_seconds: 30,
+            jwts: false,
+            endpoint_is_for_this_resource: false,
+            client_as_subject: false,
+        }
+    }
+}
+
+/// `status_list` of an issuer: its list of tokens that are withdrawn (draft-ietf-oauth-status-list).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct StatusListTable {
+    /// Whether tokens that name no list are refused. Default: false.
+    pub(crate) required: bool,
+    /// Seconds after which a list is fetched again; a shorter `ttl` of the list counts instead. Default: 5; at least 1.
+    pub(crate) poll_seconds: u16,
+    /// Seconds for which a list serves while it cannot be fetched again. Default: 60; at least `poll_seconds`.
+    pub(crate) stale_seconds: u32,
+    /// Whether a list serves after that as well, up to its `exp`. Default: false.
+    pub(crate) allow_stale: bool,
+    /// Hosts with lists besides the issuer's own, reached by https: `status.example`, `status.example:8443`.
+    /// Default: none.
+    pub(crate) hosts: Vec<String>,
+}
+
+impl Default for StatusListTable {
+    fn default() -> Self {
+        Self { required: false, poll_seconds: 5, stale_seconds: 60, allow_stale: false, hosts: Vec::new() }
     }
 }
 

@@ -205,6 +205,112 @@ fn every_bad_value_is_a_fault_at_its_place() {
     }
 }
 
+/// The sound configuration whose issuer has this line as well.
+fn with_issuer_line(line: &str) -> String {
+    let issuer = "issuer = \"http://localhost:4000\"";
+    with(issuer, &format!("{issuer}\n{line}"))
+}
+
+#[test]
+fn every_bad_value_about_introspection_is_a_fault_at_its_place() {
+    let wanted_endpoint =
+        "`issuers[0].introspection.endpoint`: expected an https URL, or an http one of this machine";
+    let wanted_client = "`issuers[0].introspection.client_id`: expected the identifier of the gateway as a client of the issuer";
+    let sound = "endpoint = \"https://as/i\", client_id = \"c\"";
+    let cases = [
+        ("endpoint = \"http://as/i\", client_id = \"c\", client_secret_file = \"secret\"", format!("5:30: {wanted_endpoint}, but found `\"http://as/i\"`")),
+        ("endpoint = \"https://u:p@as/i\", client_id = \"c\", client_secret_file = \"secret\"", format!("5:30: {wanted_endpoint}, but found `\"https://u:p@as/i\"`")),
+        ("endpoint = \"https://as/i#x\", client_id = \"c\", client_secret_file = \"secret\"", format!("5:30: {wanted_endpoint}, but found `\"https://as/i#x\"`")),
+        ("client_id = \"c\", client_secret_file = \"secret\"", format!("5:17: {wanted_endpoint}, but the key is missing")),
+        ("endpoint = \"https://as/i\", client_secret_file = \"secret\"", format!("5:17: {wanted_client}, but the key is missing")),
+        ("endpoint = \"https://as/i\", client_id = \"\", client_secret_file = \"secret\"", format!("5:58: {wanted_client}, but found an empty string")),
+        ("SOUND, auth = \"none\", client_secret_file = \"secret\"", "5:70: `issuers[0].introspection.auth`: expected one of `basic`, `post`, `private_key_jwt`, but found `\"none\"`".to_owned()),
+        ("SOUND", "5:17: `issuers[0].introspection.client_secret_file`: expected `client_secret_env` or `client_secret_file`, but found neither".to_owned()),
+        ("SOUND, client_secret_env = \"A\", client_secret_file = \"secret\"", "5:109: `issuers[0].introspection.client_secret_file`: expected `client_secret_env` or `client_secret_file`, but found both".to_owned()),
+        ("SOUND, client_secret_env = \"NO_SUCH_VARIABLE\"", "5:83: `issuers[0].introspection.client_secret_env`: expected the environment variable `NO_SUCH_VARIABLE` to be set, to text".to_owned()),
+        ("SOUND, client_secret_file = \"absent\"", "5:84: `issuers[0].introspection.client_secret_file`: expected a secret, but `absent` cannot be read: No such file or directory (os error 2)".to_owned()),
+        ("SOUND, client_secret_file = \"empty\"", "5:84: `issuers[0].introspection.client_secret_file`: expected a secret, but found nothing".to_owned()),
+        ("SOUND, client_secret_file = \"secret\", private_key_file = \"key\"", "5:113: `issuers[0].introspection.private_key_file`: expected no `private_key_file` with `auth = \"basic\"`, but found one".to_owned()),
+        ("SOUND, auth = \"private_key_jwt\"", "5:17: `issuers[0].introspection.private_key_file`: expected the file with the client's private key, but the key is missing".to_owned()),
+        ("SOUND, auth = \"private_key_jwt\", private_key_file = \"absent\"", "5:108: `issuers[0].introspection.private_key_file`: `absent`: expected a private key, but the file cannot be read: No such file or directory (os error 2)".to_owned()),
+        ("SOUND, auth = \"private_key_jwt\", private_key_file = \"secret\"", "5:108: `issuers[0].introspection.private_key_file`: `secret`: expected a private key in PEM form (PKCS #8; P-256, RSA of at least 2048 bits, or Ed25519), but found none".to_owned()),
+        ("SOUND, client_secret = \"hunter2\"", "5:63: `issuers[0].introspection.client_secret`: unknown key `client_secret`; did you mean `client_secret_env`?".to_owned()),
+    ];
+    for (table, expected) in cases {
+        let table = format!("introspection = {{ {} }}", table.replace("SOUND", sound));
+        let files = [("secret", "the client's secret\n"), ("empty", "\n"), ("key", "x")];
+        let error = load(&with_issuer_line(&table), &files).unwrap_err();
+        assert!(
+            error.lines().any(|line| line == format!("gateway.toml:{expected}")),
+            "{table}\n{error}\n{expected}"
+        );
+        assert!(!error.contains("the client's secret"), "{error}");
+    }
+}
+
+#[test]
+fn an_issuer_can_be_asked_in_every_way() {
+    let key = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    let files = [("secret", "hunter2\r\n"), ("key.pem", key.as_str())];
+    let sound = "endpoint = \"http://localhost:4000/i\", client_id = \"c\"";
+    for (more, method) in [
+        ("client_secret_file = \"secret\"", "client_secret_basic"),
+        ("auth = \"post\", client_secret_env = \"CARGO_PKG_NAME\"", "client_secret_post"),
+        (
+            "auth = \"private_key_jwt\", private_key_file = \"key.pem\", private_key_id = \"1\", assertion_audience = \"x\"",
+            "private_key_jwt",
+        ),
+    ] {
+        let config =
+            load(&with_issuer_line(&format!("introspection = {{ {sound}, {more} }}")), &files).unwrap();
+        let introspection = config.issuers[0].introspection.as_ref().unwrap();
+        assert_eq!((introspection.cache_seconds, introspection.jwts), (30, false));
+        assert!(introspection.is_on_this_machine());
+        let printed = format!("{config:?}");
+        assert!(printed.contains(method), "{printed}");
+        assert!(!printed.contains("hunter2") && !printed.contains("mcp-auth-gateway"), "{printed}");
+    }
+}
+
+#[test]
+fn one_issuer_at_most_is_asked_about_tokens_that_do_not_say_whose_they_are() {
+    let table =
+        "introspection = { endpoint = \"https://as/i\", client_id = \"c\", client_secret_file = \"secret\" }";
+    let other = format!(
+        "issuer = \"https://other\"\n{table}\n[[issuers]]\nissuer = \"http://localhost:4000\"\n{table}"
+    );
+    let error = load(&with("issuer = \"http://localhost:4000\"", &other), &[("secret", "s")]).unwrap_err();
+    assert_eq!(
+        error,
+        "gateway.toml:8:17: `issuers[1].introspection`: expected one issuer with `introspection` at most, but found another"
+    );
+}
+
+#[test]
+fn every_bad_value_about_status_lists_is_a_fault_at_its_place() {
+    let wanted_host =
+        "expected a host in lower case and, where there is one, a port, such as `status.example`";
+    let cases = [
+        ("poll_seconds = 0", "5:32: `issuers[0].status_list.poll_seconds`: expected at least 1 second, but found `0`".to_owned()),
+        ("poll_seconds = 61", "5:15: `issuers[0].status_list.stale_seconds`: expected at least `poll_seconds`, 61, but the key is missing".to_owned()),
+        ("stale_seconds = 4", "5:33: `issuers[0].status_list.stale_seconds`: expected at least `poll_seconds`, 5, but found `4`".to_owned()),
+        ("hosts = [\"a\", \"https://b\"]", format!("5:31: `issuers[0].status_list.hosts[1]`: {wanted_host}, but found `\"https://b\"`")),
+        ("hosts = [\"Status.example\"]", format!("5:26: `issuers[0].status_list.hosts[0]`: {wanted_host}, but found `\"Status.example\"`")),
+        ("hosts = [\"a/b\"]", format!("5:26: `issuers[0].status_list.hosts[0]`: {wanted_host}, but found `\"a/b\"`")),
+        ("hosts = [\"\"]", format!("5:26: `issuers[0].status_list.hosts[0]`: {wanted_host}, but found an empty string")),
+    ];
+    for (table, expected) in cases {
+        let error = load(&with_issuer_line(&format!("status_list = {{ {table} }}")), &[]).unwrap_err();
+        assert_eq!(error, format!("gateway.toml:{expected}"), "{table}");
+    }
+    let table = "status_list = { required = true, hosts = [\"status.example\", \"s.example:8443\", \"t.example:443\"] }";
+    let config = load(&with_issuer_line(table), &[]).unwrap();
+    assert!(config.issuers[0].status_list.required);
+    let defaults = load(SOUND, &[]).unwrap();
+    let defaults = &defaults.issuers[0].status_list;
+    assert_eq!((defaults.required, defaults.poll_seconds, defaults.stale_seconds), (false, 5, 60));
+}
+
 #[test]
 fn all_faults_of_all_files_come_at_once() {
     let text = "\
@@ -271,7 +377,9 @@ fn every_key_is_in_the_readme_with_its_default() {
         routes: vec![raw::RouteTable::default()],
     };
     let raw = serde_json::to_value(raw).unwrap();
-    let tables = [&raw["server"], &raw["issuers"][0], &raw["routes"][0]];
+    let introspection = serde_json::to_value(raw::IntrospectionTable::default()).unwrap();
+    let status_list = serde_json::to_value(raw::StatusListTable::default()).unwrap();
+    let tables = [&raw["server"], &raw["issuers"][0], &raw["routes"][0], &introspection, &status_list];
     for (key, default) in tables.iter().flat_map(|table| table.as_object().unwrap()) {
         let row = readme.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
         let row = row.unwrap_or_else(|| panic!("no row for `{key}`"));

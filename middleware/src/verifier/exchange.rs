@@ -11,7 +11,7 @@ use super::keys::FetchError;
 /// Sends one small request and reads the whole answer, whatever its status.
 ///
 /// [`Fetch`](super::keys::Fetch) is enough to get a document. This is for what needs a body or headers: introspection
-/// (RFC 7662 §2.1) and token status lists. [`HttpFetch`](super::keys::HttpFetch) is both.
+/// (RFC 7662 §2.1) and token status lists. `keys::HttpFetch` is both.
 ///
 /// An implementation must bound the time and the size of the answer, and must not follow redirects: the request may
 /// carry credentials and tokens, which are for the server that the operator named and for no other.

@@ -34,7 +34,7 @@ pub struct HttpFetch {
 }
 
 /// Builds an [`HttpFetch`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[must_use]
 pub struct HttpFetchBuilder {
     admission: Admission,
@@ -44,7 +44,7 @@ pub struct HttpFetchBuilder {
 }
 
 /// Which hosts and addresses are connected to.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Admission {
     loopback: bool,
     private_addresses: bool,
