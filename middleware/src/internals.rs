@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::request::Parts;
 
 use crate::policy::Policy;
-use crate::request::{CredentialsError, Era, ObjectKind, UnverifiedToken, bearer};
+use crate::request::{CredentialsError, Era, ObjectKind, Scheme, UnverifiedToken, credentials};
 use crate::rewrite::{EventRewriter, ListRewriter, View};
 
 /// Rewrites the answer to a list request, as JSON; `None` where it stays as it is, an error where it is withheld.
@@ -38,7 +38,7 @@ pub fn rewrite_events<'a>(
     Ok(out)
 }
 
-/// The token of a request, where it has one.
-pub fn credentials(parts: &Parts) -> Result<Option<UnverifiedToken>, CredentialsError> {
-    bearer::credentials(parts)
+/// The scheme and the token of a request, where it has one.
+pub fn credentials(parts: &Parts) -> Result<Option<(Scheme, UnverifiedToken)>, CredentialsError> {
+    Ok(credentials::credentials(parts)?.map(|credentials| (credentials.scheme, credentials.token)))
 }

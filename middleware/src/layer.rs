@@ -8,6 +8,8 @@ use url::Url;
 use crate::ConfigError;
 use crate::clock::{Clock, SystemClock};
 use crate::policy::PolicyHandle;
+use crate::possession::DpopOptions;
+use crate::possession::prove::Possession;
 use crate::request::UpstreamEra;
 use crate::request::origin::{Allowed, is_loopback_origin};
 use crate::resource::{ResourceUri, WELL_KNOWN_PREFIX};
@@ -49,6 +51,7 @@ impl McpAuthLayer {
                     format!("{WELL_KNOWN_PREFIX}{}", resource.path()).into(),
                     WELL_KNOWN_PREFIX.into(),
                 ],
+                possession: Possession::new(&resource),
                 resource,
                 authorization_servers: Vec::new(),
                 resource_name: None,
@@ -123,6 +126,24 @@ impl McpAuthLayerBuilder {
         self
     }
 
+    /// Accepts DPoP proofs by these options, and says so: in the metadata, and beside the challenge for a bearer token
+    /// (RFC 9449 §7). Default: tokens that are bound to a key are checked by the defaults of [`DpopOptions`], and only
+    /// those who send one are told of DPoP.
+    pub fn dpop(mut self, options: DpopOptions) -> Self {
+        self.0.possession.offer_dpop(options);
+        self
+    }
+
+    /// Whether the metadata says that tokens may be bound to the client's certificate (RFC 9728 §2,
+    /// `tls_client_certificate_bound_access_tokens`). Default: no.
+    ///
+    /// Such tokens are checked in any case, and refused where the server does not hand on a
+    /// [`PeerCertificate`](crate::possession::PeerCertificate).
+    pub fn certificate_bound_tokens(mut self, offered: bool) -> Self {
+        self.0.possession.offers_certificates = offered;
+        self
+    }
+
     /// What remembers used proofs, sessions and tasks. Default: a [`MemoryState`] of the layer's own.
     ///
     /// Deployment: several instances in front of the same server share one, and so do several layers of one process.
@@ -164,9 +185,13 @@ impl McpAuthLayerBuilder {
     ///
     /// # Errors
     /// - no authorization server (RFC 9728 §2 and MCP want at least one)
+    /// - DPoP options by which no proof could be accepted
     /// - an origin that is not spelled as browsers do: with a path, upper case, a default port, …
     /// - no session keys, and no random bytes to make one of
     pub fn build(mut self) -> Result<McpAuthLayer, ConfigError> {
+        // Proofs are checked with it, whatever the verifier is: see `JwtVerifier::builder`.
+        let _chosen_before = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+        self.0.possession.check()?;
         if self.0.authorization_servers.is_empty() {
             return Err(ConfigError::new("expected at least one authorization server, but found none"));
         }

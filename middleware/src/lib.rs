@@ -98,6 +98,7 @@
 
 #![forbid(unsafe_code)]
 
+mod authenticate;
 pub mod challenge;
 pub mod clock;
 mod coding;

@@ -12,15 +12,13 @@ use tower_service::Service;
 
 use crate::challenge::{ReplyTo, cors};
 use crate::policy::{BatchRefusal, Refusal};
-use crate::possession::Caller;
-use crate::request::{
-    Classified, CredentialsError, Era, Incoming, Malformed, RequestId, bearer, body, headers,
-};
+use crate::possession::prove::DPOP;
+use crate::request::{Classified, Era, Incoming, Malformed, RequestId, body, headers};
 use crate::resource::metadata;
 use crate::rewrite::{ListRewriter, ResponseBody, View, end_events, rewrite};
 use crate::session::Session;
 use crate::shared::{Judged, Shared};
-use crate::verifier::{BoxFuture, VerifyError};
+use crate::verifier::BoxFuture;
 
 /// The service that a [`McpAuthLayer`](crate::McpAuthLayer) makes of another one.
 #[derive(Debug, Clone)]
@@ -43,6 +41,8 @@ struct Forward<B> {
     judged: Judged,
     session: Session,
     reply_to: ReplyTo,
+    /// For the next proof of the caller.
+    new_nonce: Option<String>,
 }
 
 impl<S, B, R> Service<Request<B>> for McpAuth<S>
@@ -86,7 +86,7 @@ where
                 Method::OPTIONS => cors::options(&parts).map(ResponseBody::whole),
                 _ => match shared.judge(parts, body).await {
                     Err(refused) => refused.map(ResponseBody::whole),
-                    Ok(Forward { request, list, id, judged, session, reply_to }) => {
+                    Ok(Forward { request, list, id, judged, session, reply_to, new_nonce }) => {
                         let response = inner.call(request).await?;
                         let mut response = match list {
                             Some(list) => rewrite(response, list, id).await,
@@ -96,19 +96,20 @@ where
                         if let Some(expires_at) = shared.end_of_streams(&judged) {
                             response = end_events(response, || shared.clock.sleep_until(expires_at));
                         }
+                        shared.possession.renew_nonce(&mut response, new_nonce);
                         response.extensions_mut().insert(judged);
                         response
                     }
                 },
             };
-            cors::expose(response.headers_mut(), origin.as_ref());
+            cors::expose(response.headers_mut(), origin.as_ref(), shared.possession.uses_nonces());
             Ok(response)
         })
     }
 }
 
 impl Shared {
-    /// classify → verify → decide.
+    /// classify → verify → prove → decide.
     async fn judge<B>(&self, mut parts: Parts, body: B) -> Result<Forward<B>, Response<Bytes>>
     where
         B: Body<Data = Bytes> + From<Bytes>,
@@ -141,19 +142,13 @@ impl Shared {
             }
             _ => Incoming::One(Classified::bodyless()),
         };
-        let caller = self.caller(&parts).await;
+        let caller = self.authenticate(&parts).await;
         // Taken once, for the decision and all that follows from it; and only now, because a body may take its time to
         // come, and a token to be verified, and what was revoked meanwhile is revoked.
         let policy = self.policy.load();
-        let no_caller = |no_caller| match no_caller {
-            NoCaller::Ambiguous(why) => Refusal::AmbiguousCredentials(why),
-            NoCaller::Invalid(description) => {
-                Refusal::InvalidToken { description, scopes: policy.scopes_for(request.messages()) }
-            }
-            NoCaller::Unavailable => Refusal::VerifierUnavailable,
-        };
         let refused = |refusal, parts: &Parts| self.answer(refusal, request.single(), parts, &policy);
-        let caller = caller.map_err(|none| refused(no_caller(none), &parts))?;
+        let proven = caller.map_err(|nobody| refused(nobody.refusal(&policy, request.messages()), &parts))?;
+        let (caller, new_nonce) = proven.map(|proven| (proven.caller, proven.new_nonce)).unzip();
         let permit = policy.decide_incoming(&request, caller.as_ref());
         let permit = permit.map_err(|why| match why {
             BatchRefusal::Whole(refusal) => refused(refusal, &parts),
@@ -178,7 +173,7 @@ impl Shared {
         parts.extensions.insert(permit);
         parts.extensions.insert(reply_to.clone());
         let request = Request::from_parts(parts, B::from(bytes));
-        Ok(Forward { request, list, id, judged, session, reply_to })
+        Ok(Forward { request, list, id, judged, session, reply_to, new_nonce: new_nonce.flatten() })
     }
 
     /// When the event streams of a permitted request end; `None` where it is served as nobody, or where they need not.
@@ -186,42 +181,14 @@ impl Shared {
         let permit = judged.permit().filter(|_| self.ends_streams_with_token)?;
         Some(permit.principal()?.expires_at())
     }
-
-    async fn caller(&self, parts: &Parts) -> Result<Option<Caller>, NoCaller> {
-        let token = match bearer::credentials(parts) {
-            Ok(None) => return Ok(None),
-            Ok(Some(token)) => token,
-            Err(CredentialsError::Ambiguous(why)) => return Err(NoCaller::Ambiguous(why)),
-            Err(CredentialsError::Unusable(why)) => return Err(NoCaller::Invalid(why)),
-        };
-        match self.verifier.verify(&token).await {
-            Ok(token) => Caller::bearer(token).map(Some).map_err(|bound| {
-                tracing::info!(reason = %bound, "an access token was refused");
-                NoCaller::Invalid("The access token is bound to a key, and no proof of it came with it")
-            }),
-            Err(error @ VerifyError::Invalid(why)) => {
-                tracing::info!(reason = %error, "an access token was refused");
-                Err(NoCaller::Invalid(why.description()))
-            }
-            Err(error @ VerifyError::Unavailable(_)) => {
-                tracing::error!(reason = %error, "access tokens cannot be verified");
-                Err(NoCaller::Unavailable)
-            }
-        }
-    }
-}
-
-/// Why a token that came is nobody's: it never counts as none.
-enum NoCaller {
-    Ambiguous(&'static str),
-    Invalid(&'static str),
-    Unavailable,
 }
 
 /// Takes from the request what the server must not see, or could misunderstand. A batch is no single message.
 fn prepare(parts: &mut Parts, message: Option<&Classified<'_>>, rewritten: bool) {
-    // The token was meant for us; a server that acts on it would undo the policy (MCP, token passthrough).
+    // The token was meant for us; a server that acts on it would undo the policy (MCP, token passthrough). So was the
+    // proof, whose key is not the server's to check either.
     parts.headers.remove(AUTHORIZATION);
+    parts.headers.remove(DPOP);
     match message.filter(|message| message.era == Era::Modern) {
         // Only modern headers were held against the body.
         None => {

@@ -11,6 +11,7 @@ use crate::challenge::response::{Answering, refuse};
 use crate::challenge::wire;
 use crate::clock::Clock;
 use crate::policy::{Permit, Policy, PolicyHandle, PolicyVersion, Refusal, observe};
+use crate::possession::prove::Possession;
 use crate::request::origin::Allowed;
 use crate::request::{Classified, Malformed, Operation, UpstreamEra};
 use crate::resource::{ResourceUri, metadata};
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) resource_name: Option<Box<str>>,
     pub(crate) policy: PolicyHandle,
     pub(crate) verifier: Arc<dyn TokenVerifier>,
+    pub(crate) possession: Possession,
     pub(crate) allowed: Allowed,
     pub(crate) max_body_bytes: usize,
     pub(crate) upstream_era: UpstreamEra,
@@ -57,6 +59,7 @@ impl Shared {
             baseline,
             self.resource_name.as_deref(),
         )
+        .possession(&self.possession)
         .to_json()
     }
 
@@ -82,6 +85,8 @@ impl Shared {
             request,
             headers: &parts.headers,
             form: policy.challenge(),
+            possession: &self.possession,
+            clock: &*self.clock,
         };
         let mut response = refuse(refusal, &answering);
         let judged = Judged::of(request.map_or(&[], std::slice::from_ref), policy.version());

@@ -1,7 +1,8 @@
 //! Writing `WWW-Authenticate`.
 
-use mcp_auth::challenge::BearerChallenge;
+use mcp_auth::challenge::Challenge;
 use mcp_auth::policy::ScopeSet;
+use mcp_auth::request::Scheme;
 
 /// The lines are a URL, scopes, an error and its description: what is printed parses as one challenge with exactly these
 /// parameters (RFC 9110 §11.6.1), whatever is in them.
@@ -11,13 +12,21 @@ pub fn challenge(data: &[u8]) {
     let mut next = || parts.next().unwrap_or_default();
     let (url, scopes, error, description) = (next(), next(), next(), next());
     let scopes = ScopeSet::from_space_separated(scopes);
-    let challenge = BearerChallenge::new().resource_metadata(url).scope(&scopes).error(error, description);
+    for scheme in [Scheme::Bearer, Scheme::DPoP] {
+        holds(scheme, url, &scopes, error, description);
+    }
+}
+
+fn holds(scheme: Scheme, url: &str, scopes: &ScopeSet, error: &str, description: &str) {
+    let challenge = Challenge::new(scheme).resource_metadata(url).scope(scopes).error(error, description);
+    let challenge = challenge.algs(&["ES256", error]);
 
     let mut expected = vec![("resource_metadata", shown(url))];
     if !scopes.is_empty() {
         expected.push(("scope", shown(&scopes.to_string())));
     }
     expected.extend([("error", shown(error)), ("error_description", shown(description))]);
+    expected.push(("algs", shown(&format!("ES256 {error}"))));
 
     let header = challenge.to_header_value();
     let printed = header.to_str().unwrap_or_default();
@@ -25,7 +34,7 @@ pub fn challenge(data: &[u8]) {
     let parsed = parse(printed);
     let expected: Vec<(String, String)> =
         expected.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    assert_eq!(parsed, Some(("Bearer".to_owned(), expected)), "{printed}");
+    assert_eq!(parsed, Some((scheme.name().to_owned(), expected)), "{printed}");
 }
 
 /// What may stand in a value stays, the rest is hidden.

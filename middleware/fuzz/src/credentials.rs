@@ -21,16 +21,13 @@ pub fn credentials(data: &[u8]) {
     let headers: Vec<&HeaderValue> = parts.headers.get_all(AUTHORIZATION).iter().collect();
     match mcp_auth::internals::credentials(&parts) {
         Ok(None) => assert!(headers.is_empty(), "a header that counts as none: {headers:?}"),
-        Ok(Some(token)) => {
+        Ok(Some((scheme, token))) => {
             let [header] = *headers else { panic!("one token of {} headers", headers.len()) };
             let text = header.to_str().unwrap_or_default().trim();
             let token = token.expose();
-            let scheme = text.strip_suffix(token).unwrap_or_default();
-            assert!(scheme.ends_with(' '), "{text:?} gave {token:?}");
-            assert!(
-                ["bearer", "dpop"].contains(&scheme.trim_end().to_ascii_lowercase().as_str()),
-                "{text:?}"
-            );
+            let before = text.strip_suffix(token).unwrap_or_default();
+            assert!(before.ends_with(' '), "{text:?} gave {token:?}");
+            assert!(before.trim_end().eq_ignore_ascii_case(scheme.name()), "{text:?}");
             assert!(
                 !token.is_empty() && !token.contains([' ', ',', '"', '\\', '\t']),
                 "{text:?} gave {token:?}"

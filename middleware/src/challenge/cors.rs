@@ -11,7 +11,9 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE, OPTIONS");
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("WWW-Authenticate, Mcp-Session-Id");
-const ALLOWED_HEADERS: &str = "Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Mcp-Session-Id, Last-Event-ID";
+const EXPOSED_HEADERS_AND_NONCE: HeaderValue =
+    HeaderValue::from_static("WWW-Authenticate, Mcp-Session-Id, DPoP-Nonce");
+const ALLOWED_HEADERS: &str = "Authorization, DPoP, Content-Type, Accept, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Mcp-Session-Id, Last-Event-ID";
 
 /// Whether a request asks what it may send, and sends nothing yet (Fetch, CORS-preflight request).
 pub(crate) fn is_preflight(parts: &Parts) -> bool {
@@ -49,11 +51,12 @@ fn allowed_headers(requested: &HeaderMap) -> HeaderValue {
 }
 
 /// Lets the page of an origin, which must be an allowed one, read the response. What the upstream says about origins does not count here.
-pub(crate) fn expose(headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
+pub(crate) fn expose(headers: &mut HeaderMap, origin: Option<&HeaderValue>, nonces: bool) {
     headers.remove(ACCESS_CONTROL_ALLOW_ORIGIN);
     if let Some(origin) = origin {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED_HEADERS);
+        let exposed = if nonces { EXPOSED_HEADERS_AND_NONCE } else { EXPOSED_HEADERS };
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
     headers.append(VARY, HeaderValue::from_static("Origin"));
 }

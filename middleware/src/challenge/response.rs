@@ -4,10 +4,13 @@ use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, ALLOW, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
-use super::{BearerChallenge, ReplyTo, wire};
+use super::{Challenge, ReplyTo, wire};
+use crate::clock::Clock;
 use crate::coding;
 use crate::policy::{ChallengeForm, Refusal, ScopeSet, UnknownObject};
-use crate::request::{Classified, Era, ObjectKind};
+use crate::possession::NotProven;
+use crate::possession::prove::{DPOP_NONCE, Possession};
+use crate::request::{Classified, Era, ObjectKind, Scheme, credentials};
 
 /// What the `User-Agent` of OpenAI's MCP clients contains.
 const OPENAI_CLIENT: &[u8] = b"openai-mcp";
@@ -20,6 +23,8 @@ pub(crate) struct Answering<'a> {
     pub(crate) request: Option<&'a Classified<'a>>,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) form: ChallengeForm,
+    pub(crate) possession: &'a Possession,
+    pub(crate) clock: &'a dyn Clock,
 }
 
 /// The response to a refused request, with the refusal in its extensions.
@@ -70,6 +75,16 @@ pub(crate) fn refuse(refusal: Refusal, to: &Answering<'_>) -> Response<Bytes> {
         Refusal::InvalidToken { description, scopes } => {
             challenge(StatusCode::UNAUTHORIZED, &Reason::new("invalid_token", description), Some(scopes), to)
         }
+        Refusal::NotProven { why, scopes } => {
+            let status = match why {
+                NotProven::SeveralProofs => StatusCode::BAD_REQUEST,
+                _ => StatusCode::UNAUTHORIZED,
+            };
+            let reason = Reason::not_proven(*why);
+            // Where another proof is wanted, another token is not.
+            let scopes = Some(scopes).filter(|_| reason.error == "invalid_token");
+            challenge(status, &reason, scopes, to)
+        }
         Refusal::SignIn { scopes } => {
             challenge(StatusCode::UNAUTHORIZED, &Reason::sign_in(to), Some(scopes), to)
         }
@@ -97,6 +112,8 @@ struct Reason {
     /// Whether signing in, again or with more scopes, is the cure: only then may the tool result form be used. A bad
     /// token is HTTP 401 in every revision of MCP.
     curable: bool,
+    /// Whether only DPoP can help, whatever the client knows of it.
+    calls_for_dpop: bool,
 }
 
 impl Reason {
@@ -109,7 +126,18 @@ impl Reason {
     }
 
     fn new(error: &'static str, description: &str) -> Self {
-        Self { error, description: description.to_owned(), quiet_header: false, curable: false }
+        Self {
+            error,
+            description: description.to_owned(),
+            quiet_header: false,
+            curable: false,
+            calls_for_dpop: false,
+        }
+    }
+
+    fn not_proven(why: NotProven) -> Self {
+        let calls_for_dpop = matches!(why, NotProven::BoundKeyAsBearer | NotProven::KeyRequired);
+        Self { calls_for_dpop, ..Self::new(why.error(), &why.to_string()) }
     }
 
     fn sign_in(to: &Answering<'_>) -> Self {
@@ -117,7 +145,13 @@ impl Reason {
             Some((_, tool)) => format!("Sign in to use {tool}"),
             None => "Sign in to use this server".to_owned(),
         };
-        Self { error: "insufficient_scope", description, quiet_header: true, curable: true }
+        Self {
+            error: "insufficient_scope",
+            description,
+            quiet_header: true,
+            curable: true,
+            calls_for_dpop: false,
+        }
     }
 
     fn step_up(needed: &ScopeSet, to: &Answering<'_>) -> Self {
@@ -125,7 +159,13 @@ impl Reason {
             Some((_, tool)) => format!("{tool} needs more permissions: {needed}"),
             None => format!("This needs more permissions: {needed}"),
         };
-        Self { error: "insufficient_scope", description, quiet_header: false, curable: true }
+        Self {
+            error: "insufficient_scope",
+            description,
+            quiet_header: false,
+            curable: true,
+            calls_for_dpop: false,
+        }
     }
 }
 
@@ -137,22 +177,8 @@ fn challenge(
 ) -> Response<Bytes> {
     let none = ScopeSet::default();
     let scopes = scopes.unwrap_or(&none);
-    let full = if status == StatusCode::FORBIDDEN {
-        BearerChallenge::new()
-            .error(reason.error, &reason.description)
-            .scope(scopes)
-            .resource_metadata(to.resource_metadata)
-    } else {
-        BearerChallenge::new()
-            .resource_metadata(to.resource_metadata)
-            .scope(scopes)
-            .error(reason.error, &reason.description)
-    };
-    let header = if reason.quiet_header {
-        BearerChallenge::new().resource_metadata(to.resource_metadata).scope(scopes)
-    } else {
-        full.clone()
-    };
+    let scheme = scheme(to);
+    let full = write(scheme, status, Some(reason), scopes, to);
     let mut response = match to.request.and_then(|request| Some((request, request.called_tool()?))) {
         Some((request, (id, _))) => wire::tool_error(status, &reason.text(), Some(&full), id, request.era),
         None => wire::json(
@@ -163,9 +189,53 @@ fn challenge(
     if reason.curable && reads_tool_results(to) {
         *response.status_mut() = StatusCode::OK;
     } else {
-        response.headers_mut().insert(WWW_AUTHENTICATE, header.to_header_value());
+        let shown = Some(reason).filter(|reason| !reason.quiet_header);
+        let headers = response.headers_mut();
+        headers.insert(WWW_AUTHENTICATE, write(scheme, status, shown, scopes, to).to_header_value());
+        let names_dpop = reason.calls_for_dpop || to.possession.offers_dpop();
+        if scheme == Scheme::Bearer && status == StatusCode::UNAUTHORIZED && names_dpop {
+            // A header of its own: many clients read the first challenge, and only one to a header.
+            let beside = write(Scheme::DPoP, status, shown, scopes, to);
+            headers.append(WWW_AUTHENTICATE, beside.to_header_value());
+        }
+    }
+    if scheme == Scheme::DPoP
+        && let Some(Ok(nonce)) = to.possession.nonce(to.clock).map(HeaderValue::try_from)
+    {
+        response.headers_mut().insert(DPOP_NONCE, nonce);
     }
     response
+}
+
+/// A client is answered in the scheme that it used, unless there is only one that works.
+fn scheme(to: &Answering<'_>) -> Scheme {
+    if to.possession.requires_dpop() {
+        return Scheme::DPoP;
+    }
+    credentials::scheme(to.headers).unwrap_or(Scheme::Bearer)
+}
+
+fn write(
+    scheme: Scheme,
+    status: StatusCode,
+    reason: Option<&Reason>,
+    scopes: &ScopeSet,
+    to: &Answering<'_>,
+) -> Challenge {
+    let with_error = |challenge: Challenge| match reason {
+        Some(reason) => challenge.error(reason.error, &reason.description),
+        None => challenge,
+    };
+    let challenge = Challenge::new(scheme);
+    let challenge = if status == StatusCode::FORBIDDEN {
+        with_error(challenge).scope(scopes).resource_metadata(to.resource_metadata)
+    } else {
+        with_error(challenge.resource_metadata(to.resource_metadata).scope(scopes))
+    };
+    match scheme {
+        Scheme::Bearer => challenge,
+        Scheme::DPoP => challenge.algs(&to.possession.dpop_algorithms()),
+    }
 }
 
 /// Whether the request is a single `tools/call` of a client that reads challenges in tool results.

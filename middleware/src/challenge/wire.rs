@@ -6,7 +6,7 @@ use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::BearerChallenge;
+use super::Challenge;
 use crate::request::{Era, RequestId};
 
 #[derive(Serialize)]
@@ -59,7 +59,7 @@ struct Meta {
 pub(crate) fn tool_error(
     status: StatusCode,
     text: &str,
-    challenge: Option<&BearerChallenge>,
+    challenge: Option<&Challenge>,
     id: &RequestId,
     era: Era,
 ) -> Response<Bytes> {

@@ -73,6 +73,7 @@ pub(crate) fn refused_before_decision(refusal: &Refusal) {
         | Refusal::Malformed(_)
         | Refusal::AmbiguousCredentials(_)
         | Refusal::InvalidToken { .. }
+        | Refusal::NotProven { .. }
         | Refusal::VerifierUnavailable
         | Refusal::UnknownSession
         | Refusal::StateUnavailable => false,

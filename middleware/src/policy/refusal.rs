@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::condition::ConditionFailure;
 use super::scope::ScopeSet;
+use crate::possession::NotProven;
 use crate::request::{Malformed, ObjectKind};
 
 /// Why a request goes no further. It stays in the extensions of the response that tells the client.
@@ -23,6 +24,13 @@ pub enum Refusal {
     InvalidToken {
         /// The words for the client.
         description: &'static str,
+        /// The scopes to ask for.
+        scopes: ScopeSet,
+    },
+    /// The token is good, and whoever sent it has not proved that it is theirs to use (RFC 9449 §7.1, RFC 8705 §3).
+    NotProven {
+        /// What is missing or wrong.
+        why: NotProven,
         /// The scopes to ask for.
         scopes: ScopeSet,
     },
@@ -71,6 +79,7 @@ impl Refusal {
             Self::Malformed(_) => "malformed",
             Self::AmbiguousCredentials(_) => "ambiguous-credentials",
             Self::InvalidToken { .. } => "invalid-token",
+            Self::NotProven { .. } => "not-proven",
             Self::VerifierUnavailable => "verifier-unavailable",
             Self::SignIn { .. } => "sign-in",
             Self::InsufficientScope { .. } => "insufficient-scope",
@@ -92,6 +101,7 @@ impl fmt::Display for Refusal {
             Self::Malformed(malformed) => malformed.fmt(f),
             Self::AmbiguousCredentials(why) => f.write_str(why),
             Self::InvalidToken { description, .. } => f.write_str(description),
+            Self::NotProven { why, .. } => why.fmt(f),
             Self::VerifierUnavailable => f.write_str("access tokens cannot be verified now"),
             Self::SignIn { scopes } => write!(f, "a token is needed, with the scopes `{scopes}`"),
             Self::InsufficientScope { needed, .. } => {

@@ -47,6 +47,11 @@ impl Caller {
         }
     }
 
+    /// Whoever has proved that the token is theirs; for the station that has checked the proof.
+    pub(super) fn proven(token: Arc<VerifiedToken>) -> Self {
+        Self(token)
+    }
+
     /// The token.
     pub fn token(&self) -> &VerifiedToken {
         &self.0

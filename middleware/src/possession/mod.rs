@@ -5,6 +5,10 @@
 //! [`Policy::decide`](crate::policy::Policy::decide) asks for a [`Caller`]. So a bound token never passes as a bearer
 //! token.
 //!
+//! Two kinds of proof are known:
+//! - `cnf.jkt`: a DPoP proof in a header, made for this request, this token and this moment, and used once (RFC 9449)
+//! - `cnf.x5t#S256`: the certificate of the TLS connection, which the server hands on as [`PeerCertificate`] (RFC 8705)
+//!
 //! ```
 //! use std::sync::Arc;
 //! use mcp_auth::Caller;
@@ -23,7 +27,18 @@
 //! ```
 
 mod caller;
+mod certificate;
 mod confirmation;
+mod nonce;
+mod not_proven;
+mod options;
+mod proof;
+pub(crate) mod prove;
+mod target;
 
 pub use caller::{BoundToken, Caller};
+pub use certificate::PeerCertificate;
 pub use confirmation::Confirmation;
+pub use nonce::DpopNonces;
+pub use not_proven::NotProven;
+pub use options::DpopOptions;

@@ -14,9 +14,9 @@
 //! # Ok::<(), http::Error>(())
 //! ```
 
-pub(crate) mod bearer;
 pub(crate) mod body;
 mod classify;
+pub(crate) mod credentials;
 pub(crate) mod headers;
 mod incoming;
 mod json;
@@ -25,8 +25,8 @@ mod message;
 pub(crate) mod origin;
 mod params;
 
-pub use bearer::{CredentialsError, UnverifiedToken};
 pub use classify::{Classified, ObjectKind, Operation};
+pub use credentials::{CredentialsError, Scheme, UnverifiedToken};
 pub use headers::{Era, UpstreamEra};
 pub use incoming::Incoming;
 pub use malformed::Malformed;

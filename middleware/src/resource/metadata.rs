@@ -6,6 +6,7 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use serde::Serialize;
 
 use super::ResourceUri;
+use crate::possession::prove::Possession;
 
 /// The document that a client reads to learn which authorization server to sign in at.
 ///
@@ -28,6 +29,12 @@ pub struct ResourceMetadata<'a> {
     bearer_methods_supported: [&'static str; 1],
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dpop_signing_alg_values_supported: Vec<&'static str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dpop_bound_access_tokens_required: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    tls_client_certificate_bound_access_tokens: bool,
 }
 
 impl<'a> ResourceMetadata<'a> {
@@ -46,6 +53,20 @@ impl<'a> ResourceMetadata<'a> {
             // A token in a query ends up in logs and referrers; the layer refuses it (OAuth 2.1 §5.1.1).
             bearer_methods_supported: ["header"],
             resource_name,
+            dpop_signing_alg_values_supported: Vec::new(),
+            dpop_bound_access_tokens_required: false,
+            tls_client_certificate_bound_access_tokens: false,
+        }
+    }
+
+    /// What tokens may or must be bound to, where that is configured.
+    pub(crate) fn possession(self, possession: &Possession) -> Self {
+        let algorithms = possession.offers_dpop().then(|| possession.dpop_algorithms());
+        Self {
+            dpop_signing_alg_values_supported: algorithms.unwrap_or_default(),
+            dpop_bound_access_tokens_required: possession.requires_dpop(),
+            tls_client_certificate_bound_access_tokens: possession.offers_certificates,
+            ..self
         }
     }
 

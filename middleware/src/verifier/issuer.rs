@@ -27,7 +27,7 @@ impl Algorithm {
     /// All that can be configured.
     pub const ALL: [Self; 4] = [Self::RS256, Self::PS256, Self::ES256, Self::EdDSA];
 
-    pub(super) fn jose(self) -> jsonwebtoken::Algorithm {
+    pub(crate) fn jose(self) -> jsonwebtoken::Algorithm {
         match self {
             Self::RS256 => jsonwebtoken::Algorithm::RS256,
             Self::PS256 => jsonwebtoken::Algorithm::PS256,

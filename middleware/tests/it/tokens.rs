@@ -30,7 +30,7 @@ async fn an_invalid_token_is_401_on_everything_and_never_anonymous() {
             let answer = harness.call(tool, &headers).await;
             assert_eq!(
                 (answer.status, answer.refusal),
-                (401, Some("invalid-token")),
+                (401, Some(if authorization.starts_with("DPoP ") { "not-proven" } else { "invalid-token" })),
                 "{tool} with {authorization}"
             );
             let challenge = answer.header("www-authenticate");

@@ -1,6 +1,7 @@
 use http::Request;
 
 use super::*;
+use crate::clock::ManualClock;
 use crate::policy::condition::ConditionFailure;
 use crate::request::Malformed;
 
@@ -43,8 +44,14 @@ fn respond(
     let (body, headers) = body(method, params, modern);
     let request = Classified::from_body(&headers, body.as_bytes()).unwrap();
     let sent = Request::builder().header(USER_AGENT, agent).body(()).unwrap();
-    let to =
-        Answering { resource_metadata: METADATA, request: Some(&request), headers: sent.headers(), form };
+    let to = Answering {
+        resource_metadata: METADATA,
+        request: Some(&request),
+        headers: sent.headers(),
+        form,
+        possession: &Possession::new(&"https://gw.test/mcp".parse().unwrap()),
+        clock: &ManualClock::at(0),
+    };
     print(&refuse(refusal, &to))
 }
 
@@ -126,6 +133,8 @@ fn other_refusals_are_jsonrpc_errors() {
             request: None,
             headers: &HeaderMap::new(),
             form: ChallengeForm::ToolResult,
+            possession: &Possession::new(&"https://gw.test/mcp".parse().unwrap()),
+            clock: &ManualClock::at(0),
         };
         let response = refuse(refusal.clone(), &to);
         assert_eq!(response.extensions().get::<Refusal>(), Some(&refusal));

@@ -1,7 +1,8 @@
-//! The `Authorization` header: from bytes to an [`UnverifiedToken`], or to the reason why there is none.
+//! The `Authorization` header: from bytes to [`Credentials`], or to the reason why there are none.
 
 use std::fmt;
 
+use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 
@@ -29,12 +30,42 @@ impl fmt::Debug for UnverifiedToken {
     }
 }
 
+/// How a token is presented (RFC 9110 §11.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Whoever has the token may use it, unless it is bound to the client's certificate (RFC 6750 §2.1, RFC 8705 §3).
+    Bearer,
+    /// With a proof of the key that the token is bound to (RFC 9449 §7.1).
+    DPoP,
+}
+
+impl Scheme {
+    /// The name on the wire, compared without regard to case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer",
+            Self::DPoP => "DPoP",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        [Self::Bearer, Self::DPoP].into_iter().find(|scheme| scheme.name().eq_ignore_ascii_case(name))
+    }
+}
+
+/// A token, and how it was presented.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Credentials {
+    pub(crate) scheme: Scheme,
+    pub(crate) token: UnverifiedToken,
+}
+
 /// What is wrong with the credentials of a request, before any token is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialsError {
     /// More than one token, or a token outside the header: which one is meant is not ours to guess (RFC 6750 §2).
     Ambiguous(&'static str),
-    /// A scheme that is not `Bearer`, or a value that is no token (RFC 6750 §2.1).
+    /// A scheme that is neither `Bearer` nor `DPoP`, or a value that is no token (RFC 6750 §2.1).
     Unusable(&'static str),
 }
 
@@ -42,7 +73,7 @@ pub enum CredentialsError {
 ///
 /// - two `Authorization` headers, two tokens in one, or `access_token` in the query: [`CredentialsError::Ambiguous`]
 /// - another scheme, an empty or malformed token: [`CredentialsError::Unusable`], never anonymous
-pub(crate) fn credentials(parts: &Parts) -> Result<Option<UnverifiedToken>, CredentialsError> {
+pub(crate) fn credentials(parts: &Parts) -> Result<Option<Credentials>, CredentialsError> {
     if let Some(query) = parts.uri.query()
         && url::form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key == "access_token")
     {
@@ -59,9 +90,9 @@ pub(crate) fn credentials(parts: &Parts) -> Result<Option<UnverifiedToken>, Cred
     }
     let value = header.to_str().map_err(|_| CredentialsError::Unusable("The access token is malformed"))?;
     let (scheme, token) = value.trim().split_once(' ').unwrap_or((value.trim(), ""));
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(CredentialsError::Unusable("The Authorization scheme must be Bearer"));
-    }
+    let Some(scheme) = Scheme::named(scheme) else {
+        return Err(CredentialsError::Unusable("The Authorization scheme must be Bearer or DPoP"));
+    };
     let token = token.trim_start_matches(' ');
     if token.contains(',') {
         return Err(CredentialsError::Ambiguous("the Authorization header carries two tokens"));
@@ -69,7 +100,16 @@ pub(crate) fn credentials(parts: &Parts) -> Result<Option<UnverifiedToken>, Cred
     if !is_b64token(token) {
         return Err(CredentialsError::Unusable("The access token is malformed"));
     }
-    Ok(Some(UnverifiedToken::new(token)))
+    Ok(Some(Credentials { scheme, token: UnverifiedToken::new(token) }))
+}
+
+/// The scheme in which a request presents its one token, be the token good or bad: a client is answered in its own.
+pub(crate) fn scheme(headers: &HeaderMap) -> Option<Scheme> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (value, None) = (values.next()?, values.next()) else {
+        return None;
+    };
+    Scheme::named(value.to_str().ok()?.trim().split(' ').next()?)
 }
 
 /// `b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="` (RFC 6750 §2.1).
@@ -83,11 +123,11 @@ fn is_b64token(token: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
+    use http::{HeaderValue, Request};
 
     use super::*;
 
-    fn read(uri: &str, headers: &[&str]) -> Result<Option<UnverifiedToken>, CredentialsError> {
+    fn read(uri: &str, headers: &[&str]) -> Result<Option<Credentials>, CredentialsError> {
         let mut request = Request::builder().uri(uri);
         for value in headers {
             request = request.header(AUTHORIZATION, *value);
@@ -102,6 +142,10 @@ mod tests {
             ("/mcp", &["Bearer a", "Bearer a"]),
             ("/mcp", &["Basic x", "Bearer b"]),
             ("/mcp", &["Bearer a, Bearer b"]),
+            ("/mcp", &["Bearer a", "DPoP a"]),
+            ("/mcp", &["DPoP a", "DPoP b"]),
+            ("/mcp", &["DPoP a,DPoP b"]),
+            ("/mcp", &["DPoP a, Bearer a"]),
             ("/mcp?access_token=a", &[]),
             ("/mcp?x=1&access%5Ftoken=a", &["Bearer a"]),
         ] {
@@ -119,7 +163,12 @@ mod tests {
             "Bearer é",
             "Bearer \"a\"",
             "Basic YTpi",
-            "DPoP a",
+            "DPoP",
+            "DPoP ",
+            "DPoP a b",
+            "DPoP \"a\"",
+            "DPoPa",
+            "DPoP\ta",
             "a.b.c",
             "Bearer =",
         ] {
@@ -129,18 +178,45 @@ mod tests {
 
     #[test]
     fn the_scheme_is_read_without_regard_to_case() {
-        for value in ["Bearer a.b-c_d~e+f/g==", "bearer a.b-c_d~e+f/g==", "BEARER  a.b-c_d~e+f/g=="] {
-            assert_eq!(
-                read("/mcp?x=access_token", &[value]),
-                Ok(Some(UnverifiedToken::new("a.b-c_d~e+f/g=="))),
-                "{value:?}"
-            );
+        let token = UnverifiedToken::new("a.b-c_d~e+f/g==");
+        for (name, scheme) in [
+            ("Bearer", Scheme::Bearer),
+            ("bearer", Scheme::Bearer),
+            ("BEARER ", Scheme::Bearer),
+            ("DPoP", Scheme::DPoP),
+            ("dpop", Scheme::DPoP),
+            ("DPOP ", Scheme::DPoP),
+        ] {
+            let value = format!("{name} a.b-c_d~e+f/g==");
+            let credentials = Credentials { scheme, token: token.clone() };
+            assert_eq!(read("/mcp?x=access_token", &[&value]), Ok(Some(credentials)), "{value:?}");
         }
         assert_eq!(read("/mcp", &[]), Ok(None));
     }
 
     #[test]
+    fn a_client_is_answered_in_the_scheme_that_it_used() {
+        for (values, expected) in [
+            (&["DPoP a"][..], Some(Scheme::DPoP)),
+            (&["dpop"], Some(Scheme::DPoP)),
+            (&["DPoP a b"], Some(Scheme::DPoP)),
+            (&["bearer a"], Some(Scheme::Bearer)),
+            (&["Basic a"], None),
+            (&["DPoP a", "DPoP b"], None),
+            (&["DPoP é"], None),
+            (&[], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            }
+            assert_eq!(scheme(&headers), expected, "{values:?}");
+        }
+    }
+
+    #[test]
     fn a_token_is_not_printed() {
-        assert_eq!(format!("{:?}", read("/", &["Bearer secret"])), "Ok(Some(UnverifiedToken(…)))");
+        let printed = format!("{:?}", read("/", &["Bearer secret"]));
+        assert_eq!(printed, "Ok(Some(Credentials { scheme: Bearer, token: UnverifiedToken(…) }))");
     }
 }

@@ -1,0 +1,69 @@
+//! Who sends a request: its credentials, verified, and proved to be the sender's.
+
+use http::request::Parts;
+
+use crate::policy::{Policy, Refusal};
+use crate::possession::NotProven;
+use crate::possession::prove::{Proven, Unproven};
+use crate::request::{Classified, CredentialsError, credentials};
+use crate::shared::Shared;
+use crate::verifier::VerifyError;
+
+/// Why a token that came is nobody's: it never counts as none.
+#[derive(Debug)]
+pub(crate) enum NoCaller {
+    Ambiguous(&'static str),
+    Invalid(&'static str),
+    NotProven(NotProven),
+    VerifierUnavailable,
+    StateUnavailable,
+}
+
+impl NoCaller {
+    /// The refusal of any request that such a token came with.
+    pub(crate) fn refusal(&self, policy: &Policy, request: &[Classified<'_>]) -> Refusal {
+        match *self {
+            Self::Ambiguous(why) => Refusal::AmbiguousCredentials(why),
+            Self::Invalid(description) => {
+                Refusal::InvalidToken { description, scopes: policy.scopes_for(request) }
+            }
+            Self::NotProven(why) => Refusal::NotProven { why, scopes: policy.scopes_for(request) },
+            Self::VerifierUnavailable => Refusal::VerifierUnavailable,
+            Self::StateUnavailable => Refusal::StateUnavailable,
+        }
+    }
+}
+
+impl Shared {
+    /// credentials → verify → prove; `None` for a request without a token.
+    pub(crate) async fn authenticate(&self, parts: &Parts) -> Result<Option<Proven>, NoCaller> {
+        let credentials = match credentials::credentials(parts) {
+            Ok(None) => return Ok(None),
+            Ok(Some(credentials)) => credentials,
+            Err(CredentialsError::Ambiguous(why)) => return Err(NoCaller::Ambiguous(why)),
+            Err(CredentialsError::Unusable(why)) => return Err(NoCaller::Invalid(why)),
+        };
+        let token = match self.verifier.verify(&credentials.token).await {
+            Ok(token) => token,
+            Err(error @ VerifyError::Invalid(why)) => {
+                tracing::info!(reason = %error, "an access token was refused");
+                return Err(NoCaller::Invalid(why.description()));
+            }
+            Err(error @ VerifyError::Unavailable(_)) => {
+                tracing::error!(reason = %error, "access tokens cannot be verified");
+                return Err(NoCaller::VerifierUnavailable);
+            }
+        };
+        match self.possession.prove(token, &credentials, parts, &*self.clock, &*self.state).await {
+            Ok(proven) => Ok(Some(proven)),
+            Err(Unproven::No(why)) => {
+                tracing::info!(reason = %why, "an access token came without a proof of its key");
+                Err(NoCaller::NotProven(why))
+            }
+            Err(Unproven::Unavailable(error)) => {
+                tracing::error!(reason = %error, "used proofs cannot be remembered");
+                Err(NoCaller::StateUnavailable)
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The station: a verified token and the request that it came with → a [`Caller`], or the reason why not.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::header::CACHE_CONTROL;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Response};
+
+use super::proof::{self, Expected};
+use super::target::TargetUri;
+use super::{Caller, Confirmation, DpopOptions, NotProven, PeerCertificate};
+use crate::ConfigError;
+use crate::clock::Clock;
+use crate::request::Scheme;
+use crate::request::credentials::Credentials;
+use crate::resource::ResourceUri;
+use crate::state::{Key, Space, State, StateError};
+use crate::verifier::VerifiedToken;
+
+/// `DPoP`, which carries a proof.
+pub(crate) const DPOP: HeaderName = HeaderName::from_static("dpop");
+
+/// `DPoP-Nonce`, which carries the nonce for the proofs to come.
+pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+
+/// How much longer than needed a used proof is remembered: the clock of a store that is shared may be ahead of ours.
+const STORE_CLOCK_SKEW: u64 = 60;
+
+/// How possession is proved at one resource.
+#[derive(Debug)]
+pub(crate) struct Possession {
+    target: TargetUri,
+    dpop: DpopOptions,
+    /// Whether metadata and challenges name DPoP.
+    offers_dpop: bool,
+    /// Whether the metadata says that tokens may be bound to certificates.
+    pub(crate) offers_certificates: bool,
+}
+
+/// A caller, and what else a proof has told.
+#[derive(Debug)]
+pub(crate) struct Proven {
+    pub(crate) caller: Caller,
+    /// A nonce for the proofs to come, where that of this one is about to be too old.
+    pub(crate) new_nonce: Option<String>,
+}
+
+/// Why there is no caller.
+#[derive(Debug)]
+pub(crate) enum Unproven {
+    /// The client's fault.
+    No(NotProven),
+    /// Nobody can say whether the proof was used before.
+    Unavailable(StateError),
+}
+
+impl From<NotProven> for Unproven {
+    fn from(why: NotProven) -> Self {
+        Self::No(why)
+    }
+}
+
+impl Possession {
+    pub(crate) fn new(resource: &ResourceUri) -> Self {
+        Self {
+            target: TargetUri::of(resource),
+            dpop: DpopOptions::default(),
+            offers_dpop: false,
+            offers_certificates: false,
+        }
+    }
+
+    pub(crate) fn offer_dpop(&mut self, options: DpopOptions) {
+        self.dpop = options;
+        self.offers_dpop = true;
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        self.dpop.check()
+    }
+
+    pub(crate) fn offers_dpop(&self) -> bool {
+        self.offers_dpop
+    }
+
+    /// Whether bearer tokens are refused.
+    pub(crate) fn requires_dpop(&self) -> bool {
+        self.dpop.required
+    }
+
+    /// The algorithms of proofs, as challenges and metadata name them.
+    pub(crate) fn dpop_algorithms(&self) -> Vec<&'static str> {
+        self.dpop.names().collect()
+    }
+
+    pub(crate) fn uses_nonces(&self) -> bool {
+        self.dpop.nonces.is_some()
+    }
+
+    /// The nonce that proofs need now, where they need one.
+    pub(crate) fn nonce(&self, clock: &dyn Clock) -> Option<String> {
+        self.dpop.nonces.as_ref().map(|nonces| nonces.current(clock.unix_seconds()))
+    }
+
+    /// Hands the client a new nonce with the answer of the server, where one is due (RFC 9449 §8.2).
+    pub(crate) fn renew_nonce<B>(&self, response: &mut Response<B>, new_nonce: Option<String>) {
+        if self.uses_nonces() {
+            // One of the server's own would send the client in circles.
+            response.headers_mut().remove(DPOP_NONCE);
+        }
+        if let Some(Ok(nonce)) = new_nonce.map(HeaderValue::try_from) {
+            response.headers_mut().insert(DPOP_NONCE, nonce);
+            // Out of a cache it would be too old (RFC 9449 §8.2).
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+    }
+
+    /// Whether a verified token is its sender's to use, for this request.
+    pub(crate) async fn prove(
+        &self,
+        token: Arc<VerifiedToken>,
+        credentials: &Credentials,
+        parts: &Parts,
+        clock: &dyn Clock,
+        state: &dyn State,
+    ) -> Result<Proven, Unproven> {
+        let new_nonce = match (credentials.scheme, token.confirmation()) {
+            (_, Some(Confirmation::Unprovable)) => return Err(NotProven::Unprovable.into()),
+            (Scheme::Bearer, Some(Confirmation::Key(_))) => return Err(NotProven::BoundKeyAsBearer.into()),
+            (Scheme::Bearer, _) if self.dpop.required => return Err(NotProven::KeyRequired.into()),
+            (Scheme::Bearer, None) => None,
+            (Scheme::Bearer, Some(Confirmation::Certificate(thumbprint))) => {
+                // Both are public: there is nothing to learn from the time that a comparison takes.
+                match parts.extensions.get::<PeerCertificate>() {
+                    Some(certificate) if certificate.thumbprint() == thumbprint => None,
+                    Some(_) => return Err(NotProven::OtherCertificate.into()),
+                    None => return Err(NotProven::NoCertificate.into()),
+                }
+            }
+            (Scheme::DPoP, Some(Confirmation::Key(jkt))) => {
+                self.check_dpop(jkt, credentials.token.expose(), parts, clock, state).await?
+            }
+            (Scheme::DPoP, None | Some(Confirmation::Certificate(_))) => {
+                return Err(NotProven::NoKeyInDpop.into());
+            }
+        };
+        Ok(Proven { caller: Caller::proven(token), new_nonce })
+    }
+
+    /// All of RFC 9449 §4.3, and that the proof is new; gives a new nonce where one is due.
+    async fn check_dpop(
+        &self,
+        jkt: &str,
+        token: &str,
+        parts: &Parts,
+        clock: &dyn Clock,
+        state: &dyn State,
+    ) -> Result<Option<String>, Unproven> {
+        let mut proofs = parts.headers.get_all(DPOP).iter();
+        let proof = proofs.next().ok_or(NotProven::InvalidProof("The request has no DPoP proof"))?;
+        if proofs.next().is_some() {
+            return Err(NotProven::SeveralProofs.into());
+        }
+        let proof = proof.to_str().map_err(|_| NotProven::InvalidProof("The DPoP proof is no JWT"))?;
+        let now = clock.unix_seconds();
+        let checked = proof::check(
+            proof,
+            &Expected {
+                algorithms: &self.dpop.algorithms,
+                jkt,
+                method: parts.method.as_str(),
+                target: &self.target,
+                ath: &URL_SAFE_NO_PAD.encode(digest(&SHA256, token.as_bytes())),
+                now,
+                window_seconds: self.dpop.window.as_secs(),
+                nonces: self.dpop.nonces.as_ref(),
+            },
+        )?;
+        // A `jti` is its key's own, and used once for each target (RFC 9449 §11.1).
+        let used = Key::new(Space::Replay, &["dpop", self.target.as_str(), jkt, &checked.jti]);
+        let forget_at = checked.good_until.saturating_add(1 + STORE_CLOCK_SKEW);
+        match state.insert(used, bytes::Bytes::new(), forget_at).await {
+            Ok(true) => Ok(checked.nonce_ages.then(|| self.nonce(clock)).flatten()),
+            Ok(false) => Err(NotProven::InvalidProof("The DPoP proof was used before").into()),
+            Err(error) => Err(Unproven::Unavailable(error)),
+        }
+    }
+}
