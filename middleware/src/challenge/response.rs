@@ -55,7 +55,7 @@ pub(crate) fn refuse(refusal: Refusal, to: &Answering<'_>) -> Response<Bytes> {
             response
         }
         Refusal::VerifierUnavailable => unavailable("the access token cannot be verified now; try again", to),
-        Refusal::StateUnavailable => unavailable("the session cannot be looked up now; try again", to),
+        Refusal::StateUnavailable => unavailable("earlier requests cannot be looked up now; try again", to),
         Refusal::UnknownSession => {
             let id = to.request.and_then(|request| request.id.as_ref());
             // At this status a client opens a new session (MCP 2025-11-25, Session Management).

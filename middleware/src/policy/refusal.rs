@@ -110,7 +110,7 @@ impl fmt::Display for Refusal {
             Self::ConditionFailed(failure) => failure.fmt(f),
             Self::Unknown(_) => f.write_str("denied, or no rule for it"),
             Self::UnknownSession => f.write_str("the session is none of the caller's"),
-            Self::StateUnavailable => f.write_str("sessions and tasks cannot be looked up now"),
+            Self::StateUnavailable => f.write_str("sessions, tasks and used proofs cannot be looked up now"),
         }
     }
 }
