@@ -18,3 +18,4 @@ mod requests;
 mod responses;
 mod sessions;
 mod tokens;
+mod vectors;
