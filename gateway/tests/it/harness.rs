@@ -104,11 +104,20 @@ impl Gateway {
     }
 
     pub async fn with(upstream: &str, policy: &str, server: &str, route: &str) -> Self {
+        let issuer = format!("issuer = \"{ISSUER}\"");
+        Self::with_issuer(upstream, policy, server, route, &issuer).await
+    }
+
+    /// `issuer` are the lines of the issuer, but for its keys: those are the ones that tokens here are signed with.
+    pub async fn with_issuer(upstream: &str, policy: &str, server: &str, route: &str, issuer: &str) -> Self {
         let files = Files::new(policy);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let public_url = format!("http://localhost:{}", addr.port());
         files.configure(addr, &public_url, upstream, server, route);
+        let text = std::fs::read_to_string(files.config()).unwrap();
+        let text = text.replace(&format!("issuer = \"{ISSUER}\""), issuer);
+        std::fs::write(files.config(), text).unwrap();
         let config = Config::load(&files.config()).unwrap_or_else(|error| panic!("{error}"));
         let running = mcp_auth_gateway::start(config, vec![listener]).await.unwrap();
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();

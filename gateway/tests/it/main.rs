@@ -17,5 +17,6 @@ mod logs;
 mod paths;
 mod reload;
 mod streams;
+mod tokens;
 mod transport;
 mod upstream;

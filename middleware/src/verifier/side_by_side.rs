@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::form::{Form, LONGEST_TOKEN};
 use super::introspection::IntrospectionVerifier;
-use super::{BoxFuture, InvalidToken, JwtVerifier, TokenVerifier, VerifiedToken, VerifyError};
+use super::{BoxFuture, JwtVerifier, TokenVerifier, VerifiedToken, VerifyError};
 use crate::request::UnverifiedToken;
 
 /// Gives each token to the verifier that it is for, and to that one alone.
@@ -67,19 +67,12 @@ impl TokenVerifier for JwtOrOpaqueVerifier {
         &'a self,
         token: &'a UnverifiedToken,
     ) -> BoxFuture<'a, Result<Arc<VerifiedToken>, VerifyError>> {
-        // What is too long is not worth a look; both refuse it.
-        if token.expose().len() <= LONGEST_TOKEN {
-            match Form::of(token.expose()) {
-                Form::JwtOf(issuer) if self.jwt.accepts_issuer(&issuer) => {
-                    return TokenVerifier::verify(&self.jwt, token);
-                }
-                Form::Unclear => {
-                    let unclear = InvalidToken::Untrusted("a JWT whose claims cannot be read");
-                    return Box::pin(std::future::ready(Err(VerifyError::Invalid(unclear))));
-                }
-                // The other verifier refuses what is not of its issuer.
-                Form::JwtOf(_) | Form::Opaque => {}
-            }
+        // What is too long is not worth a look, and what is of neither issuer, or unclear, the other one refuses.
+        if token.expose().len() <= LONGEST_TOKEN
+            && let Form::JwtOf(issuer) = Form::of(token.expose())
+            && self.jwt.accepts_issuer(&issuer)
+        {
+            return TokenVerifier::verify(&self.jwt, token);
         }
         TokenVerifier::verify(&self.opaque, token)
     }

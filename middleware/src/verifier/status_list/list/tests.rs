@@ -93,7 +93,11 @@ fn a_list_unpacks_to_what_is_accepted_and_to_no_byte_more() {
         let read = StatusList::from_parts(1, &pack(&vec![0; length]), most);
         assert_eq!(read.map(|list| list.size_bytes()), expected, "{length}");
     }
-    // A few kilobytes for each megabyte: what goes on after the limit is not unpacked, nor even looked at.
+    // What goes on after the limit is not unpacked: here it would end amid the stream.
+    let cut_off = URL_SAFE_NO_PAD.decode(pack(&vec![0; 1024 * 1024])).unwrap();
+    let cut_off = URL_SAFE_NO_PAD.encode(&cut_off[..cut_off.len() - 100]);
+    assert_eq!(StatusList::from_parts(1, &cut_off, 2 * 1024 * 1024), Err(StatusListError::Encoding));
+    assert_eq!(StatusList::from_parts(1, &cut_off, 1024), Err(StatusListError::TooLong { most: 1024 }));
     let bomb = pack(&vec![0; 16 * 1024 * 1024]);
     assert!(bomb.len() < 200_000, "{}", bomb.len());
     assert_eq!(
