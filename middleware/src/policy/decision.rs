@@ -268,4 +268,6 @@ fn challengeable<'a>(scopes: impl Iterator<Item = &'a str>) -> ScopeSet {
 #[cfg(all(test, feature = "cel"))]
 mod condition_tests;
 #[cfg(test)]
+mod shadow_tests;
+#[cfg(test)]
 mod tests;

@@ -293,4 +293,6 @@ fn write_security_schemes(rule: &Rule, text: &mut String) {
 }
 
 #[cfg(test)]
+mod per_caller_tests;
+#[cfg(test)]
 mod tests;

@@ -33,7 +33,7 @@ auth = "public"
 auth = "deny"
 "#;
 
-fn caller(scopes: &str) -> Caller {
+pub(super) fn caller(scopes: &str) -> Caller {
     let scopes = ScopeSet::from_space_separated(scopes);
     let token = VerifiedToken::assert_verified(
         "https://as.test",

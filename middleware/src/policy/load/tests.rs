@@ -252,3 +252,181 @@ fn a_condition_needs_a_feature() {
     let text = "version = 1\n[tools.one]\nauth = \"oauth2\"\nwhen = \"true\"\n";
     assert!(faults(text).contains("built without the feature `cel`"), "{}", faults(text));
 }
+
+fn warnings(text: &str) -> String {
+    let policy = Policy::parse(text).unwrap_or_else(|faults| panic!("{}", faults.render("policy.toml")));
+    let lines: Vec<String> = policy
+        .warnings()
+        .iter()
+        .map(|warning| {
+            let hint = warning.hint().map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
+            warning.render("policy.toml") + &hint
+        })
+        .collect();
+    lines.join("\n")
+}
+
+#[test]
+fn what_is_perhaps_not_meant_is_said_with_its_line() {
+    insta::assert_snapshot!(warnings(
+        r#"version = 1
+mode = "shadow"
+baseline_scopes = ["profile"]
+
+[scopes.read]
+description = "Read"
+implies = ["raed"]
+[scopes.admin]
+description = " "
+implies = ["write"]
+[scopes.write]
+[scopes.unused]
+description = "Nothing"
+[scopes.low]
+description = "Implied by what is needed, and needed by nothing"
+[scopes.openid]
+description = "For the authorization server"
+
+[tools."a*"]
+auth = "oauth2"
+scopes = ["write", "wriet"]
+[tools."a**"]
+auth = "oauth2"
+any_scopes = ["read"]
+[tools."b?*?"]
+auth = "public"
+[tools."b??*"]
+auth = "public"
+[tools.gone]
+auth = "deny"
+mode = "shadow"
+[resources."docs:**"]
+auth = "deny"
+[resources."docs://h/a/../b"]
+auth = "public"
+[resources."https://WEB.test/x"]
+auth = "public"
+[methods."x/*"]
+auth = "public"
+[methods."x/**"]
+auth = "deny"
+"#
+    ));
+}
+
+#[test]
+fn nothing_is_said_of_what_is_meant() {
+    let reference =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../config/policy.toml")).unwrap();
+    let sound = r#"
+version = 1
+[tools."a*"]
+auth = "public"
+[tools."a?"]
+auth = "public"
+[tools."a*b"]
+auth = "public"
+[tools."a/**"]
+auth = "public"
+[tools."a/*"]
+auth = "public"
+[tools."{a,b}*"]
+auth = "oauth2"
+scopes = ["nobody_says_what_it_is"]
+[resources."a://*"]
+auth = "public"
+[resources."a://**"]
+auth = "public"
+[resources."**"]
+auth = "oauth2"
+[resources."a://x/**/y"]
+auth = "public"
+[resources."a://{id}/x"]
+auth = "public"
+[resources."a:x y*"]
+auth = "public"
+[methods."resources/list"]
+auth = "public"
+"#;
+    let implied = "version = 1\n[scopes.all]\ndescription = \"All\"\nimplies = [\"some\"]\n[scopes.some]\ndescription = \"Some\"\n[tools.a]\nauth = \"oauth2\"\nany_scopes = [\"some\"]\nmode = \"shadow\"\n";
+    for text in [&*reference, sound, implied] {
+        assert_eq!(warnings(text), "", "{text}");
+    }
+}
+
+#[test]
+fn alternatives_are_checked_like_scopes() {
+    insta::assert_snapshot!(faults(
+        r#"version = 1
+mode = "shade"
+list = ["always"]
+[tools.a]
+auth = "oauth2"
+any_scopes = []
+[tools.b]
+auth = "public"
+any_scopes = ["x"]
+[tools.c]
+auth = "optional"
+any_scopes = ["a b", "offline_access"]
+[tools.d]
+auth = "oauth2"
+any_scopes = "x"
+mode = "shadwo"
+list = "callabel"
+any_scope = ["x"]
+"#
+    ));
+}
+
+#[test]
+fn a_cycle_of_any_length_is_refused() {
+    for cycle in [&["a"][..], &["a", "b"], &["a", "b", "c", "d"]] {
+        let scopes: Vec<String> = (0..cycle.len())
+            .map(|at| format!("[scopes.{}]\nimplies = [\"{}\"]\n", cycle[at], cycle[(at + 1) % cycle.len()]))
+            .collect();
+        let faults = faults(&format!("version = 1\n{}", scopes.concat()));
+        assert_eq!(faults.matches("implies itself").count(), cycle.len(), "{faults}");
+    }
+}
+
+proptest::proptest! {
+    /// Whatever the order of the rules in the file, the same rule is found, and what is found is the same each time.
+    #[test]
+    fn the_order_in_the_file_never_matters(
+        keys in proptest::collection::hash_set("[ab*?]{1,4}|[ab]{0,2}\\{[ab]{1,2},[ab*]{1,2}\\}[ab*]{0,2}|\\[[ab]{1,2}\\][ab*]{0,2}", 1..12),
+        names in proptest::collection::vec("[ab]{0,5}", 1..20),
+        turn in 0_usize..12,
+    ) {
+        let mut keys: Vec<String> = keys.into_iter().collect();
+        let file = |keys: &[String]| {
+            let rules = ["tools", "resources"].map(|section| {
+                keys.iter().map(|key| format!("[{section}.{key:?}]\nauth = \"public\"\n")).collect::<String>()
+            });
+            Policy::parse(&format!("version = 1\n{}", rules.concat())).unwrap()
+        };
+        let found = |policy: &Policy| -> Vec<String> {
+            names
+                .iter()
+                .flat_map(|name| [Tool, Resource].map(|kind| policy.rule(kind, name).label().to_owned()))
+                .collect()
+        };
+        let first = found(&file(&keys));
+        proptest::prop_assert_eq!(&first, &found(&file(&keys)));
+        let turn = turn % keys.len();
+        keys.rotate_left(turn);
+        proptest::prop_assert_eq!(&first, &found(&file(&keys)));
+        keys.reverse();
+        proptest::prop_assert_eq!(&first, &found(&file(&keys)));
+    }
+}
+
+#[test]
+fn the_version_is_that_of_the_text() {
+    let [one, two, three] = ["version = 1\n", "version = 1\n# a comment\n", "version = 1\n"]
+        .map(|text| Policy::parse(text).unwrap());
+    assert_eq!(one.version(), three.version());
+    assert_ne!(one.version(), two.version());
+    // What `sha256sum` says of the file.
+    assert_eq!(one.version().as_str(), "dbab12665d98aef0");
+}

@@ -22,7 +22,7 @@ auth = "public"
 auth = "public"
 "#;
 
-fn view(policy: &str, caller: Option<Caller>, era: Era) -> View {
+pub(super) fn view(policy: &str, caller: Option<Caller>, era: Era) -> View {
     View { policy: Arc::new(Policy::parse(policy).unwrap()), caller, era }
 }
 
