@@ -8,6 +8,7 @@
 )]
 
 mod batches;
+mod challenges;
 #[cfg(feature = "compression")]
 mod codings;
 mod eras;

@@ -24,13 +24,13 @@ use crate::harness::{Answer, Harness, METADATA, NOW, RESOURCE, Seen, call, mint}
 const ALGS: &str = "ES256 EdDSA PS256 RS256";
 
 /// A client with a key of its own.
-struct Client {
+pub(crate) struct Client {
     encoding: EncodingKey,
     jwk: Jwk,
 }
 
-static CLIENT: LazyLock<Client> = LazyLock::new(Client::new);
-static THIEF: LazyLock<Client> = LazyLock::new(Client::new);
+pub(crate) static CLIENT: LazyLock<Client> = LazyLock::new(Client::new);
+pub(crate) static THIEF: LazyLock<Client> = LazyLock::new(Client::new);
 
 impl Client {
     fn new() -> Self {
@@ -42,12 +42,12 @@ impl Client {
     }
 
     /// A token that is bound to this client's key.
-    fn token(&self, scope: &str) -> String {
+    pub(crate) fn token(&self, scope: &str) -> String {
         mint(&json!({"scope": scope, "cnf": {"jkt": self.jwk.thumbprint(ThumbprintHash::SHA256).unwrap()}}))
     }
 
     /// A proof for a call with a token, good but for the changes.
-    fn proof(&self, token: &str, jti: &str, changes: &Value) -> String {
+    pub(crate) fn proof(&self, token: &str, jti: &str, changes: &Value) -> String {
         let ath = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
         let mut claims = json!({
             "jti": jti, "htm": "POST", "htu": RESOURCE, "iat": NOW, "ath": URL_SAFE_NO_PAD.encode(ath),
