@@ -7,6 +7,7 @@
     reason = "test code"
 )]
 
+mod attacks;
 mod batches;
 mod challenges;
 #[cfg(feature = "compression")]
