@@ -6,6 +6,7 @@ use tower_layer::Layer;
 use url::Url;
 
 use crate::ConfigError;
+use crate::challenge::{ChallengeResponse, DefaultChallenge};
 use crate::clock::{Clock, SystemClock};
 use crate::policy::PolicyHandle;
 use crate::possession::DpopOptions;
@@ -60,6 +61,7 @@ impl McpAuthLayer {
                 allowed: own,
                 max_body_bytes: 4 * 1024 * 1024,
                 upstream_era: UpstreamEra::default(),
+                challenge_response: Arc::new(DefaultChallenge),
                 session_keys: SessionKeys::none(),
                 ends_streams_with_token: true,
             },
@@ -178,6 +180,12 @@ impl McpAuthLayerBuilder {
     /// Deployment: the default clock needs a tokio runtime with its time driver, for event streams.
     pub fn end_streams_with_token(mut self, end: bool) -> Self {
         self.0.ends_streams_with_token = end;
+        self
+    }
+
+    /// How refusals are put to people. Default: [`DefaultChallenge`].
+    pub fn challenge_response(mut self, response: Arc<dyn ChallengeResponse>) -> Self {
+        self.0.challenge_response = response;
         self
     }
 

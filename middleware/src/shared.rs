@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 
 use crate::challenge::response::{Answering, refuse};
-use crate::challenge::wire;
+use crate::challenge::{ChallengeResponse, wire};
 use crate::clock::Clock;
 use crate::policy::{Permit, Policy, PolicyHandle, PolicyVersion, Refusal, observe};
 use crate::possession::prove::Possession;
@@ -36,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) upstream_era: UpstreamEra,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) state: Arc<dyn State>,
+    pub(crate) challenge_response: Arc<dyn ChallengeResponse>,
     pub(crate) session_keys: SessionKeys,
     pub(crate) ends_streams_with_token: bool,
 }
@@ -88,7 +89,7 @@ impl Shared {
             possession: &self.possession,
             clock: &*self.clock,
         };
-        let mut response = refuse(refusal, &answering);
+        let mut response = refuse(refusal, &answering, &*self.challenge_response);
         let judged = Judged::of(request.map_or(&[], std::slice::from_ref), policy.version());
         response.extensions_mut().insert(judged);
         response

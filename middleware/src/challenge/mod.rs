@@ -19,10 +19,12 @@
 //! ```
 
 pub(crate) mod cors;
+mod custom;
 mod reply;
 pub(crate) mod response;
 pub(crate) mod wire;
 mod www_authenticate;
 
+pub use custom::{ChallengeResponse, DefaultChallenge};
 pub use reply::ReplyTo;
 pub use www_authenticate::Challenge;

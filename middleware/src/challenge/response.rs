@@ -1,9 +1,12 @@
 //! One response for each refusal.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, ALLOW, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
+use super::custom::{self, ChallengeResponse};
 use super::{Challenge, ReplyTo, wire};
 use crate::clock::Clock;
 use crate::coding;
@@ -28,7 +31,12 @@ pub(crate) struct Answering<'a> {
 }
 
 /// The response to a refused request, with the refusal in its extensions.
-pub(crate) fn refuse(refusal: Refusal, to: &Answering<'_>) -> Response<Bytes> {
+pub(crate) fn refuse(
+    refusal: Refusal,
+    to: &Answering<'_>,
+    custom: &dyn ChallengeResponse,
+) -> Response<Bytes> {
+    let words = custom::words(custom, &refusal, to.request);
     let mut response = match &refusal {
         Refusal::ForeignHost => wire::rpc_error(
             StatusCode::FORBIDDEN,
@@ -62,7 +70,7 @@ pub(crate) fn refuse(refusal: Refusal, to: &Answering<'_>) -> Response<Bytes> {
             wire::rpc_error(StatusCode::NOT_FOUND, 404, "Session not found", id)
         }
         Refusal::ConditionFailed(failure) => {
-            let reason = failure.public_reason();
+            let reason = words.map_or_else(|| failure.public_reason(), Cow::Owned);
             match to.request {
                 Some(request) => ReplyTo::to_message(request).refuse(&reason),
                 None => wire::rpc_error(StatusCode::FORBIDDEN, 403, &reason, None),
@@ -70,10 +78,7 @@ pub(crate) fn refuse(refusal: Refusal, to: &Answering<'_>) -> Response<Bytes> {
         }
         Refusal::Unknown(object) => unknown(*object, to),
         Refusal::AmbiguousCredentials(why) => {
-            challenge(StatusCode::BAD_REQUEST, &Reason::new("invalid_request", why), None, to)
-        }
-        Refusal::InvalidToken { description, scopes } => {
-            challenge(StatusCode::UNAUTHORIZED, &Reason::new("invalid_token", description), Some(scopes), to)
+            challenge(StatusCode::BAD_REQUEST, &Reason::new("invalid_request", why).in_words(words), None, to)
         }
         Refusal::NotProven { why, scopes } => {
             let status = match why {
@@ -83,15 +88,22 @@ pub(crate) fn refuse(refusal: Refusal, to: &Answering<'_>) -> Response<Bytes> {
             let reason = Reason::not_proven(*why);
             // Where another proof is wanted, another token is not.
             let scopes = Some(scopes).filter(|_| reason.error == "invalid_token");
-            challenge(status, &reason, scopes, to)
+            challenge(status, &reason.in_words(words), scopes, to)
         }
+        Refusal::InvalidToken { description, scopes } => challenge(
+            StatusCode::UNAUTHORIZED,
+            &Reason::new("invalid_token", description).in_words(words),
+            Some(scopes),
+            to,
+        ),
         Refusal::SignIn { scopes } => {
-            challenge(StatusCode::UNAUTHORIZED, &Reason::sign_in(to), Some(scopes), to)
+            challenge(StatusCode::UNAUTHORIZED, &Reason::sign_in(to).in_words(words), Some(scopes), to)
         }
         Refusal::InsufficientScope { scopes, needed } => {
-            challenge(StatusCode::FORBIDDEN, &Reason::step_up(needed, to), Some(scopes), to)
+            challenge(StatusCode::FORBIDDEN, &Reason::step_up(needed, to).in_words(words), Some(scopes), to)
         }
     };
+    custom::add_headers(custom, &refusal, &mut response);
     response.extensions_mut().insert(refusal);
     response
 }
@@ -107,6 +119,8 @@ fn unavailable(message: &str, to: &Answering<'_>) -> Response<Bytes> {
 struct Reason {
     error: &'static str,
     description: String,
+    /// The embedder's, in the place of ours.
+    words: Option<String>,
     /// RFC 6750 §3.1: a request without credentials gets no error code in the header.
     quiet_header: bool,
     /// Whether signing in, again or with more scopes, is the cure: only then may the tool result form be used. A bad
@@ -119,16 +133,24 @@ struct Reason {
 impl Reason {
     /// What the user reads, or the model in the user's place.
     fn text(&self) -> String {
-        match self.error {
-            "invalid_token" => format!("{}. Sign in again, then call the tool again.", self.description),
+        match (self.error, &self.words) {
+            (_, Some(words)) => words.clone(),
+            ("invalid_token", None) => {
+                format!("{}. Sign in again, then call the tool again.", self.description)
+            }
             _ => self.description.clone(),
         }
+    }
+
+    fn in_words(self, words: Option<String>) -> Self {
+        Self { words, ..self }
     }
 
     fn new(error: &'static str, description: &str) -> Self {
         Self {
             error,
             description: description.to_owned(),
+            words: None,
             quiet_header: false,
             curable: false,
             calls_for_dpop: false,
@@ -148,6 +170,7 @@ impl Reason {
         Self {
             error: "insufficient_scope",
             description,
+            words: None,
             quiet_header: true,
             curable: true,
             calls_for_dpop: false,
@@ -162,6 +185,7 @@ impl Reason {
         Self {
             error: "insufficient_scope",
             description,
+            words: None,
             quiet_header: false,
             curable: true,
             calls_for_dpop: false,
@@ -183,7 +207,10 @@ fn challenge(
         Some((request, (id, _))) => wire::tool_error(status, &reason.text(), Some(&full), id, request.era),
         None => wire::json(
             status,
-            &wire::OAuthError { error: reason.error, error_description: &reason.description },
+            &wire::OAuthError {
+                error: reason.error,
+                error_description: reason.words.as_deref().unwrap_or(&reason.description),
+            },
         ),
     };
     if reason.curable && reads_tool_results(to) {

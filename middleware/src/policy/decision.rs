@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Policy;
-use super::condition::{Condition, ConditionFailure, Inputs};
+use super::condition::{Condition, ConditionFailure, Inputs, LONGEST_ARGUMENTS, LONGEST_MESSAGE};
 use super::load::NEVER_CHALLENGED;
 use super::permit::Permit;
 use super::raw::{Access, ChallengeScopes, Listing, Mode};
@@ -51,6 +51,10 @@ fn check_condition(
         return Ok(());
     };
     let token = served.map(Caller::token);
+    if condition.reads_args() && request.is_some_and(|request| request.message_len() > LONGEST_MESSAGE) {
+        // To find the arguments in it would take longer than to judge them.
+        return Err(ConditionFailure::TooLong(LONGEST_ARGUMENTS));
+    }
     // They are looked for in the body only where they are asked for.
     let args = request.filter(|_| condition.reads_args()).and_then(Classified::arguments);
     let inputs = Inputs {

@@ -112,6 +112,11 @@ impl<'a> Classified<'a> {
         }
     }
 
+    /// How long the message is, in bytes.
+    pub(crate) fn message_len(&self) -> usize {
+        self.text.len()
+    }
+
     /// The text of `params.arguments`, where the message has them. It was not looked into beyond being JSON: keys may be
     /// there twice.
     pub fn arguments(&self) -> Option<&'a str> {

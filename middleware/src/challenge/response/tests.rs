@@ -1,6 +1,7 @@
 use http::Request;
 
 use super::*;
+use crate::challenge::DefaultChallenge;
 use crate::clock::ManualClock;
 use crate::policy::condition::ConditionFailure;
 use crate::request::Malformed;
@@ -52,7 +53,7 @@ fn respond(
         possession: &Possession::new(&"https://gw.test/mcp".parse().unwrap()),
         clock: &ManualClock::at(0),
     };
-    print(&refuse(refusal, &to))
+    print(&refuse(refusal, &to, &DefaultChallenge))
 }
 
 fn scopes(text: &str) -> ScopeSet {
@@ -136,7 +137,7 @@ fn other_refusals_are_jsonrpc_errors() {
             possession: &Possession::new(&"https://gw.test/mcp".parse().unwrap()),
             clock: &ManualClock::at(0),
         };
-        let response = refuse(refusal.clone(), &to);
+        let response = refuse(refusal.clone(), &to, &DefaultChallenge);
         assert_eq!(response.extensions().get::<Refusal>(), Some(&refusal));
         printed.push(format!("### {}\n{}", refusal.code(), print(&response)));
     }
@@ -180,4 +181,82 @@ fn a_failed_condition_is_no_challenge_in_any_form() {
     let printed = printed.join("\n\n");
     assert!(!printed.contains("www-authenticate") && !printed.contains("secret_threshold"), "{printed}");
     insta::assert_snapshot!(printed);
+}
+
+/// Every refusal in every form, in the words of someone who would rather let it pass.
+#[test]
+fn words_of_ones_own_change_nothing_of_the_decision() {
+    #[derive(Debug)]
+    struct Meddler;
+    impl ChallengeResponse for Meddler {
+        fn words(&self, refusal: &Refusal, _: Option<&Classified<'_>>) -> Option<String> {
+            Some(format!("\"}}}} in my words: {}\r\nx: y", refusal.code()))
+        }
+        fn headers(&self, _: &Refusal, headers: &mut HeaderMap) {
+            for name in [
+                "www-authenticate",
+                "content-type",
+                "content-length",
+                "cache-control",
+                "mcp-session-id",
+                "allow",
+                "x-mine",
+            ] {
+                headers.insert(name, HeaderValue::from_static("meddled"));
+                headers.append(name, HeaderValue::from_static("twice"));
+            }
+        }
+    }
+    let unknown = UnknownObject::Object(ObjectKind::Tool);
+    for (refusal, worded) in [
+        (sign_in(), true),
+        (step_up(), true),
+        (Refusal::InvalidToken { description: "The access token expired", scopes: scopes("a") }, true),
+        (Refusal::AmbiguousCredentials("two"), true),
+        (Refusal::ConditionFailed(ConditionFailure::False), true),
+        (Refusal::Unknown(unknown), false),
+        (Refusal::VerifierUnavailable, false),
+        (Refusal::MethodNotAllowed, false),
+    ] {
+        for (form, method) in [
+            (ChallengeForm::Http, "tools/call"),
+            (ChallengeForm::ToolResult, "tools/call"),
+            (ChallengeForm::Http, "prompts/get"),
+        ] {
+            let (body, headers) = body(method, CALL, false);
+            let request = Classified::from_body(&headers, body.as_bytes()).unwrap();
+            let to = Answering {
+                resource_metadata: METADATA,
+                request: Some(&request),
+                headers: &headers,
+                form,
+                possession: &Possession::new(&"https://gw.test/mcp".parse().unwrap()),
+                clock: &ManualClock::at(0),
+            };
+            let (plain, mut meddled) =
+                (refuse(refusal.clone(), &to, &DefaultChallenge), refuse(refusal.clone(), &to, &Meddler));
+            let allow = meddled.headers_mut().remove("x-mine");
+            assert_eq!(allow.unwrap(), "meddled");
+            if !plain.headers().contains_key("allow") {
+                meddled.headers_mut().remove("allow");
+            }
+            assert_eq!(
+                (plain.status(), plain.headers()),
+                (meddled.status(), meddled.headers()),
+                "{refusal:?}"
+            );
+            let [plain, mut meddled] = [plain, meddled]
+                .map(|response| serde_json::from_slice::<serde_json::Value>(response.body()).unwrap());
+            let words = format!("\"}}}} in my words: {}\r\nx: y", refusal.code());
+            let mut changed = 0;
+            for place in ["/result/content/0/text", "/error/message", "/error_description"] {
+                let Some(value) = meddled.pointer_mut(place).filter(|value| **value == words) else {
+                    continue;
+                };
+                *value = plain.pointer(place).unwrap().clone();
+                changed += 1;
+            }
+            assert_eq!((changed, &plain), (usize::from(worded), &meddled), "{refusal:?} {method}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Reading `params.arguments` for a condition: only what every parser would read alike.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
@@ -11,6 +12,8 @@ use super::number;
 
 /// How deep lists and objects may be nested; the arguments themselves are level 1.
 const DEEPEST: usize = 32;
+/// The most values in all of them, lists and objects counted: what takes time here is the number of values.
+const MOST_VALUES: u32 = 4096;
 
 /// The names that a condition may ask for, by what parsers that fold case make of them.
 #[derive(Debug)]
@@ -28,7 +31,8 @@ impl FoldedNames {
 /// Says what cannot be judged. Of the arguments only keys and numbers are repeated, and no more than 60 characters.
 pub(super) fn read(text: &str, names: &FoldedNames) -> Result<Map<String, Value>, String> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Strict { names, level: 0 }
+    let left = Cell::new(MOST_VALUES);
+    let value = Strict { names, left: &left, level: 0 }
         .deserialize(&mut deserializer)
         .and_then(|value| deserializer.end().map(|()| value))
         .map_err(|error| without_place(&error))?;
@@ -68,6 +72,8 @@ fn folded(key: &str) -> Cow<'_, str> {
 #[derive(Clone, Copy)]
 struct Strict<'n> {
     names: &'n FoldedNames,
+    /// How many values may come yet.
+    left: &'n Cell<u32>,
     level: usize,
 }
 
@@ -84,6 +90,8 @@ impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let left = self.left.get().checked_sub(1);
+        self.left.set(left.ok_or_else(|| D::Error::custom(format_args!("more than {MOST_VALUES} values")))?);
         deserializer.deserialize_any(self)
     }
 }

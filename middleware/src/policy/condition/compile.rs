@@ -19,7 +19,7 @@ const MOST_NODES: usize = 500;
 const DEEPEST: usize = 64;
 /// The most comprehensions in one expression, none of them in another.
 const MOST_COMPREHENSIONS: usize = 8;
-/// What a compiled pattern may take, in bytes: 20 times a Unicode `\w`.
+/// What a compiled pattern may take, in bytes; a Unicode `\w` takes some tens of thousands.
 const LARGEST_PATTERN: usize = 256 * 1024;
 /// The parser recurses; no expression of the length that is allowed needs a fraction of this.
 const PARSER_STACK: usize = 32 * 1024 * 1024;

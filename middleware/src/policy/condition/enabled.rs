@@ -8,10 +8,7 @@ use super::arguments::{self, FoldedNames};
 use super::evaluate::Evaluation;
 use super::program::Node;
 use super::value::Value;
-use super::{ConditionError, ConditionFailure, Inputs, compile};
-
-/// The longest text of `params.arguments` that is judged, in bytes.
-const LONGEST_ARGUMENTS: usize = 64 * 1024;
+use super::{ConditionError, ConditionFailure, Inputs, LONGEST_ARGUMENTS, compile};
 
 /// An expression that is known to be safe to evaluate.
 pub struct Condition {

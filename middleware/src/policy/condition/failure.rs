@@ -50,7 +50,7 @@ pub enum ConditionFailure {
     /// - a key given twice in one object, or two keys that are equal to a parser that folds case
     /// - a key that is one of the condition's only to such a parser
     /// - a number that 64 bits cannot hold as it is spelled, or a text with half a surrogate pair
-    /// - more than 32 levels, or no object
+    /// - more than 32 levels, more than 4096 values, or no object
     Arguments(Cow<'static, str>),
     /// The arguments are longer than this many bytes.
     TooLong(usize),

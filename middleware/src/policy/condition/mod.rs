@@ -38,9 +38,10 @@
 //! # Bounds
 //!
 //! Arguments come from an attacker. They are read again for a condition that looks at them, and refused where two
-//! parsers could understand them differently (see [`ConditionFailure`]), or where they are longer than 64 KiB. The
-//! evaluation takes at most 20,000 steps, where a step is one operation, 32 bytes of a text that is compared or
-//! searched, or two bytes of a text that a pattern is matched against; what takes more is refused.
+//! parsers could understand them differently (see [`ConditionFailure`]), or where they are longer than 64 KiB, in a
+//! message of more than 128 KiB, deeper than 32 levels, or more than 4096 values. The evaluation takes at most 20,000
+//! steps, where a step is one operation, 32 bytes of a text that is compared or searched, or two bytes of a text that a
+//! pattern is matched against; what takes more is refused. The `condition` bench measures the worst of it.
 
 #[cfg(feature = "cel")]
 mod arguments;
@@ -68,6 +69,11 @@ pub use disabled::Condition;
 #[cfg(feature = "cel")]
 pub use enabled::Condition;
 pub use failure::{ConditionError, ConditionFailure};
+
+/// The longest text of `params.arguments` that is judged, in bytes.
+pub(crate) const LONGEST_ARGUMENTS: usize = 64 * 1024;
+/// The longest message whose arguments are judged, in bytes.
+pub(crate) const LONGEST_MESSAGE: usize = 2 * LONGEST_ARGUMENTS;
 
 /// What a condition is evaluated over.
 #[derive(Debug, Clone, Copy, Default)]

@@ -39,6 +39,10 @@ fn survives(number: &str) -> bool {
     if !number.contains(['.', 'e', 'E']) {
         return is_exact(number);
     }
+    // Up to 15 digits survive any way of reading (IEEE 754, `DBL_DIG`), where the power is not extreme.
+    if number.len() <= 16 && !number.contains(['e', 'E']) {
+        return true;
+    }
     // The shortest spelling that reads as the same double.
     number.parse::<f64>().is_ok_and(|double| {
         let shortest = format!("{double:e}");

@@ -84,6 +84,15 @@ fn the_arguments_are_those_of_the_very_body() {
 }
 
 #[test]
+fn a_long_message_is_not_searched_for_its_arguments() {
+    let policy = "[tools.t]\nauth = \"public\"\nwhen = \"!has(args.amount)\"\n";
+    for (padding, expected) in [(100_000, "anonymous"), (132_000, "condition-failed")] {
+        let body = format!(r#""x":"{}","method":"tools/call","params":{{"name":"t"}}"#, "x".repeat(padding));
+        assert_eq!(code(&decide(policy, &body, None)), expected, "{padding}");
+    }
+}
+
+#[test]
 fn every_kind_of_rule_takes_a_condition() {
     let policy = "
 [prompts.p]
