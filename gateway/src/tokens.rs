@@ -10,7 +10,7 @@ use mcp_auth::resource::ResourceUri;
 use mcp_auth::verifier::introspection::IntrospectionVerifier;
 use mcp_auth::verifier::keys::{FetchError, HttpFetch, HttpFetchBuilder, KeySource, RemoteKeys};
 use mcp_auth::verifier::status_list::{StatusLists, StatusVerifier};
-use mcp_auth::verifier::{BoxFuture, Exchange, Issuer, JwtOrOpaqueVerifier, JwtVerifier, TokenVerifier};
+use mcp_auth::verifier::{BoxFuture, Exchange, Issuer, JwtOrOpaqueVerifier, JwtVerifier, TokenVerifier, VerifiedTokens};
 
 use crate::config::{IntrospectionConfig, IssuerConfig, KeysFrom, StatusListConfig};
 
@@ -22,6 +22,7 @@ pub(crate) struct Issuers<'a> {
     jwt: Vec<Issuer>,
     opaque: Option<Opaque<'a>>,
     lists: Vec<Arc<StatusLists>>,
+    verified: VerifiedTokens,
     clock: Arc<dyn Clock>,
 }
 
@@ -36,8 +37,15 @@ impl<'a> Issuers<'a> {
     /// # Errors
     ///
     /// If TLS cannot be set up. Values were checked before.
-    pub(crate) fn of(configs: &'a [IssuerConfig], clock: &Arc<dyn Clock>) -> anyhow::Result<Self> {
-        let mut issuers = Self { jwt: Vec::new(), opaque: None, lists: Vec::new(), clock: Arc::clone(clock) };
+    pub(crate) fn of(
+        configs: &'a [IssuerConfig],
+        verified_tokens_bytes: u64,
+        clock: &Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
+        let verified = VerifiedTokens::with_capacity_bytes(verified_tokens_bytes);
+        let (jwt, lists, clock) = (Vec::new(), Vec::new(), Arc::clone(clock));
+        let mut issuers = Self { jwt, opaque: None, lists, verified, clock };
+        let clock = &Arc::clone(&issuers.clock);
         for config in configs {
             let keys = keys(config, clock)?;
             let lists = status_lists(config, &config.status_list, Arc::clone(&keys), clock)?;
@@ -65,7 +73,8 @@ impl<'a> Issuers<'a> {
     }
 
     fn jwt_verifier(&self, resource: &ResourceUri) -> anyhow::Result<JwtVerifier> {
-        let mut verifier = JwtVerifier::builder(resource.clone(), Arc::clone(&self.clock));
+        let mut verifier = JwtVerifier::builder(resource.clone(), Arc::clone(&self.clock))
+            .verified_tokens(&self.verified);
         for issuer in &self.jwt {
             verifier = verifier.issuer(issuer.clone());
         }
@@ -103,20 +112,38 @@ impl Opaque<'_> {
 fn keys(config: &IssuerConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn KeySource>> {
     // a client of its own for each issuer; none where keys are at hand, since it needs the system's trust roots
     let fetch = || client(config, config.keys.are_on_this_machine()).map(Arc::new);
-    Ok(match &config.keys {
-        KeysFrom::Metadata(_) => {
-            Arc::new(RemoteKeys::discovered(&config.issuer, fetch()?, Arc::clone(clock))?)
-        }
-        KeysFrom::Uri(uri) => Arc::new(RemoteKeys::at(uri.clone(), fetch()?, Arc::clone(clock))),
-        KeysFrom::File(keys) => Arc::clone(keys) as Arc<dyn KeySource>,
-    })
+    let remote = match &config.keys {
+        KeysFrom::Metadata(_) => RemoteKeys::discovered(&config.issuer, fetch()?, Arc::clone(clock))?,
+        KeysFrom::Uri(uri) => RemoteKeys::at(uri.clone(), fetch()?, Arc::clone(clock)),
+        KeysFrom::File(keys) => return Ok(Arc::clone(keys) as Arc<dyn KeySource>),
+    };
+    Ok(Arc::new(
+        remote
+            .fresh_seconds(config.keys_fresh_seconds)
+            .stale_seconds(config.keys_stale_seconds)
+            .cool_down_seconds(config.keys_cool_down_seconds),
+    ))
 }
 
 fn accepted(config: &IssuerConfig, keys: Arc<dyn KeySource>) -> Issuer {
-    Issuer::new(config.issuer.as_str(), keys)
+    let mut issuer = Issuer::new(config.issuer.as_str(), keys)
         .algorithms(config.algorithms.iter().copied())
         .leeway_seconds(config.leeway_seconds)
         .token_types(config.token_types.iter().map(String::as_str))
+        .audience_claim(config.audience_claim.as_str())
+        .scope_claims(config.scope_claims.iter().map(String::as_str))
+        .subject_claims(config.subject_claims.iter().map(String::as_str))
+        .client_claims(config.client_claims.iter().map(String::as_str));
+    if let Some(audiences) = &config.audiences {
+        issuer = issuer.audiences(audiences.iter().map(String::as_str));
+    }
+    for (name, value) in &config.required_claims {
+        issuer = match value {
+            Some(value) => issuer.require_claim(name.as_str(), value.clone()),
+            None => issuer.require_presence(name.as_str()),
+        };
+    }
+    issuer
 }
 
 fn status_lists(
@@ -170,3 +197,6 @@ impl Exchange for WhenNeeded {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,10 @@
 //! `[[issuers]]`
 
 use mcp_auth::document::KeyPath;
-use mcp_auth::verifier::Algorithm;
 use mcp_auth::verifier::keys::FixedKeys;
+use mcp_auth::verifier::{Algorithm, SUBJECT_CLAIMS};
 use mcp_auth_runtime::config::Report;
+use serde_json::Value;
 use url::Url;
 
 use super::introspection::{self, IntrospectionConfig};
@@ -24,6 +25,16 @@ pub(crate) struct IssuerConfig {
     pub(crate) status_list: StatusListConfig,
     /// Whether it is named by a URL of this machine.
     pub(crate) on_this_machine: bool,
+    pub(crate) audiences: Option<Vec<String>>,
+    pub(crate) audience_claim: String,
+    /// With this value, or with any.
+    pub(crate) required_claims: Vec<(String, Option<Value>)>,
+    pub(crate) scope_claims: Vec<String>,
+    pub(crate) subject_claims: Vec<String>,
+    pub(crate) client_claims: Vec<String>,
+    pub(crate) keys_fresh_seconds: u64,
+    pub(crate) keys_stale_seconds: u64,
+    pub(crate) keys_cool_down_seconds: u64,
 }
 
 /// Where its keys come from.
@@ -83,6 +94,16 @@ fn one(raw: &raw::IssuerTable, path: &KeyPath, report: &mut Report) -> Option<Is
     if raw.token_types.is_empty() {
         report.unexpected(&path.key("token_types"), "at least one type, such as `at+jwt`");
     }
+    claims(raw, path, report);
+    if raw.keys_stale_seconds < raw.keys_fresh_seconds {
+        report.unexpected(
+            &path.key("keys_stale_seconds"),
+            format!("at least `keys_fresh_seconds`, {}", raw.keys_fresh_seconds),
+        );
+    }
+    if raw.keys_cool_down_seconds == 0 {
+        report.unexpected(&path.key("keys_cool_down_seconds"), "at least 1 second");
+    }
     let keys = keys(raw, path, report);
     let introspection = raw
         .introspection
@@ -110,8 +131,68 @@ fn one(raw: &raw::IssuerTable, path: &KeyPath, report: &mut Report) -> Option<Is
         algorithms,
         leeway_seconds: raw.leeway_seconds.into(),
         token_types: raw.token_types.clone(),
+        audiences: raw.audiences.clone(),
+        audience_claim: raw.audience_claim.clone(),
+        required_claims: required_claims(raw),
+        scope_claims: raw.scope_claims.clone(),
+        subject_claims: raw.subject_claims.clone(),
+        client_claims: raw.client_claims.clone(),
+        keys_fresh_seconds: raw.keys_fresh_seconds.into(),
+        keys_stale_seconds: raw.keys_stale_seconds.into(),
+        keys_cool_down_seconds: raw.keys_cool_down_seconds.into(),
         private_hosts: hosts(&raw.private_hosts, &path.key("private_hosts"), report),
     })
+}
+
+/// The rules that [`mcp_auth::verifier::Issuer`] has for itself, each with its place in the file.
+fn claims(raw: &raw::IssuerTable, path: &KeyPath, report: &mut Report) {
+    if let Some(audiences) = &raw.audiences {
+        let path = path.key("audiences");
+        if audiences.is_empty() {
+            report.unexpected(&path, "at least one audience, or no such key for the route's resource");
+        }
+        for index in audiences.iter().enumerate().filter(|(_, name)| name.trim().is_empty()).map(|(index, _)| index) {
+            report.unexpected(&path.index(index), "an audience");
+        }
+    }
+    if raw.audience_claim.is_empty() {
+        report.unexpected(&path.key("audience_claim"), "the name of a claim");
+    }
+    let lists = [
+        ("present_claims", &raw.present_claims, true),
+        ("scope_claims", &raw.scope_claims, false),
+        ("subject_claims", &raw.subject_claims, false),
+        ("client_claims", &raw.client_claims, true),
+    ];
+    for (key, names, may_be_empty) in lists {
+        let path = path.key(key);
+        if names.is_empty() && !may_be_empty {
+            report.unexpected(&path, "at least one claim");
+        }
+        for (index, name) in names.iter().enumerate() {
+            if name.is_empty() {
+                report.unexpected(&path.index(index), "the name of a claim");
+            } else if key == "subject_claims" && !SUBJECT_CLAIMS.contains(&name.as_str()) {
+                // two users with one subject would be one user
+                report.unexpected(&path.index(index), "`sub`, `oid` or `uid`, which tell the users of an issuer apart");
+            }
+        }
+    }
+    if raw.required_claims.contains_key("") {
+        report.unexpected(&path.key("required_claims"), "names of claims");
+    }
+}
+
+fn required_claims(raw: &raw::IssuerTable) -> Vec<(String, Option<Value>)> {
+    let with_value = raw.required_claims.iter().map(|(name, value)| {
+        let value = match value {
+            raw::RequiredValue::Text(text) => text.as_str().into(),
+            raw::RequiredValue::Integer(number) => (*number).into(),
+            raw::RequiredValue::Boolean(value) => (*value).into(),
+        };
+        (name.clone(), Some(value))
+    });
+    with_value.chain(raw.present_claims.iter().map(|name| (name.clone(), None))).collect()
 }
 
 /// RFC 8414 §2: https, without query and fragment.

@@ -45,6 +45,7 @@ pub struct Config {
     pub(crate) shutdown_delay: Duration,
     pub(crate) shutdown_grace: Duration,
     pub(crate) log_json: bool,
+    pub(crate) verified_tokens_bytes: u64,
     pub(crate) issuers: Vec<IssuerConfig>,
     pub(crate) routes: Vec<RouteConfig>,
     /// Each policy file once, whatever number of routes it is for.
@@ -109,6 +110,7 @@ impl Config {
             shutdown_delay: Duration::from_secs(raw.server.shutdown_delay_seconds.into()),
             shutdown_grace: Duration::from_secs(raw.server.shutdown_grace_seconds.into()),
             log_json: raw.server.log_json,
+            verified_tokens_bytes: raw.server.verified_tokens_bytes,
             issuers,
             routes,
             policies,

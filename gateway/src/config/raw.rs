@@ -32,6 +32,9 @@ pub(crate) struct ServerTable {
     pub(crate) shutdown_delay_seconds: u16,
     /// Seconds that requests under way then have to finish. Default: 10.
     pub(crate) shutdown_grace_seconds: u16,
+    /// Bytes that tokens which were verified may take in memory, for all routes together; with 0, each request's token is
+    /// verified anew. Default: 16777216.
+    pub(crate) verified_tokens_bytes: u64,
     /// Whether logs are JSON, one object a line, rather than text. Default: true.
     pub(crate) log_json: bool,
 }
@@ -45,6 +48,7 @@ impl Default for ServerTable {
             allowed_hosts: Vec::new(),
             shutdown_delay_seconds: 0,
             shutdown_grace_seconds: 10,
+            verified_tokens_bytes: 16 * 1024 * 1024,
             log_json: true,
         }
     }
@@ -64,8 +68,35 @@ pub(crate) struct IssuerTable {
     pub(crate) jwks_uri: Option<String>,
     /// A file with its keys (a JSON Web Key Set), relative to the configuration; read at the start only.
     pub(crate) jwks_file: Option<String>,
-    /// Accepted `typ` headers. Default: `["at+jwt"]` (RFC 9068). Some providers type their access tokens `JWT`.
+    /// Accepted `typ` headers. Default: `["at+jwt"]` (RFC 9068). Some providers type their access tokens `JWT`, or not at
+    /// all, which is `""`.
     pub(crate) token_types: Vec<String>,
+    /// Audiences that its tokens may name, compared byte for byte, instead of the route's resource: a token for one of
+    /// them is good at every route. At least one. Default: the route's resource.
+    pub(crate) audiences: Option<Vec<String>>,
+    /// The claim that names the audience. Default: `aud`.
+    pub(crate) audience_claim: String,
+    /// Claims that its tokens must have, with exactly this string, integer or boolean: `{ token_use = "access" }`. Default:
+    /// none.
+    pub(crate) required_claims: BTreeMap<String, RequiredValue>,
+    /// Claims that its tokens must have, with whatever value: `["scp"]`. Default: none.
+    pub(crate) present_claims: Vec<String>,
+    /// Claims that scopes are taken from; the first that a token has counts. `scope` is a string, `permissions` an array,
+    /// others either. Default: `["scope"]`.
+    pub(crate) scope_claims: Vec<String>,
+    /// Claims that the subject is taken from, of `sub`, `oid` and `uid`; the first that a token has counts, and from the
+    /// second on the subject is written `NAME:VALUE`. Default: `["sub"]`.
+    pub(crate) subject_claims: Vec<String>,
+    /// Claims that the client is taken from; the first that a token has counts. Default: `["client_id", "azp", "cid",
+    /// "appid"]`.
+    pub(crate) client_claims: Vec<String>,
+    /// Seconds that a set of its keys is used without asking again. Default: 300.
+    pub(crate) keys_fresh_seconds: u32,
+    /// Seconds that a set of its keys is used while its key server cannot be reached. Default: 86400; at least
+    /// `keys_fresh_seconds`.
+    pub(crate) keys_stale_seconds: u32,
+    /// Seconds that the key server is left alone after an attempt. Default: 10; at least 1.
+    pub(crate) keys_cool_down_seconds: u32,
     /// Hosts that its metadata and keys may be fetched from although their addresses are private:
     /// `login.corp.example`. Default: none; an issuer of this machine is allowed loopback addresses.
     pub(crate) private_hosts: Vec<String>,
@@ -84,6 +115,16 @@ impl Default for IssuerTable {
             jwks_uri: None,
             jwks_file: None,
             token_types: vec!["at+jwt".to_owned()],
+            audiences: None,
+            audience_claim: "aud".to_owned(),
+            required_claims: BTreeMap::new(),
+            present_claims: Vec::new(),
+            scope_claims: vec!["scope".to_owned()],
+            subject_claims: vec!["sub".to_owned()],
+            client_claims: ["client_id", "azp", "cid", "appid"].map(str::to_owned).to_vec(),
+            keys_fresh_seconds: 300,
+            keys_stale_seconds: 86_400,
+            keys_cool_down_seconds: 10,
             private_hosts: Vec::new(),
             introspection: None,
             status_list: None,
@@ -161,6 +202,13 @@ impl Default for StatusListTable {
     fn default() -> Self {
         Self { required: false, poll_seconds: 5, stale_seconds: 60, allow_stale: false, hosts: Vec::new() }
     }
+/// The value of a required claim.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a string, an integer or a boolean")]
+pub(crate) enum RequiredValue {
+    Text(String),
+    Integer(i64),
+    Boolean(bool),
 }
 
 /// `[[routes]]`: one MCP server behind the gateway.

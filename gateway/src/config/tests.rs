@@ -112,6 +112,66 @@ fn every_bad_value_is_a_fault_at_its_place() {
         ),
         (
             issuer,
+            "issuer = \"https://a\"\naudiences = []",
+            "5:13: `issuers[0].audiences`: expected at least one audience, or no such key for the route's resource, but found `[]`".to_owned(),
+        ),
+        (
+            issuer,
+            "issuer = \"https://a\"\naudiences = [\"a\", \" \"]",
+            "5:19: `issuers[0].audiences[1]`: expected an audience, but found `\" \"`".to_owned(),
+        ),
+        (
+            issuer,
+            "issuer = \"https://a\"\naudience_claim = \"\"",
+            "5:18: `issuers[0].audience_claim`: expected the name of a claim, but found an empty string".to_owned(),
+        ),
+        (
+            issuer,
+            "issuer = \"https://a\"\nrequired_claims = { \"\" = \"a\" }",
+            "5:19: `issuers[0].required_claims`: expected names of claims, but found `{ \"\" = \"a\" }`".to_owned(),
+        ),
+        (
+            issuer,
+            "issuer = \"https://a\"\nrequired_claims = { a = [\"b\"] }",
+            "5:19: X".to_owned(),
+        ),
+        (
+            issuer,
+            "issuer = \"https://a\"\npresent_claims = [\"\"]",
+            "5:19: `issuers[0].present_claims[0]`: expected the name of a claim, but found an empty string".to_owned(),
+        ),
+        (
+            issuer,
+            "issuer = \"https://a\"\nscope_claims = []",
+            "5:16: `issuers[0].scope_claims`: expected at least one claim, but found `[]`".to_owned(),
+        ),
+        (
+            issuer,
+            "issuer = \"https://a\"\nsubject_claims = []",
+            "5:18: `issuers[0].subject_claims`: expected at least one claim, but found `[]`".to_owned(),
+        ),
+        (
+            issuer,
+            "issuer = \"https://a\"\nsubject_claims = [\"sub\", \"email\"]",
+            "5:26: `issuers[0].subject_claims[1]`: expected `sub`, `oid` or `uid`, which tell the users of an issuer apart, but found `\"email\"`".to_owned(),
+        ),
+        (
+            issuer,
+            "issuer = \"https://a\"\nclient_claims = [\"azp\", \"\"]",
+            "5:25: `issuers[0].client_claims[1]`: expected the name of a claim, but found an empty string".to_owned(),
+        ),
+        (
+            issuer,
+            "issuer = \"https://a\"\nkeys_stale_seconds = 299",
+            "5:22: `issuers[0].keys_stale_seconds`: expected at least `keys_fresh_seconds`, 300, but found `299`".to_owned(),
+        ),
+        (
+            issuer,
+            "issuer = \"https://a\"\nkeys_cool_down_seconds = 0",
+            "5:26: `issuers[0].keys_cool_down_seconds`: expected at least 1 second, but found `0`".to_owned(),
+        ),
+        (
+            issuer,
             "issuer = \"https://a\"\nprivate_hosts = [\"login.corp.example\", \"https://b\"]",
             "5:40: `issuers[0].private_hosts[1]`: expected a host as in a URL, without a port, such as `login.corp.example`, but found `\"https://b\"`".to_owned(),
         ),

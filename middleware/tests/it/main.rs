@@ -15,6 +15,7 @@ mod codings;
 mod eras;
 mod example;
 mod harness;
+mod issuers;
 mod possession;
 mod requests;
 mod responses;
