@@ -20,7 +20,8 @@ use crate::upstream::Forward;
 pub(crate) fn router(config: &Config, loopback: bool) -> anyhow::Result<Router> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let issuers = Issuers::of(&config.issuers, config.verified_tokens_bytes, &clock)?;
-    for issuer in config.issuers.iter().filter(|issuer| config.routes.len() > 1 && issuer.audiences.is_some()) {
+    for issuer in config.issuers.iter().filter(|issuer| config.routes.len() > 1 && issuer.audiences.is_some())
+    {
         tracing::warn!(token.issuer = issuer.issuer, "with `audiences`, a token is good at every route");
     }
     let routes = config

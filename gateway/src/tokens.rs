@@ -10,7 +10,9 @@ use mcp_auth::resource::ResourceUri;
 use mcp_auth::verifier::introspection::IntrospectionVerifier;
 use mcp_auth::verifier::keys::{FetchError, HttpFetch, HttpFetchBuilder, KeySource, RemoteKeys};
 use mcp_auth::verifier::status_list::{StatusLists, StatusVerifier};
-use mcp_auth::verifier::{BoxFuture, Exchange, Issuer, JwtOrOpaqueVerifier, JwtVerifier, TokenVerifier, VerifiedTokens};
+use mcp_auth::verifier::{
+    BoxFuture, Exchange, Issuer, JwtOrOpaqueVerifier, JwtVerifier, TokenVerifier, VerifiedTokens,
+};
 
 use crate::config::{IntrospectionConfig, IssuerConfig, KeysFrom, StatusListConfig};
 
@@ -73,8 +75,8 @@ impl<'a> Issuers<'a> {
     }
 
     fn jwt_verifier(&self, resource: &ResourceUri) -> anyhow::Result<JwtVerifier> {
-        let mut verifier = JwtVerifier::builder(resource.clone(), Arc::clone(&self.clock))
-            .verified_tokens(&self.verified);
+        let mut verifier =
+            JwtVerifier::builder(resource.clone(), Arc::clone(&self.clock)).verified_tokens(&self.verified);
         for issuer in &self.jwt {
             verifier = verifier.issuer(issuer.clone());
         }

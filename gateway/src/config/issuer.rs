@@ -151,7 +151,9 @@ fn claims(raw: &raw::IssuerTable, path: &KeyPath, report: &mut Report) {
         if audiences.is_empty() {
             report.unexpected(&path, "at least one audience, or no such key for the route's resource");
         }
-        for index in audiences.iter().enumerate().filter(|(_, name)| name.trim().is_empty()).map(|(index, _)| index) {
+        for index in
+            audiences.iter().enumerate().filter(|(_, name)| name.trim().is_empty()).map(|(index, _)| index)
+        {
             report.unexpected(&path.index(index), "an audience");
         }
     }
@@ -174,7 +176,10 @@ fn claims(raw: &raw::IssuerTable, path: &KeyPath, report: &mut Report) {
                 report.unexpected(&path.index(index), "the name of a claim");
             } else if key == "subject_claims" && !SUBJECT_CLAIMS.contains(&name.as_str()) {
                 // two users with one subject would be one user
-                report.unexpected(&path.index(index), "`sub`, `oid` or `uid`, which tell the users of an issuer apart");
+                report.unexpected(
+                    &path.index(index),
+                    "`sub`, `oid` or `uid`, which tell the users of an issuer apart",
+                );
             }
         }
     }

@@ -202,6 +202,8 @@ impl Default for StatusListTable {
     fn default() -> Self {
         Self { required: false, poll_seconds: 5, stale_seconds: 60, allow_stale: false, hosts: Vec::new() }
     }
+}
+
 /// The value of a required claim.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a string, an integer or a boolean")]

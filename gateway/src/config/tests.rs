@@ -133,7 +133,7 @@ fn every_bad_value_is_a_fault_at_its_place() {
         (
             issuer,
             "issuer = \"https://a\"\nrequired_claims = { a = [\"b\"] }",
-            "5:19: X".to_owned(),
+            "5:25: `issuers[0].required_claims.a`: expected a string, an integer or a boolean".to_owned(),
         ),
         (
             issuer,
