@@ -24,6 +24,16 @@ differential cases="100000":
     middleware/tests/setup
     MCP_AUTH_DIFFERENTIAL_CASES={{cases}} MCP_AUTH_DIFFERENTIAL_SEED=$(date +%s) cargo test --release --package mcp-auth --all-features --test differential -- --nocapture
 
+# Looks for bytes that break what must hold: `just fuzz body 600`. Needs cargo-fuzz and a nightly toolchain. What it finds
+# goes to middleware/fuzz/seeds, where every test run has it.
+fuzz target seconds="60":
+    mkdir -p target/fuzz/{{target}}
+    cd middleware && cargo +nightly fuzz run {{target}} ../target/fuzz/{{target}} fuzz/seeds/{{target}} -- -max_total_time={{seconds}} -max_len=4096
+
+# Builds every fuzz target and tries its seeds, with the stable toolchain.
+fuzz-build:
+    cargo test --package mcp-auth-fuzz
+
 # Accept changed snapshots, after having read them.
 snap:
     INSTA_UPDATE=always cargo test --workspace --all-features --exclude mcp-demo-tools

@@ -12,6 +12,7 @@ mod batches;
 mod challenges;
 #[cfg(feature = "compression")]
 mod codings;
+mod coverage;
 mod eras;
 mod example;
 mod harness;

@@ -17,7 +17,7 @@ use tower::{Layer, ServiceExt, service_fn};
 
 use crate::harness::{ISSUER, NOW, RESOURCE, Seen, jwks, mint_exactly};
 
-const FILES: [(&str, &str); 5] = [
+pub(crate) const FILES: [(&str, &str); 5] = [
     ("authorization", include_str!("../vectors/authorization.json")),
     ("modern", include_str!("../vectors/modern.json")),
     ("legacy", include_str!("../vectors/legacy.json")),
