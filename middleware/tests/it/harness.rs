@@ -44,6 +44,11 @@ static KEY: LazyLock<EncodingKey> = LazyLock::new(|| {
     EncodingKey::from_ec_pem(pair.serialize_pem().as_bytes()).unwrap()
 });
 
+/// The private key of the issuer.
+pub(crate) fn key() -> &'static EncodingKey {
+    &KEY
+}
+
 pub(crate) fn jwks() -> String {
     let mut jwk = serde_json::to_value(Jwk::from_encoding_key(&KEY, Algorithm::ES256).unwrap()).unwrap();
     jwk["kid"] = "1".into();

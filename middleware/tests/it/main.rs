@@ -8,6 +8,7 @@
 )]
 
 mod attacks;
+mod audience;
 mod batches;
 mod challenges;
 #[cfg(feature = "compression")]
