@@ -87,7 +87,7 @@ impl Clock for ManualClock {
         Box::pin(async move {
             if now.wait_for(|now| *now >= unix_seconds).await.is_err() {
                 // The clock is gone, and with it the time that would come.
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         })
     }

@@ -119,6 +119,7 @@ mod service;
 pub mod session;
 mod shared;
 pub mod state;
+mod tasks;
 #[cfg(feature = "test-util")]
 pub mod testing;
 pub mod verifier;

@@ -15,9 +15,12 @@ use crate::policy::{BatchRefusal, Refusal};
 use crate::possession::prove::DPOP;
 use crate::request::{Classified, Era, Incoming, Malformed, RequestId, body, headers};
 use crate::resource::metadata;
-use crate::rewrite::{ListRewriter, ResponseBody, View, end_events, rewrite};
+use crate::rewrite::{
+    ListRewriter, OwnTasks, ResponseBody, View, end_events, keep_own_tasks, learn_task, rewrite,
+};
 use crate::session::Session;
 use crate::shared::{Judged, Shared};
+use crate::tasks::TaskLearner;
 use crate::verifier::BoxFuture;
 
 /// The service that a [`McpAuthLayer`](crate::McpAuthLayer) makes of another one.
@@ -43,6 +46,8 @@ struct Forward<B> {
     reply_to: ReplyTo,
     /// For the next proof of the caller.
     new_nonce: Option<String>,
+    own_tasks: Option<OwnTasks>,
+    learner: Option<TaskLearner>,
 }
 
 impl<S, B, R> Service<Request<B>> for McpAuth<S>
@@ -86,12 +91,18 @@ where
                 Method::OPTIONS => cors::options(&parts).map(ResponseBody::whole),
                 _ => match shared.judge(parts, body).await {
                     Err(refused) => refused.map(ResponseBody::whole),
-                    Ok(Forward { request, list, id, judged, session, reply_to, new_nonce }) => {
+                    Ok(forward) => {
+                        let Forward { request, list, id, judged, session, reply_to, .. } = forward;
+                        let Forward { new_nonce, own_tasks, learner, .. } = forward;
                         let response = inner.call(request).await?;
-                        let mut response = match list {
-                            Some(list) => rewrite(response, list, id).await,
-                            None => response.map(ResponseBody::upstream),
+                        let mut response = match (list, own_tasks) {
+                            (Some(list), _) => rewrite(response, list, id).await,
+                            (None, Some(own)) => keep_own_tasks(response, own, id).await,
+                            (None, None) => response.map(ResponseBody::upstream),
                         };
+                        if let Some(learner) = learner {
+                            response = learn_task(response, learner).await;
+                        }
                         response = shared.leave_session(&session, &reply_to, response).await;
                         if let Some(expires_at) = shared.end_of_streams(&judged) {
                             response = end_events(response, || shared.clock.sleep_until(expires_at));
@@ -149,7 +160,11 @@ impl Shared {
         let refused = |refusal, parts: &Parts| self.answer(refusal, request.single(), parts, &policy);
         let proven = caller.map_err(|nobody| refused(nobody.refusal(&policy, request.messages()), &parts))?;
         let (caller, new_nonce) = proven.map(|proven| (proven.caller, proven.new_nonce)).unzip();
-        let permit = policy.decide_incoming(&request, caller.as_ref());
+        let (asker, tasks) = self
+            .known_tasks(&request, &parts.headers, caller.as_ref())
+            .await
+            .map_err(|refusal| refused(refusal, &parts))?;
+        let permit = policy.decide_incoming(&request, caller.as_ref(), &tasks);
         let permit = permit.map_err(|why| match why {
             BatchRefusal::Whole(refusal) => refused(refusal, &parts),
             BatchRefusal::Each(refusals) => self.answer_each(refusals, request.messages(), &parts, &policy),
@@ -161,6 +176,10 @@ impl Shared {
             .enter_session(&mut parts.headers, era, id.as_ref(), caller.as_ref())
             .await
             .map_err(|refusal| refused(refusal, &parts))?;
+        self.adopt_tasks(&tasks, asker).await.map_err(|refusal| refused(refusal, &parts))?;
+        let asker = self.asker(&session, caller.as_ref());
+        let own_tasks = self.own_tasks(&request, asker, &policy);
+        let learner = self.task_learner(&request, asker);
         let view = View { policy: Arc::clone(&policy), caller, era };
         let list = ListRewriter::of(view, &request, &parts.method);
         let reply_to = ReplyTo::new(&request);
@@ -173,7 +192,8 @@ impl Shared {
         parts.extensions.insert(permit);
         parts.extensions.insert(reply_to.clone());
         let request = Request::from_parts(parts, B::from(bytes));
-        Ok(Forward { request, list, id, judged, session, reply_to, new_nonce: new_nonce.flatten() })
+        let new_nonce = new_nonce.flatten();
+        Ok(Forward { request, list, id, judged, session, reply_to, new_nonce, own_tasks, learner })
     }
 
     /// When the event streams of a permitted request end; `None` where it is served as nobody, or where they need not.

@@ -298,6 +298,9 @@ fn unknown(object: UnknownObject, to: &Answering<'_>) -> Response<Bytes> {
         (UnknownObject::Method, Era::Legacy) => (StatusCode::OK, -32601, "Method not found"),
         (UnknownObject::Method, Era::Modern) => (StatusCode::NOT_FOUND, -32601, "Method not found"),
     };
+    if object == UnknownObject::Task {
+        return wire::rpc_error(status, code, what, id);
+    }
     wire::rpc_error(status, code, &format!("{what}: {name}"), id)
 }
 

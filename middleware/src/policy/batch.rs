@@ -3,6 +3,7 @@
 use super::{Permit, Policy, Refusal, ScopeSet};
 use crate::Caller;
 use crate::request::{Classified, Incoming, Malformed};
+use crate::tasks::KnownTasks;
 
 /// Why a batch goes no further.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,16 +31,29 @@ impl Policy {
         all(messages.iter().map(|message| self.decide(message, caller)).collect())
     }
 
-    /// The same for whatever came, with an event and a count for each decision.
+    /// The same for whatever came, with an event and a count for each decision. Of the tasks that are named, `tasks` are
+    /// the caller's.
     pub(crate) fn decide_incoming(
         &self,
         incoming: &Incoming<'_>,
         caller: Option<&Caller>,
+        tasks: &KnownTasks,
     ) -> Result<Permit, BatchRefusal> {
         match incoming {
-            Incoming::One(message) => self.decide_observed(message, caller).map_err(BatchRefusal::Whole),
+            Incoming::One(message) => {
+                self.decide_observed(message, caller, tasks).map_err(BatchRefusal::Whole)
+            }
+            // The revision that has batches has no tasks, and a list of them is filtered alone.
+            Incoming::Batch(messages)
+                if messages.iter().any(|message| message.method.as_deref() == Some("tasks/list")) =>
+            {
+                Err(BatchRefusal::Whole(Refusal::Malformed(Malformed::bad_request(
+                    Malformed::INVALID_REQUEST,
+                    "expected `tasks/list` in a request of its own, but found it in a batch",
+                ))))
+            }
             Incoming::Batch(messages) => {
-                all(messages.iter().map(|message| self.decide_observed(message, caller)).collect())
+                all(messages.iter().map(|message| self.decide_observed(message, caller, tasks)).collect())
             }
         }
     }

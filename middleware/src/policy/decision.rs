@@ -12,6 +12,7 @@ use super::rule::Rule;
 use super::scope::ScopeSet;
 use crate::possession::Caller;
 use crate::request::{Classified, ObjectKind, Operation};
+use crate::tasks::KnownTasks;
 use crate::verifier::VerifiedToken;
 
 /// A refusal, and the rule that refuses.
@@ -102,12 +103,18 @@ impl Policy {
     ///   list either, so that neither tells more than the other
     ///
     /// A rule in [shadow mode](Mode::Shadow) refuses nobody: its permit [says](Permit::shadowed) what it would have done.
+    /// Whose a task is, a policy does not know: here, they are nobody's.
     pub fn decide(&self, request: &Classified<'_>, caller: Option<&Caller>) -> Result<Permit, Refusal> {
-        self.judge(request, caller).map_err(|refused| refused.refusal)
+        self.judge(request, caller, &KnownTasks::default()).map_err(|refused| refused.refusal)
     }
 
     /// The decision, with the rule that took it in either case.
-    pub(super) fn judge(&self, request: &Classified<'_>, caller: Option<&Caller>) -> Result<Permit, Refused> {
+    pub(super) fn judge(
+        &self,
+        request: &Classified<'_>,
+        caller: Option<&Caller>,
+        tasks: &KnownTasks,
+    ) -> Result<Permit, Refused> {
         match &request.operation {
             Operation::Lifecycle(method) => {
                 let rule = self.open_rule(method.as_deref(), self.any_open());
@@ -120,18 +127,65 @@ impl Policy {
             Operation::Object { kind, name } => {
                 self.enforce_object(&Asked::object(request, *kind, name), *kind, caller)
             }
-            Operation::Task { method, .. } => {
-                self.enforce(self.methods.get(method), caller, &Asked::method(request))
+            Operation::Task { method, id } => {
+                let permit = self.enforce_task(request, tasks.tools_of(id), caller)?;
+                match self.methods.explicit(method) {
+                    Some(rule) => Ok(permit.and(self.enforce(rule, caller, &Asked::method(request))?)),
+                    None => Ok(permit),
+                }
             }
-            Operation::Method { name, resources, .. } => {
+            Operation::Method { name, resources, tasks: ids } => {
                 let mut permit = self.enforce(self.methods.get(name), caller, &Asked::method(request))?;
                 for uri in resources {
                     let asked = Asked::object(request, ObjectKind::Resource, uri);
                     permit = permit.and(self.enforce_object(&asked, ObjectKind::Resource, caller)?);
                 }
+                for id in ids {
+                    permit = permit.and(self.enforce_task(request, tasks.tools_of(id), caller)?);
+                }
+                // What is listed are the caller's own tasks, and a stranger has none to be told from others' (MCP 2025-11-25).
+                if name == "tasks/list" && caller.is_none() {
+                    return Err(self.no_task(caller));
+                }
                 Ok(permit)
             }
         }
+    }
+
+    /// A task is there for its maker, while they may call each of the `tools` that it may have been made by.
+    ///
+    /// A condition that needs the arguments of the call was met by it, and is not asked again.
+    fn enforce_task(
+        &self,
+        request: &Classified<'_>,
+        tools: Option<&[String]>,
+        caller: Option<&Caller>,
+    ) -> Result<Permit, Refused> {
+        let mut permit: Option<Permit> = None;
+        for tool in tools.unwrap_or_default() {
+            let asked = Asked { object: UnknownObject::Task, name: tool, request };
+            let one = match self.enforce(self.rule(ObjectKind::Tool, tool), caller, &asked) {
+                Err(refused) if matches!(refused.refusal, Refusal::Unknown(_)) => {
+                    return Err(self.no_task(caller));
+                }
+                decided => decided?,
+            };
+            permit = Some(match permit {
+                Some(permit) => permit.and(one),
+                None => one,
+            });
+        }
+        permit.ok_or_else(|| self.no_task(caller))
+    }
+
+    /// A task that is not the caller's, or is none. Tasks are not listed to strangers, so that they learn by no other way
+    /// either which there are.
+    fn no_task(&self, caller: Option<&Caller>) -> Refused {
+        let refusal = match caller {
+            Some(_) => Refusal::Unknown(UnknownObject::Task),
+            None => self.sign_in(None),
+        };
+        Refused { refusal, rule: Arc::clone(&self.closed) }
     }
 
     /// Whether the list of its kind shows an object to a caller, as its rule's [`Listing`] has it.
@@ -200,6 +254,11 @@ impl Policy {
         let refusal = match verdict(rule, caller.map(Caller::token)) {
             allowed @ (Verdict::AsUser | Verdict::Anonymously) => {
                 served = served.filter(|_| matches!(allowed, Verdict::AsUser));
+                let met_before = asked.object == UnknownObject::Task
+                    && rule.condition().is_some_and(Condition::reads_args);
+                if met_before {
+                    return Ok(permit(served));
+                }
                 match check_condition(rule, asked.name, Some(asked.request), served) {
                     Ok(()) => return Ok(permit(served)),
                     Err(failure) => Refusal::ConditionFailed(failure),

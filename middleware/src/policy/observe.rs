@@ -13,6 +13,7 @@ use super::decision::Refused;
 use super::{Mode, Permit, Policy, PolicyVersion, Refusal};
 use crate::possession::Caller;
 use crate::request::Classified;
+use crate::tasks::KnownTasks;
 
 impl Mode {
     /// As a policy file has it.
@@ -30,8 +31,9 @@ impl Policy {
         &self,
         request: &Classified<'_>,
         caller: Option<&Caller>,
+        tasks: &KnownTasks,
     ) -> Result<Permit, Refusal> {
-        let decided = self.judge(request, caller);
+        let decided = self.judge(request, caller, tasks);
         let (rule, decision) = match &decided {
             Ok(permit) => (permit.rule(), permitted(permit)),
             Err(Refused { refusal, rule }) => (&**rule, refusal.code()),

@@ -14,15 +14,20 @@ use pin_project_lite::pin_project;
 use super::ending::Ending;
 use super::list::{ListRewriter, Unreadable};
 use super::sse::EventRewriter;
+use super::watch::Watch;
 use crate::challenge::wire::rpc_error;
 use crate::coding::{self, Coding, Decoder, UnknownCoding};
 use crate::request::RequestId;
+use crate::tasks::TaskLearner;
 use crate::verifier::BoxFuture;
 
 /// The longest list, or event of a list, that is rewritten; a longer one is withheld.
-const MOST_LIST_BYTES: usize = 16 * 1024 * 1024;
+pub(super) const MOST_LIST_BYTES: usize = 16 * 1024 * 1024;
 
-type BoxError = Box<dyn Error + Send + Sync>;
+/// The longest answer in JSON, or event, that is looked at while it passes.
+const MOST_WATCHED_BYTES: usize = 1024 * 1024;
+
+pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 
 pin_project! {
     /// What the layer's service answers with.
@@ -30,6 +35,7 @@ pin_project! {
     pub struct ResponseBody<B> {
         #[pin]
         inner: Inner<B>,
+        watch: Option<Box<Watch>>,
         ending: Ending,
     }
 }
@@ -61,8 +67,35 @@ impl<B> ResponseBody<B> {
     }
 
     fn of(inner: Inner<B>) -> Self {
-        Self { inner, ending: Ending::default() }
+        Self { inner, watch: None, ending: Ending::default() }
     }
+}
+
+/// Looks for the task that an answer makes, while it passes.
+pub(crate) async fn learn_task<B>(
+    response: Response<ResponseBody<B>>,
+    mut learner: TaskLearner,
+) -> Response<ResponseBody<B>> {
+    let (parts, body) = response.into_parts();
+    let content = content(&parts.headers);
+    // What is neither JSON nor events is no answer.
+    if !parts.status.is_success() || matches!(content, Content::Other) {
+        return Response::from_parts(parts, body);
+    }
+    let Ok(coding) = Coding::of(&parts.headers) else {
+        if let Some(remembering) = learner.give_up() {
+            remembering.await;
+        }
+        return Response::from_parts(parts, body);
+    };
+    let coding = coding.map(|coding| Decoder::new(coding, MOST_WATCHED_BYTES));
+    let learner = match content {
+        Content::Events => learner.of_events(coding, MOST_WATCHED_BYTES),
+        Content::Json | Content::Other => learner.of_json(coding, MOST_WATCHED_BYTES),
+    };
+    let length = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let watch = Some(Box::new(Watch::new(learner, length)));
+    Response::from_parts(parts, ResponseBody { watch, ..body })
 }
 
 /// Ends the answer when `due` is, if it is an event stream. One in JSON is never cut: half of it would be none.
@@ -125,7 +158,7 @@ where
     }
 }
 
-fn withheld(id: Option<&RequestId>) -> Response<Bytes> {
+pub(super) fn withheld(id: Option<&RequestId>) -> Response<Bytes> {
     rpc_error(StatusCode::BAD_GATEWAY, 502, "the server sent a list that cannot be read", id)
 }
 
@@ -178,14 +211,14 @@ fn finish(
     events.finish(out)
 }
 
-enum Content {
+pub(super) enum Content {
     Json,
     Events,
     Other,
 }
 
 /// What the body is, behind its content coding.
-fn content(headers: &HeaderMap) -> Content {
+pub(super) fn content(headers: &HeaderMap) -> Content {
     if essence(headers).eq_ignore_ascii_case("application/json") {
         Content::Json
     } else if is_event_stream(headers) {
@@ -206,7 +239,7 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 }
 
 /// What described the bytes as they were.
-fn forget_encoding(headers: &mut HeaderMap) {
+pub(super) fn forget_encoding(headers: &mut HeaderMap) {
     for name in [
         CONTENT_ENCODING,
         CONTENT_LENGTH,
@@ -237,12 +270,16 @@ where
             tracing::info!("an event stream ends with the token that it was opened with");
             // The server's end of the stream goes with it.
             this.inner.set(Inner::Whole { body: Full::default() });
+            *this.watch = None;
         }
-        this.inner.poll_frame(cx)
+        match this.watch {
+            Some(watch) => watch.poll_frame(cx, this.inner),
+            None => this.inner.poll_frame(cx),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.is_end_stream() && self.watch.as_ref().is_none_or(|watch| watch.is_done())
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -8,12 +8,16 @@
 mod answer;
 mod body;
 mod ending;
+pub(crate) mod events;
 mod json;
 mod list;
 mod sse;
+mod task_list;
+mod watch;
 
 pub use body::ResponseBody;
-pub(crate) use body::{end_events, rewrite};
+pub(crate) use body::{end_events, learn_task, rewrite};
 pub(crate) use list::{ListRewriter, View};
 #[cfg(feature = "internals")]
 pub(crate) use sse::EventRewriter;
+pub(crate) use task_list::{OwnTasks, keep_own_tasks};

@@ -44,11 +44,14 @@ struct Within {
 
 impl Session {
     /// A name for the session that is not its id; `None` outside of one.
-    #[expect(dead_code, reason = "for tasks")]
     pub(crate) fn tag(&self, resource: &ResourceUri) -> Option<[u8; 32]> {
-        let id = std::str::from_utf8(&self.within.as_ref()?.upstream).ok()?;
-        Some(*Key::new(Space::Session, &[resource.as_str(), "tag", id]).digest())
+        tag(&self.within.as_ref()?.upstream, resource)
     }
+}
+
+fn tag(upstream: &[u8], resource: &ResourceUri) -> Option<[u8; 32]> {
+    let id = std::str::from_utf8(upstream).ok()?;
+    Some(*Key::new(Space::Session, &[resource.as_str(), "tag", id]).digest())
 }
 
 /// Why a request that the policy permits goes no further all the same.
@@ -115,6 +118,12 @@ impl Sessions<'_> {
         let id = HeaderValue::from_bytes(&upstream).map_err(|_| NoSession::Unknown)?;
         headers.insert(headers::SESSION_ID, id);
         Ok(Session { within: Some(Within { upstream, sealed }), ..outside })
+    }
+
+    /// The [tag](Session::tag) of the session that a request names, whosesoever it is: nothing may follow from it alone.
+    pub(crate) fn named(&self, headers: &HeaderMap, era: Era) -> Option<[u8; 32]> {
+        let sealed = headers.get(headers::SESSION_ID).filter(|_| era == Era::Legacy)?;
+        tag(&self.keys.open(sealed.as_bytes(), self.resource)?.0, self.resource)
     }
 
     /// Whether a session that was opened without a token is `caller`'s to use; their first use with one makes it theirs.

@@ -33,3 +33,4 @@ mod station;
 
 pub(crate) use binding::Session;
 pub use keys::SessionKeys;
+pub(crate) use owner::Principal;

@@ -20,6 +20,11 @@ impl Shared {
         }
     }
 
+    /// A name for the session whose id a request carries, whosesoever it is.
+    pub(crate) fn session_tag(&self, headers: &HeaderMap, era: Era) -> Option<[u8; 32]> {
+        self.sessions().named(headers, era)
+    }
+
     /// Holds a permitted request to its session, and puts the server's own id into its headers.
     pub(crate) async fn enter_session(
         &self,

@@ -22,5 +22,7 @@ mod possession;
 mod requests;
 mod responses;
 mod sessions;
+mod streams;
+mod tasks;
 mod tokens;
 mod vectors;

@@ -7,6 +7,7 @@ use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, Share
 
 use super::*;
 use crate::policy::PolicyHandle;
+use crate::tasks::KnownTasks;
 
 /// Keeps the latest value of each series, by its name and labels.
 #[derive(Default)]
@@ -54,7 +55,7 @@ fn decisions_are_counted_by_what_the_file_names() {
             let body =
                 format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}"}}}}"#);
             let request = Classified::from_body(&HeaderMap::new(), body.as_bytes()).unwrap();
-            let _ = policy.decide_observed(&request, None);
+            let _ = policy.decide_observed(&request, None, &KnownTasks::default());
         }
         refused_before_decision(&Refusal::VerifierUnavailable);
         refused_before_decision(&Refusal::ForeignHost);

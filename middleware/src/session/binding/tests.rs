@@ -110,7 +110,8 @@ fn what_is_no_id_of_ours_is_no_session() {
     let world = World::new();
     let id = world.open(Some(&alex()));
     let long = "x".repeat(100_000);
-    for bad in ["", " ", "s-1", "../..", "%2e", "a,b", &format!("{id}="), &format!("{id}x"), &id[1..], &long]
+    for bad in
+        ["", " ", "s-1", "../..", "%2e", "a,b", &format!("{id}="), &format!("{id}x"), id.split_at(1).1, &long]
     {
         assert_eq!(world.uses(bad, Some(&alex())), Err(NoSession::Unknown), "{bad:?}");
     }
