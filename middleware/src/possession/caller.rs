@@ -57,3 +57,25 @@ impl Caller {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::policy::ScopeSet;
+
+    fn token(claims: &Value) -> Arc<VerifiedToken> {
+        let claims = claims.as_object().unwrap().clone();
+        Arc::new(VerifiedToken::assert_verified("i", "s", None, ScopeSet::default(), u64::MAX, claims))
+    }
+
+    #[test]
+    fn a_token_with_any_binding_is_no_bearer_token() {
+        for cnf in [json!({"jkt": "x"}), json!({"x5t#S256": "x"}), json!({}), json!(null), json!("x")] {
+            assert_eq!(Caller::bearer(token(&json!({ "cnf": cnf }))), Err(BoundToken), "{cnf}");
+        }
+        let bearer = Caller::bearer(token(&json!({"CNF": 1, "cnf2": 1}))).unwrap();
+        assert_eq!(bearer.token().subject(), "s");
+    }
+}

@@ -189,3 +189,24 @@ impl Possession {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::possession::DpopNonces;
+
+    /// The server behind may ask for nonces of its own; its callers are not ours to send to it.
+    #[test]
+    fn a_nonce_of_the_server_never_passes_for_ours() {
+        let mut possession = Possession::new(&"https://gw.test/mcp".parse().unwrap());
+        possession.offer_dpop(DpopOptions::new().nonces(DpopNonces::from_key(&[1; 32])));
+        for (new_nonce, expected) in [(None, None), (Some("ours".to_owned()), Some("ours"))] {
+            let mut response = Response::new(());
+            response.headers_mut().insert(DPOP_NONCE, HeaderValue::from_static("of the server"));
+            possession.renew_nonce(&mut response, new_nonce);
+            let nonces: Vec<_> = response.headers().get_all(DPOP_NONCE).iter().collect();
+            assert_eq!(nonces, expected.into_iter().collect::<Vec<_>>());
+            assert_eq!(response.headers().contains_key(CACHE_CONTROL), expected.is_some());
+        }
+    }
+}

@@ -611,3 +611,41 @@ fn well_known() -> Request<http_body_util::Full<Bytes>> {
         .body(Bytes::new().into())
         .unwrap()
 }
+
+/// A stream and the end of a session need proofs as well, each for its own method.
+#[tokio::test]
+async fn every_http_method_needs_a_proof_of_its_own() {
+    let (harness, _) = harness(|builder| builder);
+    let token = CLIENT.token("notes:read");
+    for method in ["GET", "DELETE", "POST"] {
+        for made_for in ["GET", "DELETE", "POST"] {
+            let jti = format!("{method} {made_for}");
+            let mut request = Request::builder()
+                .method(method)
+                .uri("/mcp")
+                .header("host", "gw.test")
+                .header("authorization", format!("DPoP {token}"))
+                .header("dpop", CLIENT.proof(&token, &jti, &json!({ "htm": made_for })));
+            let body = if method == "POST" { call("closed") } else { String::new() };
+            if method == "POST" {
+                request = request.header("content-type", "application/json");
+            }
+            let answer = harness.send(request.body(body.into()).unwrap()).await;
+            assert_eq!(answer.status, if method == made_for { 200 } else { 401 }, "{jti}");
+        }
+    }
+    assert_eq!(harness.reached(), 3);
+}
+
+/// Of many that send the same proof at once, one is served.
+#[tokio::test]
+async fn a_proof_that_is_sent_many_times_at_once_is_used_once() {
+    let (harness, _) = harness(|builder| builder);
+    let token = CLIENT.token("notes:read");
+    let proof = CLIENT.proof(&token, "at once", &json!({}));
+    let sent = (0..50).map(|_| dpop(&harness, "closed", &token, &proof));
+    let answers = futures_util::future::join_all(sent).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
+    assert_eq!(answers.iter().filter(|answer| answer.status == 401).count(), 49);
+    assert_eq!(harness.reached(), 1);
+}
