@@ -65,7 +65,9 @@ impl<'a> Issuers<'a> {
 
     /// The verifier of one route.
     pub(crate) fn verifier(&self, resource: &ResourceUri) -> anyhow::Result<Arc<dyn TokenVerifier>> {
-        let opaque = self.opaque.as_ref().map(|opaque| opaque.verifier(resource, &self.clock)).transpose()?;
+        let opaque = self.opaque.as_ref();
+        let opaque =
+            opaque.map(|opaque| opaque.verifier(resource, &self.verified, &self.clock)).transpose()?;
         let inner: Arc<dyn TokenVerifier> = match opaque {
             Some(opaque) if self.jwt.is_empty() => Arc::new(opaque),
             Some(opaque) => Arc::new(JwtOrOpaqueVerifier::new(self.jwt_verifier(resource)?, opaque)),
@@ -88,6 +90,7 @@ impl Opaque<'_> {
     fn verifier(
         &self,
         resource: &ResourceUri,
+        verified: &VerifiedTokens,
         clock: &Arc<dyn Clock>,
     ) -> anyhow::Result<IntrospectionVerifier> {
         let config = self.introspection;
@@ -99,6 +102,7 @@ impl Opaque<'_> {
             Arc::clone(&self.exchange),
             Arc::clone(clock),
         )
+        .verified_tokens(verified)
         .cache_seconds(config.cache_seconds)
         .leeway_seconds(self.issuer.leeway_seconds);
         if config.endpoint_is_for_this_resource {

@@ -95,6 +95,7 @@ fn one(raw: &raw::IssuerTable, path: &KeyPath, report: &mut Report) -> Option<Is
         report.unexpected(&path.key("token_types"), "at least one type, such as `at+jwt`");
     }
     claims(raw, path, report);
+    beside_introspection(raw, path, report);
     if raw.keys_stale_seconds < raw.keys_fresh_seconds {
         report.unexpected(
             &path.key("keys_stale_seconds"),
@@ -185,6 +186,29 @@ fn claims(raw: &raw::IssuerTable, path: &KeyPath, report: &mut Report) {
     }
     if raw.required_claims.contains_key("") {
         report.unexpected(&path.key("required_claims"), "names of claims");
+    }
+}
+
+/// Answers of an introspection endpoint have the names of RFC 7662 §2.2: keys about claims would hold for JWTs alone, and a
+/// subject out of `uid` could be another user's `sub`.
+fn beside_introspection(raw: &raw::IssuerTable, path: &KeyPath, report: &mut Report) {
+    if raw.introspection.is_none() {
+        return;
+    }
+    let default = raw::IssuerTable::default();
+    for (key, is_default) in [
+        ("audiences", raw.audiences.is_none()),
+        ("audience_claim", raw.audience_claim == default.audience_claim),
+        ("required_claims", raw.required_claims.is_empty()),
+        ("present_claims", raw.present_claims.is_empty()),
+        ("scope_claims", raw.scope_claims == default.scope_claims),
+        ("subject_claims", raw.subject_claims == default.subject_claims),
+        ("client_claims", raw.client_claims == default.client_claims),
+    ] {
+        if !is_default {
+            report
+                .unexpected(&path.key(key), "no such key beside `introspection`, to which it does not apply");
+        }
     }
 }
 

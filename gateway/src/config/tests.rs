@@ -371,6 +371,29 @@ fn every_bad_value_about_status_lists_is_a_fault_at_its_place() {
     assert_eq!((defaults.required, defaults.poll_seconds, defaults.stale_seconds), (false, 5, 60));
 }
 
+/// What is said about claims must not silently hold for some tokens of an issuer only.
+#[test]
+fn keys_about_claims_are_no_keys_beside_introspection() {
+    for line in [
+        "audiences = [\"a\"]",
+        "audience_claim = \"client_id\"",
+        "required_claims = { tid = \"t\" }",
+        "present_claims = [\"scp\"]",
+        "scope_claims = [\"scp\"]",
+        "subject_claims = [\"uid\"]",
+        "client_claims = [\"azp\"]",
+    ] {
+        let key = line.split(' ').next().unwrap();
+        let wanted = format!("`issuers[0].{key}`: expected no such key beside `introspection`");
+        let table = "introspection = { endpoint = \"https://a/i\", client_id = \"c\", client_secret_file = \"secret\" }";
+        let issuer = "issuer = \"http://localhost:4000\"";
+        let error =
+            load(&with(issuer, &format!("{issuer}\n{table}\n{line}")), &[("secret", "s")]).unwrap_err();
+        assert!(error.contains(&wanted), "{error}");
+        assert!(load(&with(issuer, &format!("{issuer}\n{line}")), &[]).is_ok(), "{line}");
+    }
+}
+
 #[test]
 fn all_faults_of_all_files_come_at_once() {
     let text = "\
