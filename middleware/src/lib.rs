@@ -90,8 +90,8 @@
 //! | `compression` | yes | request bodies and lists with a content coding are read; without it, they are refused and withheld |
 //! | `status-list` | no | access tokens are looked up in their issuer's token status list |
 //! | `cel` | no | [`when`](policy::condition) conditions in policies; without it, a policy that has one is not loaded |
-//! | `metrics` | no | counters and histograms through the [`metrics`](https://docs.rs/metrics) facade |
-//! | `schema` | no | the JSON Schema of policy files |
+//! | `metrics` | no | counters, gauges and histograms through the [`metrics`](https://docs.rs/metrics) facade: decisions by rule, the policy in force |
+//! | `schema` | no | `policy::json_schema`: the JSON Schema of policy files |
 //! | `test-util` | no | [`testing`]: fixed keys and a mint for tokens, for the tests of programs that embed the layer |
 //!
 //! Without any of them there is no HTTP client and no TLS in the dependencies, and with all of them no server framework.

@@ -134,6 +134,14 @@ fn check_says_whether_the_configuration_is_sound() {
         format!("{config}: sound\nhttp://localhost:3000/mcp -> http://127.0.0.1:5000/mcp ({policy})\n")
     );
 
+    std::fs::write(files.policy(), "version = 1\nmode = \"shadow\"\n[scopes.a]\n").unwrap();
+    let (code, _, err) = run(&["check", "--config", &config]);
+    assert_eq!(code, 0, "what loads is sound: {err}");
+    let places: Vec<_> =
+        err.lines().filter_map(|line| line.strip_prefix("warning: ")?.strip_prefix(&policy)).collect();
+    assert_eq!(places.len(), 3, "{err}");
+    assert!(places[0].starts_with(":2:8: `mode`: ") && places[1].starts_with(":3:1: `scopes.a`: "), "{err}");
+
     std::fs::write(files.policy(), "version = 2\n[tools.open]\nauth = \"pubic\"\n").unwrap();
     for command in ["check", "run"] {
         let (code, out, err) = run(&[command, "--config", &config]);

@@ -161,6 +161,31 @@ async fn what_does_not_load_changes_nothing_and_is_logged_with_its_line() {
 }
 
 #[tokio::test]
+async fn an_edit_is_logged_with_its_version_and_what_is_perhaps_not_meant() {
+    let upstream = Upstream::plain().await;
+    let gateway = Gateway::with(&upstream.url(), CLOSED, "", "").await;
+    let path = gateway.files.policy();
+    let name = path.display().to_string();
+    in_place(&path, &format!("{POLICY}[scopes.unused]\ndescription = \"For nothing\"\n"));
+    until("the edit counts", || logs::with(&name).iter().any(|event| event["message"] == "policy loaded"))
+        .await;
+    let events = logs::with(&name);
+    let warning = events.iter().find(|event| event["key"] == "scopes.unused").unwrap();
+    assert_eq!((&warning["level"], &warning["line"]), (&"WARN".into(), &11.into()), "{warning}");
+    let loaded = events.iter().find(|event| event["message"] == "policy loaded").unwrap();
+    let version = loaded["policy.version"].as_str().unwrap();
+    assert_eq!(version.len(), 16, "{loaded}");
+    assert_ne!(version, loaded["policy.before"]);
+    assert_eq!(gateway.call("open").send().await.unwrap().status(), 200);
+    let requests = logs::with(version);
+    let request = requests.iter().find(|event| event["message"] == "request").unwrap();
+    assert_eq!(
+        (&request["policy.version"], &request["policy.rule"]),
+        (&version.into(), &"tools.open".into())
+    );
+}
+
+#[tokio::test]
 async fn a_file_that_is_being_written_is_no_edit() {
     let upstream = Upstream::plain().await;
     let gateway = Gateway::with(&upstream.url(), CLOSED, "", "").await;

@@ -314,13 +314,11 @@ pub(crate) fn shows(rule: &Rule, name: &str, caller: Option<&Caller>) -> bool {
         rule.condition().is_none_or(Condition::reads_args)
             || check_condition(rule, name, None, served).is_ok()
     };
-    match (rule.listing(), verdict) {
-        (Listing::Always, _) => true,
+    match rule.listing() {
+        Listing::Always => true,
         // Signing in, or more scopes, may bring claims that make the condition hold; what is held already does not.
-        (Listing::Acquirable, Verdict::AsUser) => holds(),
-        (Listing::Acquirable, _) => true,
-        (Listing::Callable, Verdict::AsUser | Verdict::Anonymously) => holds(),
-        (Listing::Callable, _) => false,
+        Listing::Acquirable => !matches!(verdict, Verdict::AsUser) || holds(),
+        Listing::Callable => matches!(verdict, Verdict::AsUser | Verdict::Anonymously) && holds(),
     }
 }
 

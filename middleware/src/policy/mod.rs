@@ -22,6 +22,25 @@
 //! }
 //! # Ok::<(), mcp_auth::document::Faults>(())
 //! ```
+//!
+//! # What a challenge asks for
+//!
+//! All of a rule's `scopes`, and of its `any_scopes` the one that the token holds already, else the first in the file:
+//! whoever gets what was asked for is served, and nobody is asked for more than one call needs. `securitySchemes` in
+//! lists name the same scopes; that others of `any_scopes` would do as well, they cannot say.
+//!
+//! # Shadow mode
+//!
+//! A rule with `mode = "shadow"`, or any but a `deny` under a global one, refuses nobody. What it would have refused is
+//! served as the user if a valid token came, else anonymously; the [`Permit`] [says](Permit::shadowed) so, and an event
+//! and a count do. A token that does not verify is refused even so. What shadow lets through counts as open, and lists
+//! show it: otherwise no client would ever call it.
+//!
+//! # Lists
+//!
+//! [`Listing`] makes lists shorter, never calls: whoever calls an object by name that a list hides is asked to sign in, or
+//! for more scopes, like anyone. Only what is denied does not exist. Where a list may differ from caller to caller, modern
+//! results become `cacheScope: "private"`.
 
 mod batch;
 pub mod condition;

@@ -108,5 +108,6 @@ pub(super) fn in_force(version: PolicyVersion, before: Option<PolicyVersion>) {
 #[cfg(not(feature = "metrics"))]
 pub(super) fn in_force(_: PolicyVersion, _: Option<PolicyVersion>) {}
 
-#[cfg(all(test, feature = "metrics"))]
+#[cfg(test)]
+#[cfg(feature = "metrics")]
 mod tests;

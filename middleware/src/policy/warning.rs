@@ -14,8 +14,8 @@ use crate::document::Fault;
 /// let policy = Policy::parse("version = 1\n[scopes.\"notes:read\"]\n")?;
 /// let warnings: Vec<String> = policy.warnings().iter().map(|warning| warning.render("policy.toml")).collect();
 /// assert_eq!(warnings, [
-///     "policy.toml:2:9: `scopes.\"notes:read\"`: no rule needs this scope",
-///     "policy.toml:2:9: `scopes.\"notes:read\"`: expected a description, since a consent page can show nothing but the bare name",
+///     "policy.toml:2:1: `scopes.\"notes:read\"`: no rule needs this scope",
+///     "policy.toml:2:1: `scopes.\"notes:read\"`: expected a description, since a consent page can show nothing but the bare name",
 /// ]);
 /// # Ok::<(), mcp_auth::document::Faults>(())
 /// ```

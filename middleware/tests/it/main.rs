@@ -18,6 +18,7 @@ mod eras;
 mod example;
 mod harness;
 mod issuers;
+mod policy;
 mod possession;
 mod requests;
 mod responses;

@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use super::*;
 use crate::request::ObjectKind::{Prompt, Resource, Tool};
 
@@ -400,10 +402,13 @@ proptest::proptest! {
     ) {
         let mut keys: Vec<String> = keys.into_iter().collect();
         let file = |keys: &[String]| {
-            let rules = ["tools", "resources"].map(|section| {
-                keys.iter().map(|key| format!("[{section}.{key:?}]\nauth = \"public\"\n")).collect::<String>()
-            });
-            Policy::parse(&format!("version = 1\n{}", rules.concat())).unwrap()
+            let mut text = "version = 1\n".to_owned();
+            for section in ["tools", "resources"] {
+                for key in keys {
+                    let _ = writeln!(text, "[{section}.{key:?}]\nauth = \"public\"");
+                }
+            }
+            Policy::parse(&text).unwrap()
         };
         let found = |policy: &Policy| -> Vec<String> {
             names
