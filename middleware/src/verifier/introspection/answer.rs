@@ -87,6 +87,13 @@ fn is_access_token(answer: &Map<String, Value>) -> Result<(), VerifyError> {
             return Err(untrusted("the token is no access token"));
         }
     }
+    // RFC 9449 §6.2: without its key it would pass for a bearer token, and whoever stole it with it.
+    let needs_proof = text(answer, "token_type")?.is_some_and(|kind| kind.eq_ignore_ascii_case("dpop"));
+    if needs_proof && !answer.contains_key("cnf") {
+        return Err(untrusted(
+            "the token is bound to a key, and the authorization server does not say to which",
+        ));
+    }
     Ok(())
 }
 

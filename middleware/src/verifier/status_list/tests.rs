@@ -173,6 +173,17 @@ impl Fixture {
     }
 }
 
+/// Gives the other tasks as many turns as they could need.
+async fn until(condition: impl Fn() -> bool) {
+    for _ in 0..10_000 {
+        if condition() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("it never happens");
+}
+
 #[tokio::test]
 async fn a_token_counts_as_its_list_says_and_beyond_the_list_not_at_all() {
     let fixture = Fixture::new();
@@ -429,6 +440,15 @@ async fn an_older_list_does_not_take_the_place_of_a_newer_one() {
 }
 
 #[tokio::test]
+async fn a_list_that_expired_does_not_take_the_place_of_one_in_force() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.verify("0").await, Ok(()));
+    fixture.server.publishes(signed(&claims(&[0], &json!({"exp": NOW - 30}))));
+    fixture.advance(5);
+    assert_eq!((fixture.verify("0").await, fixture.server.asked()), (Ok(()), 2));
+}
+
+#[tokio::test]
 async fn a_clock_that_is_set_back_makes_no_copy_young() {
     let fixture = Fixture::new();
     let later = Arc::new(ManualClock::at(NOW + 3600));
@@ -453,9 +473,7 @@ async fn many_requests_that_need_a_list_are_one_fetch() {
             tokio::spawn(async move { fixture.verify("0").await })
         })
         .collect();
-    while fixture.server.asked() == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(|| fixture.server.asked() > 0).await;
     fixture.server.gate.add_permits(1);
     for one in all {
         assert_eq!(one.await.unwrap(), Ok(()));
@@ -482,9 +500,7 @@ async fn while_one_fetches(
         let fixture = Arc::clone(&fixture);
         async move { fixture.verify("0").await }
     });
-    while fixture.server.asked() == before {
-        tokio::task::yield_now().await;
-    }
+    until(|| fixture.server.asked() > before).await;
     (fixture, one)
 }
 

@@ -181,6 +181,8 @@ fn a_refresh_token_or_an_id_token_is_no_access_token() {
         json!({"typ": "Refresh"}),
         json!({"typ": "Offline"}),
         json!({"typ": "ID"}),
+        json!({"token_type": "DPoP"}),
+        json!({"token_type": "dpop", "cnf": null}),
     ] {
         assert!(
             matches!(judged(&changes), Err(VerifyError::Invalid(InvalidToken::Untrusted(_)))),
@@ -189,7 +191,7 @@ fn a_refresh_token_or_an_id_token_is_no_access_token() {
     }
     for changes in [
         json!({"token_type": "bearer"}),
-        json!({"token_type": "DPoP"}),
+        json!({"token_type": "DPoP", "cnf": {"jkt": "x"}}),
         json!({"token_type": "access_token"}),
         json!({"token_type": null}),
         json!({"token_use": "access"}),
