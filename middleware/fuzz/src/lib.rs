@@ -15,6 +15,7 @@ mod credentials;
 mod events;
 mod headers;
 mod policy;
+mod status_list;
 
 pub use body::body;
 pub use challenge::challenge;
@@ -22,3 +23,4 @@ pub use credentials::credentials;
 pub use events::events;
 pub use headers::headers;
 pub use policy::policy;
+pub use status_list::status_list;

@@ -6,13 +6,14 @@ type Property = fn(&[u8]);
 
 #[test]
 fn every_seed_holds() {
-    let targets: [(&str, Property); 6] = [
+    let targets: [(&str, Property); 7] = [
         ("body", mcp_auth_fuzz::body),
         ("headers", mcp_auth_fuzz::headers),
         ("credentials", mcp_auth_fuzz::credentials),
         ("challenge", mcp_auth_fuzz::challenge),
         ("events", mcp_auth_fuzz::events),
         ("policy", mcp_auth_fuzz::policy),
+        ("status_list", mcp_auth_fuzz::status_list),
     ];
     for (name, property) in targets {
         let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(name);
