@@ -474,6 +474,14 @@ async fn no_spelling_of_a_path_leads_around_the_decision() {
         let answer = harness.send(post.body(call("open").into()).unwrap()).await;
         assert_eq!((answer.status, answer.refusal), (403, Some("foreign-host")), "{path} at {host:?}");
     }
+    for hosts in [&[][..], &["gw.test", "gw.test"], &["gw.test", "evil.test"], &["evil.test", "gw.test"]] {
+        let mut post = Request::post("/mcp").header("content-type", "application/json");
+        for host in hosts {
+            post = post.header("host", *host);
+        }
+        let answer = harness.send(post.body(call("open").into()).unwrap()).await;
+        assert_eq!((answer.status, answer.refusal), (403, Some("foreign-host")), "{hosts:?}");
+    }
     assert_eq!(harness.reached(), 0);
 }
 
