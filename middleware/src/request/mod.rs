@@ -24,6 +24,7 @@ mod malformed;
 mod message;
 pub(crate) mod origin;
 mod params;
+mod request_body;
 
 pub use classify::{Classified, ObjectKind, Operation};
 pub use credentials::{CredentialsError, Scheme, UnverifiedToken};
@@ -31,3 +32,4 @@ pub use headers::{Era, UpstreamEra};
 pub use incoming::Incoming;
 pub use malformed::Malformed;
 pub use message::RequestId;
+pub use request_body::RequestBody;
