@@ -53,6 +53,11 @@ fn every_test_that_the_tables_name_exists() {
     let named = tests_named(&document);
     assert!(named.len() > 150, "found only {}", named.len());
     for (path, name) in named {
+        // A crate may be taken out of the workspace; nothing is said then of its tests.
+        let crate_folder = path.split('/').next().unwrap();
+        if !root().join(crate_folder).exists() {
+            continue;
+        }
         let source =
             std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
         let Some((before, _)) = source.split_once(&format!("fn {name}(")) else {
