@@ -119,15 +119,21 @@ async fn the_upstreams_guard_against_browsers_sees_no_browser() {
 
 #[tokio::test]
 async fn the_request_arrives_as_it_was_judged() {
-    let upstream = Upstream::plain().await;
+    let upstream = Upstream::start(|_| async {
+        let headers = [("content-type", "application/json"), ("mcp-session-id", "s-1")];
+        respond(200, &headers, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#)
+    })
+    .await;
     let gateway = Gateway::before(&upstream).await;
+    let opened = gateway.call("open").send().await.unwrap();
+    let session = opened.headers()["mcp-session-id"].to_str().unwrap().to_owned();
     // odd white space, escapes and number forms: the very bytes
     let body = r#" {"id" : 1.0e0,"jsonrpc":"2.0"}"#.replace("1.0e0", "7") + "\n";
     let body =
         body.replace('}', r#","method":"tools/call","params":{"name":"op\u0065n","arguments":{"x":1.50}}}"#);
     let response = gateway
         .post(&body)
-        .header("mcp-session-id", "s-1")
+        .header("mcp-session-id", session)
         .header("last-event-id", "7")
         .header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
         .header("mcp-param-region", "eu")
@@ -135,7 +141,7 @@ async fn the_request_arrives_as_it_was_judged() {
         .await
         .unwrap();
     assert_eq!(response.status(), 200);
-    let got = upstream.got_one();
+    let got = upstream.got().pop().unwrap();
     assert_eq!(String::from_utf8(got.body.clone()).unwrap(), body);
     assert_eq!(got.header("content-length"), Some(body.len().to_string().as_str()));
     assert_eq!(got.header("mcp-session-id"), Some("s-1"));
@@ -231,5 +237,7 @@ async fn of_the_answer_only_what_is_for_the_client_goes_back() {
         assert!(!response.headers().contains_key(gone), "{gone}");
     }
     assert_eq!(response.headers()["x-kept"], "1");
-    assert_eq!(response.headers()["mcp-session-id"], "s-1");
+    // the session is the client's, by an id that is nobody else's to use
+    assert!(response.headers().contains_key("mcp-session-id"));
+    assert_ne!(response.headers()["mcp-session-id"], "s-1");
 }
