@@ -126,8 +126,20 @@ struct Reason {
     /// Whether signing in, again or with more scopes, is the cure: only then may the tool result form be used. A bad
     /// token is HTTP 401 in every revision of MCP.
     curable: bool,
-    /// Whether only DPoP can help, whatever the client knows of it.
-    calls_for_dpop: bool,
+    speaks: Speaks,
+}
+
+/// In which schemes a challenge is written, where the resource takes bearer tokens.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Speaks {
+    /// In the one that the client used.
+    AsTheClient,
+    /// In Bearer; beside it in DPoP where the client used that.
+    BearerAndAsTheClient,
+    /// In Bearer, whatever the client used: the token is a bearer token.
+    Bearer,
+    /// In Bearer, and beside it in DPoP, whatever the client used: nothing else can help.
+    BearerAndDpop,
 }
 
 impl Reason {
@@ -153,13 +165,17 @@ impl Reason {
             words: None,
             quiet_header: false,
             curable: false,
-            calls_for_dpop: false,
+            speaks: Speaks::BearerAndAsTheClient,
         }
     }
 
     fn not_proven(why: NotProven) -> Self {
-        let calls_for_dpop = matches!(why, NotProven::BoundKeyAsBearer | NotProven::KeyRequired);
-        Self { calls_for_dpop, ..Self::new(why.error(), &why.to_string()) }
+        let speaks = match why {
+            NotProven::BoundKeyAsBearer => Speaks::BearerAndDpop,
+            NotProven::NoKeyInDpop => Speaks::Bearer,
+            _ => Speaks::AsTheClient,
+        };
+        Self { speaks, ..Self::new(why.error(), &why.to_string()) }
     }
 
     fn sign_in(to: &Answering<'_>) -> Self {
@@ -173,7 +189,7 @@ impl Reason {
             words: None,
             quiet_header: true,
             curable: true,
-            calls_for_dpop: false,
+            speaks: Speaks::AsTheClient,
         }
     }
 
@@ -188,7 +204,7 @@ impl Reason {
             words: None,
             quiet_header: false,
             curable: true,
-            calls_for_dpop: false,
+            speaks: Speaks::AsTheClient,
         }
     }
 }
@@ -201,7 +217,7 @@ fn challenge(
 ) -> Response<Bytes> {
     let none = ScopeSet::default();
     let scopes = scopes.unwrap_or(&none);
-    let scheme = scheme(to);
+    let (scheme, dpop_beside) = schemes(reason.speaks, status, to);
     let full = write(scheme, status, Some(reason), scopes, to);
     let mut response = match to.request.and_then(|request| Some((request, request.called_tool()?))) {
         Some((request, (id, _))) => wire::tool_error(status, &reason.text(), Some(&full), id, request.era),
@@ -219,14 +235,13 @@ fn challenge(
         let shown = Some(reason).filter(|reason| !reason.quiet_header);
         let headers = response.headers_mut();
         headers.insert(WWW_AUTHENTICATE, write(scheme, status, shown, scopes, to).to_header_value());
-        let names_dpop = reason.calls_for_dpop || to.possession.offers_dpop();
-        if scheme == Scheme::Bearer && status == StatusCode::UNAUTHORIZED && names_dpop {
+        if dpop_beside {
             // A header of its own: many clients read the first challenge, and only one to a header.
             let beside = write(Scheme::DPoP, status, shown, scopes, to);
             headers.append(WWW_AUTHENTICATE, beside.to_header_value());
         }
     }
-    if scheme == Scheme::DPoP
+    if (scheme == Scheme::DPoP || dpop_beside)
         && let Some(Ok(nonce)) = to.possession.nonce(to.clock).map(HeaderValue::try_from)
     {
         response.headers_mut().insert(DPOP_NONCE, nonce);
@@ -234,12 +249,18 @@ fn challenge(
     response
 }
 
-/// A client is answered in the scheme that it used, unless there is only one that works.
-fn scheme(to: &Answering<'_>) -> Scheme {
-    if to.possession.requires_dpop() {
-        return Scheme::DPoP;
+/// The scheme of a challenge, and whether there is another one beside it, in DPoP.
+fn schemes(speaks: Speaks, status: StatusCode, to: &Answering<'_>) -> (Scheme, bool) {
+    let used_dpop = credentials::scheme(to.headers) == Some(Scheme::DPoP);
+    if to.possession.requires_dpop() || (used_dpop && speaks == Speaks::AsTheClient) {
+        return (Scheme::DPoP, false);
     }
-    credentials::scheme(to.headers).unwrap_or(Scheme::Bearer)
+    let beside = match speaks {
+        Speaks::AsTheClient | Speaks::Bearer => false,
+        Speaks::BearerAndAsTheClient => used_dpop,
+        Speaks::BearerAndDpop => true,
+    };
+    (Scheme::Bearer, status == StatusCode::UNAUTHORIZED && (beside || to.possession.offers_dpop()))
 }
 
 fn write(
