@@ -50,6 +50,7 @@ impl Coding {
 
 /// Why coded bytes cannot be had in clear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(not(feature = "compression"), expect(dead_code, reason = "nothing is decoded then"))]
 pub(crate) enum DecodeError {
     #[error("expected at most {0} bytes behind the content coding, but found more")]
     TooLong(usize),
@@ -180,7 +181,14 @@ impl Decoder {
     }
 }
 
+/// Without the feature there is nothing that could be decoded.
+#[cfg(not(feature = "compression"))]
+pub(crate) fn decode(coding: Coding, _: &[u8], _: usize) -> Result<Vec<u8>, DecodeError> {
+    match coding {}
+}
+
 /// All of a coded text in clear, if that is at most `max_bytes`.
+#[cfg(feature = "compression")]
 pub(crate) fn decode(coding: Coding, coded: &[u8], max_bytes: usize) -> Result<Vec<u8>, DecodeError> {
     let mut decoder = Decoder::new(coding, max_bytes);
     let mut clear = decoder.push(coded)?;
