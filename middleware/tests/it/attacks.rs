@@ -130,13 +130,14 @@ async fn no_key_smuggles_another_value_past_the_decision() {
         let fine = with(&format!("\"{key}\":{value}"));
         assert_eq!(harness.post(&fine, &[]).await.status, 200, "{fine}");
 
-        let first = u32::from(key.chars().next().unwrap());
+        let mut rest = key.chars();
+        let (first, rest) = (u32::from(rest.next().unwrap()), rest.as_str());
         let mut variants = vec![
             key.to_owned(),
             key.to_uppercase(),
-            key[..key.len() - 1].to_owned() + &key[key.len() - 1..].to_uppercase(),
-            format!("\\u{first:04x}{}", &key[1..]),
-            format!("\\u{first:04X}{}", &key[1..]),
+            format!("{}{rest}", key.split_at(1).0.to_uppercase()),
+            format!("\\u{first:04x}{rest}"),
+            format!("\\u{first:04X}{rest}"),
             key.to_uppercase().replacen('M', "\\u004d", 1),
             key.replace('s', "ſ"),
             key.replace('s', "\\u017f"),
