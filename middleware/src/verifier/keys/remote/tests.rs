@@ -136,6 +136,28 @@ async fn nobody_waits_for_a_set_that_is_a_little_old_to_be_fetched_anew() {
     assert_eq!(web.asked(), 4);
 }
 
+/// A server that is known to be down is asked behind the requests, however old the set is.
+#[tokio::test]
+async fn nobody_waits_for_a_server_that_was_down_just_now() {
+    let (web, clock, keys) = setup();
+    assert_eq!(has(&keys, "1").await, Ok(true));
+    web.take_down(JWKS);
+    clock.advance(Duration::from_secs(2 * FRESH_SECONDS));
+    assert_eq!(has(&keys, "1").await, Ok(true), "after one attempt");
+    web.slow.store(true, Ordering::Relaxed);
+    for attempts in 1..20 {
+        clock.advance(Duration::from_secs(COOL_DOWN_SECONDS));
+        let asked = web.asked();
+        assert_eq!(has(&keys, "1").now_or_never(), Some(Ok(true)), "attempt {attempts}");
+        settle().await;
+        assert_eq!(web.asked(), asked + 1, "it is asked still");
+        web.gate.notify_one();
+        settle().await;
+        web.gate.notify_one();
+        settle().await;
+    }
+}
+
 #[tokio::test]
 async fn a_rotation_fails_no_request() {
     let (web, clock, keys) = setup();
