@@ -13,7 +13,7 @@ use tower_service::Service;
 use crate::challenge::{ReplyTo, cors};
 use crate::policy::{BatchRefusal, Refusal};
 use crate::possession::prove::DPOP;
-use crate::request::{Classified, Era, Incoming, Malformed, RequestId, body, headers};
+use crate::request::{Classified, Era, Incoming, Malformed, RequestId, Unread, body, headers};
 use crate::resource::metadata;
 use crate::rewrite::{
     ListRewriter, OwnTasks, ResponseBody, View, end_events, keep_own_tasks, learn_task, rewrite,
@@ -129,26 +129,30 @@ impl Shared {
         let refused = |refusal| self.answer(refusal, None, &parts, &self.policy.load());
         let malformed = |error: Malformed| refused(Refusal::Malformed(error));
         let mut decoded = None;
+        let mut detached = None;
         let bytes = match parts.method {
             Method::POST => {
                 let coding = body::check_headers(&parts.headers).map_err(malformed)?;
-                let bytes = body::read(body, self.max_body_bytes).await.map_err(malformed)?;
-                match coding {
-                    None => bytes,
-                    Some(coding) => {
-                        let clear = body::decode(coding, &bytes, self.max_body_bytes).map_err(malformed)?;
-                        // What is judged is what goes on, and is described as what it is.
-                        decoded = Some(clear.len());
-                        clear
-                    }
+                let (max_body_bytes, upstream_era) = (self.max_body_bytes, self.upstream_era);
+                let bytes = body::read(body, max_body_bytes).await.map_err(malformed)?;
+                let unread = Unread { bytes, coding, max_body_bytes, upstream_era };
+                if unread.is_large() {
+                    let (bytes, read) = unread.read(&parts.headers).await.map_err(malformed)?;
+                    detached = Some(read);
+                    // What is judged is what goes on, and is described as what it is.
+                    decoded = coding.map(|_| bytes.len());
+                    bytes
+                } else {
+                    unread.bytes
                 }
             }
             // A stream or the end of a session; what a body would mean here, nobody has said.
             Method::GET | Method::HEAD | Method::DELETE => body::read_none(body).await.map_err(malformed)?,
             _ => return Err(refused(Refusal::MethodNotAllowed)),
         };
-        let request = match parts.method {
-            Method::POST => {
+        let request = match (&parts.method, detached) {
+            (_, Some(detached)) => detached.attach(&bytes).map_err(malformed)?,
+            (&Method::POST, None) => {
                 Incoming::from_body(&parts.headers, &bytes, self.upstream_era).map_err(malformed)?
             }
             _ => Incoming::One(Classified::bodyless()),

@@ -77,7 +77,7 @@ pub struct Classified<'a> {
     /// The JSON-RPC method, where there is a body that has one.
     pub method: Option<Cow<'a, str>>,
     /// The text of the message.
-    text: &'a str,
+    pub(super) text: &'a str,
 }
 
 impl<'a> Classified<'a> {

@@ -17,6 +17,7 @@
 pub(crate) mod body;
 mod classify;
 pub(crate) mod credentials;
+mod detached;
 pub(crate) mod headers;
 mod incoming;
 mod json;
@@ -28,6 +29,7 @@ mod request_body;
 
 pub use classify::{Classified, ObjectKind, Operation};
 pub use credentials::{CredentialsError, Scheme, UnverifiedToken};
+pub(crate) use detached::Unread;
 pub use headers::{Era, UpstreamEra};
 pub use incoming::Incoming;
 pub use malformed::Malformed;

@@ -1,6 +1,7 @@
 //! What gets in: bodies, methods, hosts, origins, and the metadata.
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::Request;
 use http_body_util::Full;
 use mcp_auth::policy::Policy;
@@ -281,4 +282,33 @@ async fn the_names_of_this_machine_are_answered_to_where_the_resource_is_on_it()
         let answer = tower::ServiceExt::oneshot(service, request).await.unwrap();
         assert_eq!(answer.status(), status, "{resource} {host} {origin}");
     }
+}
+
+/// The one thread for blocking work is taken, so that reading the large body has to wait for it: nothing else has.
+#[test]
+fn a_large_body_does_not_hold_up_other_requests() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let taken = tokio::task::spawn_blocking(move || released.recv());
+        let harness = Harness::new();
+        let large =
+            call("open").replace("{\"name\"", &format!("{{\"x\":\"{}\",\"name\"", "x".repeat(1 << 20)));
+        let mut waiting = std::pin::pin!(harness.post(&large, &[]));
+        assert!(waiting.as_mut().now_or_never().is_none());
+
+        assert_eq!(harness.call("open", &[]).await.status, 200);
+        assert_eq!(harness.reached(), 1);
+
+        release.send(()).unwrap();
+        assert_eq!(waiting.await.status, 200);
+        assert_eq!(harness.reached(), 2);
+        assert_eq!(harness.seen.lock().unwrap()[1].body, large);
+        taken.await.unwrap().unwrap();
+
+        // What is no message is refused all the same.
+        let broken = harness.post(&large[1..], &[]).await;
+        assert_eq!((broken.status, harness.reached()), (400, 2));
+    });
 }
