@@ -7,6 +7,7 @@ use http::request::Parts;
 
 use crate::policy::Policy;
 use crate::request::{CredentialsError, Era, ObjectKind, Scheme, UnverifiedToken, credentials};
+use crate::rewrite::events::{Event, EventReader};
 use crate::rewrite::{EventRewriter, ListRewriter, View};
 
 /// Rewrites the answer to a list request, as JSON; `None` where it stays as it is, an error where it is withheld.
@@ -41,4 +42,20 @@ pub fn rewrite_events<'a>(
 /// The scheme and the token of a request, where it has one.
 pub fn credentials(parts: &Parts) -> Result<Option<(Scheme, UnverifiedToken)>, CredentialsError> {
     Ok(credentials::credentials(parts)?.map(|credentials| (credentials.scheme, credentials.token)))
+}
+
+/// What a stream of events brings while it passes: the data of each event, `None` for one with more than `max_bytes`.
+/// Ids of events are left out.
+pub fn read_events<'a>(max_bytes: usize, chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Option<Vec<u8>>> {
+    let (mut reader, mut read) = (EventReader::new(max_bytes), Vec::new());
+    let mut found = |event| match event {
+        Event::Data(data) => read.push(Some(data)),
+        Event::TooLong => read.push(None),
+        Event::Id => {}
+    };
+    for chunk in chunks {
+        reader.push(chunk, &mut found);
+    }
+    reader.finish(&mut found);
+    read
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use mcp_auth::internals::rewrite_events;
+use mcp_auth::internals::{read_events, rewrite_events};
 use mcp_auth::policy::Policy;
 
 static POLICY: LazyLock<Option<Arc<Policy>>> = LazyLock::new(|| {
@@ -13,10 +13,11 @@ static POLICY: LazyLock<Option<Arc<Policy>>> = LazyLock::new(|| {
 });
 
 /// The first two bytes say how the rest comes in chunks: however it comes, the same goes out; and an event that has no
-/// list in it goes out byte for byte.
+/// list in it goes out byte for byte. What is only read while it passes is what the events have as data.
 pub fn events(data: &[u8]) {
     let Some(policy) = &*POLICY else { panic!("the policy has no faults") };
     let Some((sizes, stream)) = data.split_at_checked(2) else { return };
+    reads(stream, &chunks(stream, sizes));
     let whole = rewrite_events(Arc::clone(policy), [stream]);
     let pieces = chunks(stream, sizes);
     let in_pieces = rewrite_events(Arc::clone(policy), pieces);
@@ -43,6 +44,35 @@ pub fn events(data: &[u8]) {
     if !has(stream, b"tools") && !has(stream, b"\\") {
         assert_eq!(whole, stream);
     }
+}
+
+/// The reader of passing events, with room for everything and with little.
+fn reads(stream: &[u8], pieces: &[&[u8]]) {
+    let all = read_events(usize::MAX, pieces.iter().copied());
+    assert_eq!(all, read_events(usize::MAX, [stream]));
+    let stream = stream.strip_prefix("\u{feff}".as_bytes()).unwrap_or(stream);
+    let expected: Vec<_> = split(stream).into_iter().filter_map(data).map(Some).collect();
+    assert_eq!(all, expected);
+    for max_bytes in [8, 64] {
+        let little = read_events(max_bytes, pieces.iter().copied());
+        assert!(
+            little.iter().flatten().all(|data| data.len() <= max_bytes && all.contains(&Some(data.clone())))
+        );
+        // Nothing goes by unseen: what was not read was too long.
+        assert!(little.len() >= all.len());
+    }
+}
+
+/// The lines of data of one event, joined (WHATWG HTML §9.2.6).
+fn data(event: &[u8]) -> Option<Vec<u8>> {
+    let lines = event.split(|byte| matches!(byte, b'\r' | b'\n'));
+    let values = lines.filter_map(|line| match line.strip_prefix(b"data")? {
+        [] => Some(&[][..]),
+        [b':', b' ', value @ ..] | [b':', value @ ..] => Some(value),
+        _ => None,
+    });
+    let values: Vec<&[u8]> = values.collect();
+    (!values.is_empty()).then(|| values.join(&b'\n'))
 }
 
 fn has(bytes: &[u8], part: &[u8]) -> bool {
