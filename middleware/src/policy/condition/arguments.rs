@@ -65,6 +65,9 @@ fn folded(key: &str) -> Cow<'_, str> {
     if key.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
         return Cow::Borrowed(key);
     }
+    if key.is_ascii() {
+        return Cow::Owned(key.to_ascii_lowercase());
+    }
     Cow::Owned(key.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect())
 }
 

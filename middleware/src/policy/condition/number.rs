@@ -4,7 +4,7 @@
 ///
 /// JavaScript reads every number as an IEEE 754 double, and so do many servers: what that rounds would be judged as one
 /// number and acted on as another (RFC 8259 §6, RFC 7493 §2.2). Refused is an integer that 64 bits cannot hold, with a
-/// sign or without, or that is no double; and any other number that is not what the double nearest to it is spelled as.
+/// sign or without, or that is no double; and any other number that has more digits than its double needs.
 pub(super) fn first_that_changes(json: &str) -> Option<&str> {
     let mut rest = json;
     loop {
@@ -43,11 +43,10 @@ fn survives(number: &str) -> bool {
     if number.len() <= 16 && !number.contains(['e', 'E']) {
         return true;
     }
-    // The shortest spelling that reads as the same double.
+    // No longer than the shortest spelling of the same double; where there are two of that length, either is good.
     number.parse::<f64>().is_ok_and(|double| {
         let shortest = format!("{double:e}");
-        double.is_finite()
-            && Decimal::of(number).is_some_and(|spelled| Decimal::of(&shortest) == Some(spelled))
+        double.is_finite() && significant(number).len() <= significant(&shortest).len()
     })
 }
 
@@ -62,37 +61,11 @@ fn is_exact(integer: &str) -> bool {
     whole.is_ok_and(|whole| (whole as f64) as i128 == whole)
 }
 
-/// A decimal number without regard to how it is spelled: 0.`digits` × 10^`exponent`, without zeros at either end.
-#[derive(PartialEq, Eq)]
-struct Decimal {
-    negative: bool,
-    digits: String,
-    exponent: i64,
-}
-
-impl Decimal {
-    fn of(number: &str) -> Option<Self> {
-        let (negative, number) = match number.strip_prefix('-') {
-            Some(rest) => (true, rest),
-            None => (false, number),
-        };
-        let (mantissa, power) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let all = format!("{whole}{fraction}");
-        let digits = all.trim_start_matches('0');
-        let leading = all.len() - digits.len();
-        let digits = digits.trim_end_matches('0');
-        if digits.is_empty() {
-            // Zero has one spelling, whatever its sign and its power.
-            return Some(Self { negative: false, digits: String::new(), exponent: 0 });
-        }
-        let exponent = power
-            .parse::<i64>()
-            .ok()?
-            .checked_add(i64::try_from(whole.len()).ok()?)?
-            .checked_sub(i64::try_from(leading).ok()?)?;
-        Some(Self { negative, digits: digits.to_owned(), exponent })
-    }
+/// The digits of a number without its sign, its power, and zeros at either end; none for zero.
+fn significant(number: &str) -> String {
+    let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    digits.trim_matches('0').to_owned()
 }
 
 #[cfg(test)]
