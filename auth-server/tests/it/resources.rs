@@ -142,7 +142,7 @@ async fn scopes_follow_the_policy_file() {
 
     let file = server.dir.path().join("policy.toml");
     let edited = POLICY.replace("Read your notes", "Look at your notes")
-        + "[tools.notes_add]\nauth = \"oauth2\"\nscopes = [\"notes:write\"]\n";
+        + "[tools.notes_add]\nauth = \"oauth2\"\nwhen = \"tool != ''\"\nscopes = [\"notes:write\"]\n";
     std::fs::write(&file, &edited).unwrap();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     loop {
