@@ -81,8 +81,8 @@ mod decoder {
     }
 
     enum Inner {
-        Gzip(MultiGzDecoder<Bounded>),
-        Deflate(ZlibDecoder<Bounded>),
+        Gzip(Box<MultiGzDecoder<Bounded>>),
+        Deflate(Box<ZlibDecoder<Bounded>>),
         Brotli(Box<DecompressorWriter<Bounded>>),
     }
 
@@ -91,8 +91,8 @@ mod decoder {
         pub(crate) fn new(coding: Coding, max_bytes: usize) -> Self {
             let bounded = Bounded { bytes: Vec::new(), max_bytes, overflowed: false };
             let inner = match coding {
-                Coding::Gzip => Inner::Gzip(MultiGzDecoder::new(bounded)),
-                Coding::Deflate => Inner::Deflate(ZlibDecoder::new(bounded)),
+                Coding::Gzip => Inner::Gzip(Box::new(MultiGzDecoder::new(bounded))),
+                Coding::Deflate => Inner::Deflate(Box::new(ZlibDecoder::new(bounded))),
                 Coding::Brotli => Inner::Brotli(Box::new(DecompressorWriter::new(bounded, BROTLI_BUFFER))),
             };
             Self { inner, max_bytes }

@@ -95,13 +95,14 @@ where
                         let Forward { request, list, id, judged, session, reply_to, .. } = forward;
                         let Forward { new_nonce, own_tasks, learner, .. } = forward;
                         let response = inner.call(request).await?;
+                        // What few requests need is boxed: the future of each is as large as its largest part, and is moved.
                         let mut response = match (list, own_tasks) {
-                            (Some(list), _) => rewrite(response, list, id).await,
-                            (None, Some(own)) => keep_own_tasks(response, own, id).await,
+                            (Some(list), _) => Box::pin(rewrite(response, list, id)).await,
+                            (None, Some(own)) => Box::pin(keep_own_tasks(response, own, id)).await,
                             (None, None) => response.map(ResponseBody::upstream),
                         };
                         if let Some(learner) = learner {
-                            response = learn_task(response, learner).await;
+                            response = Box::pin(learn_task(response, learner)).await;
                         }
                         response = shared.leave_session(&session, &reply_to, response).await;
                         if let Some(expires_at) = shared.end_of_streams(&judged) {
@@ -137,7 +138,7 @@ impl Shared {
                 let bytes = body::read(body, max_body_bytes).await.map_err(malformed)?;
                 let unread = Unread { bytes, coding, max_body_bytes, upstream_era };
                 if unread.is_large() {
-                    let (bytes, read) = unread.read(&parts.headers).await.map_err(malformed)?;
+                    let (bytes, read) = Box::pin(unread.read(&parts.headers)).await.map_err(malformed)?;
                     detached = Some(read);
                     // What is judged is what goes on, and is described as what it is.
                     decoded = coding.map(|_| bytes.len());

@@ -141,7 +141,7 @@ impl Possession {
                 }
             }
             (Scheme::DPoP, Some(Confirmation::Key(jkt))) => {
-                self.check_dpop(jkt, credentials.token.expose(), parts, clock, state).await?
+                Box::pin(self.check_dpop(jkt, credentials.token.expose(), parts, clock, state)).await?
             }
             (Scheme::DPoP, None | Some(Confirmation::Certificate(_))) => {
                 return Err(NotProven::NoKeyInDpop.into());

@@ -50,7 +50,7 @@ pin_project! {
             #[pin]
             body: B,
             coding: Option<Decoder>,
-            events: EventRewriter,
+            events: Box<EventRewriter>,
             id: Option<RequestId>,
             ended: bool,
         },
@@ -132,7 +132,7 @@ where
         (Content::Events, Ok(coding)) => {
             forget_encoding(&mut parts.headers);
             let coding = coding.map(|coding| Decoder::new(coding, MOST_LIST_BYTES));
-            let events = EventRewriter::new(list, MOST_LIST_BYTES);
+            let events = Box::new(EventRewriter::new(list, MOST_LIST_BYTES));
             return Response::from_parts(
                 parts,
                 ResponseBody::of(Inner::Events { body, coding, events, id, ended: false }),
