@@ -161,6 +161,9 @@ impl InsecureTestIssuer {
     }
 
     /// The same with another `typ` in its header.
+    ///
+    /// # Panics
+    /// Never: the keys are constants, and claims are JSON.
     #[expect(clippy::expect_used, reason = "the keys are constants, and a test signs with both")]
     pub fn mint_typed(&self, typ: &str, key: TestKey, changes: &Value) -> String {
         let now = self.clock.unix_seconds();
