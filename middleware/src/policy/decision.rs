@@ -326,7 +326,8 @@ fn challengeable<'a>(scopes: impl Iterator<Item = &'a str>) -> ScopeSet {
     scopes.filter(|scope| !NEVER_CHALLENGED.contains(scope)).collect()
 }
 
-#[cfg(all(test, feature = "cel"))]
+#[cfg(test)]
+#[cfg(feature = "cel")]
 mod condition_tests;
 #[cfg(test)]
 mod shadow_tests;

@@ -91,5 +91,6 @@ pub struct Inputs<'a> {
     pub client: &'a str,
 }
 
-#[cfg(all(test, feature = "cel"))]
+#[cfg(test)]
+#[cfg(feature = "cel")]
 mod tests;
