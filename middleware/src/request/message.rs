@@ -102,10 +102,14 @@ pub(super) fn arguments(message: &str) -> Option<&str> {
         #[serde(borrow)]
         arguments: Option<&'a RawValue>,
     }
+    // What was read before can be read again. If it could not, these would be arguments that nobody can read: no text of
+    // JSON is empty, so that no condition can hold for them.
+    const UNREADABLE: Option<&str> = Some("");
+    let Ok(call) = serde_json::from_str::<Call<'_>>(message) else { return UNREADABLE };
     // An array would be read as a struct too, member by member.
-    let call: Call<'_> = serde_json::from_str(message).ok()?;
     let params = call.params.map(RawValue::get).filter(|params| params.starts_with('{'))?;
-    serde_json::from_str::<Params<'_>>(params).ok()?.arguments.map(RawValue::get)
+    let Ok(params) = serde_json::from_str::<Params<'_>>(params) else { return UNREADABLE };
+    params.arguments.map(RawValue::get)
 }
 
 /// The `id` of a refused message, where it can be told without doubt: a client finds its request by it.
