@@ -192,10 +192,15 @@ fn claims(raw: &raw::IssuerTable, path: &KeyPath, report: &mut Report) {
 /// Answers of an introspection endpoint have the names of RFC 7662 §2.2: keys about claims would hold for JWTs alone, and a
 /// subject out of `uid` could be another user's `sub`.
 fn beside_introspection(raw: &raw::IssuerTable, path: &KeyPath, report: &mut Report) {
-    if raw.introspection.is_none() {
+    let Some(introspection) = &raw.introspection else {
         return;
-    }
+    };
     let default = raw::IssuerTable::default();
+    if introspection.jwts && raw.token_types != default.token_types {
+        // whoever is asked about a JWT may look at none of its header
+        let wanted = "no such key beside `introspection.jwts`, where nobody looks at the type of a JWT";
+        report.unexpected(&path.key("token_types"), wanted);
+    }
     for (key, is_default) in [
         ("audiences", raw.audiences.is_none()),
         ("audience_claim", raw.audience_claim == default.audience_claim),

@@ -67,9 +67,10 @@ pub(super) fn all(
             paths.push(path);
         }
         let Some(route) = route else { continue };
-        if raw.resource.is_some() && all.iter().any(|other| other.resource == route.resource) {
+        // a token for one of them would be one for the other
+        if all.iter().any(|other| other.resource == route.resource && other.path != route.path) {
             let message = format!("expected each resource once, but found `{}` again", route.resource);
-            report.fault(&at.key("resource"), message);
+            report.fault(&at.key(if raw.resource.is_some() { "resource" } else { "path" }), message);
         }
         all.push(route);
     }

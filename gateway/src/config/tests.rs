@@ -394,6 +394,24 @@ fn keys_about_claims_are_no_keys_beside_introspection() {
     }
 }
 
+/// Who asks the issuer about its JWTs looks at no `typ`, so that nothing may say that there is one to look at.
+#[test]
+fn types_of_jwts_are_none_where_jwts_are_introspected() {
+    let table = |more: &str| {
+        let table = format!(
+            "introspection = {{ endpoint = \"https://a/i\", client_id = \"c\", client_secret_file = \"secret\"{more} }}"
+        );
+        let issuer = "issuer = \"http://localhost:4000\"";
+        load(
+            &with(issuer, &format!("{issuer}\n{table}\ntoken_types = [\"at+jwt\", \"JWT\"]")),
+            &[("secret", "s")],
+        )
+    };
+    let error = table(", jwts = true").unwrap_err();
+    assert!(error.contains("`issuers[0].token_types`: expected no such key"), "{error}");
+    assert!(table("").is_ok());
+}
+
 #[test]
 fn all_faults_of_all_files_come_at_once() {
     let text = "\
@@ -449,6 +467,18 @@ fn a_resource_may_have_a_name_of_its_own() {
         "policy = \"policy.toml\"\nresource = \"https://Public.example/a/b\"",
     );
     assert_eq!(load(&text, &[]).unwrap().routes[0].resource.as_str(), "https://public.example/a/b");
+}
+
+/// A token for one of two routes must not be one for the other, whichever of them comes first.
+#[test]
+fn two_routes_are_never_one_resource() {
+    let own = "[[routes]]\npath = \"/own\"\nupstream = \"http://a\"\npolicy = \"policy.toml\"\n";
+    let named = "[[routes]]\npath = \"/named\"\nupstream = \"http://a\"\npolicy = \"policy.toml\"\nresource = \"http://LOCALHOST:3000/own\"\n";
+    let wanted = "expected each resource once, but found `http://localhost:3000/own` again";
+    for (routes, key) in [([own, named], "resource"), ([named, own], "path")] {
+        let error = load(&format!("{SOUND}{}", routes.concat()), &[]).unwrap_err();
+        assert!(error.contains(&format!("`routes[2].{key}`: {wanted}")), "{error}");
+    }
 }
 
 #[test]

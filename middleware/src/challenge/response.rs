@@ -18,6 +18,9 @@ use crate::request::{Classified, Era, ObjectKind, Scheme, credentials};
 /// What the `User-Agent` of OpenAI's MCP clients contains.
 const OPENAI_CLIENT: &[u8] = b"openai-mcp";
 
+/// The most characters of a tool's name in a challenge; MCP 2025-11-25 wants names of 1 to 128.
+const LONGEST_NAME: usize = 128;
+
 /// What a refusal is answered to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Answering<'a> {
@@ -180,7 +183,7 @@ impl Reason {
 
     fn sign_in(to: &Answering<'_>) -> Self {
         let description = match to.request.and_then(Classified::called_tool) {
-            Some((_, tool)) => format!("Sign in to use {tool}"),
+            Some((_, tool)) => format!("Sign in to use {}", short(tool)),
             None => "Sign in to use this server".to_owned(),
         };
         Self {
@@ -195,7 +198,7 @@ impl Reason {
 
     fn step_up(needed: &ScopeSet, to: &Answering<'_>) -> Self {
         let description = match to.request.and_then(Classified::called_tool) {
-            Some((_, tool)) => format!("{tool} needs more permissions: {needed}"),
+            Some((_, tool)) => format!("{} needs more permissions: {needed}", short(tool)),
             None => format!("This needs more permissions: {needed}"),
         };
         Self {
@@ -206,6 +209,15 @@ impl Reason {
             curable: true,
             speaks: Speaks::AsTheClient,
         }
+    }
+}
+
+/// As much of a tool's name as a header can bear: a pattern lets names of any length come this far, and a proxy in front
+/// that cannot read the header blames the server for it.
+fn short(tool: &str) -> Cow<'_, str> {
+    match tool.char_indices().nth(LONGEST_NAME).and_then(|(end, _)| tool.get(..end)) {
+        Some(start) => format!("{start}...").into(),
+        None => tool.into(),
     }
 }
 

@@ -23,20 +23,15 @@ const SPECIAL_V4: [(Ipv4Addr, u32); 16] = [
     (Ipv4Addr::new(168, 63, 129, 16), 32),
 ];
 
-/// Special-purpose IPv6 blocks. The first holds `::`, `::1` and the IPv4-compatible addresses.
-const SPECIAL_V6: [(Ipv6Addr, u32); 12] = [
-    (Ipv6Addr::UNSPECIFIED, 96),
-    (Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0), 48),
-    (Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 0), 64),
-    (Ipv6Addr::new(0x100, 0, 0, 1, 0, 0, 0, 0), 64),
+/// All that is global unicast in IPv6 (RFC 4291 §2.4, IANA's registry of the address space). The rest is special, or
+/// reserved, and translates on some networks to an address inside (`::ffff:0:127.0.0.1`, RFC 2765 §2.1).
+const GLOBAL_V6: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
+
+/// Special-purpose blocks of it.
+const SPECIAL_V6: [(Ipv6Addr, u32); 3] = [
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32),
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
-    (Ipv6Addr::new(0x5f00, 0, 0, 0, 0, 0, 0, 0), 16),
-    (Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7),
-    (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10),
-    (Ipv6Addr::new(0xfec0, 0, 0, 0, 0, 0, 0, 0), 10),
-    (Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8),
 ];
 
 /// Whether an address belongs to the public internet: neither private, nor of this machine or its links, nor shared, for
@@ -44,15 +39,14 @@ const SPECIAL_V6: [(Ipv6Addr, u32); 12] = [
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_public_v4(v4),
-        IpAddr::V6(v6) => carried_v4(v6).map_or_else(
-            || {
-                !SPECIAL_V6
-                    .iter()
-                    .any(|(block, prefix)| same_prefix(v6.to_bits(), block.to_bits(), 128 - prefix))
-            },
-            is_public_v4,
-        ),
+        IpAddr::V6(v6) => carried_v4(v6).map_or_else(|| is_public_v6(v6), is_public_v4),
     }
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let is_in =
+        |(block, prefix): &(Ipv6Addr, u32)| same_prefix(address.to_bits(), block.to_bits(), 128 - prefix);
+    is_in(&GLOBAL_V6) && !SPECIAL_V6.iter().any(is_in)
 }
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
@@ -141,6 +135,15 @@ mod tests {
             "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
             "ff00::",
             "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+            "::ffff:0:127.0.0.1",
+            "::ffff:0:8.8.8.8",
+            "::1:0:0:0",
+            "64:ff9b:2::",
+            "200::1",
+            "1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+            "4000::",
+            "8000::1",
+            "fe00::1",
         ] {
             assert!(!is_public(text.parse().unwrap()), "{text}");
         }
@@ -175,6 +178,7 @@ mod tests {
             "168.63.129.15",
             "::ffff:8.8.8.8",
             "64:ff9b::808:808",
+            "2000::",
             "2001:200::",
             "2001:db7:ffff::",
             "2001:db9::",
@@ -182,6 +186,7 @@ mod tests {
             "2a00::1",
             "3ffe:ffff::",
             "3fff:1000::",
+            "3fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
             "2606:4700::1111",
         ] {
             assert!(is_public(text.parse().unwrap()), "{text}");

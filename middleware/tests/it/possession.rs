@@ -512,6 +512,18 @@ async fn dpop_that_is_configured_is_advertised() {
     assert!(meta[0].as_str().unwrap().starts_with("Bearer "), "{meta}");
 }
 
+/// A DPoP challenge beside it would send the client for another token where more scopes are all that is needed.
+#[tokio::test]
+async fn who_lacks_scopes_is_challenged_in_the_scheme_that_was_good_enough_alone() {
+    let nonces = DpopNonces::from_key(&[7; 32]);
+    let (harness, _) = harness(|builder| builder.dpop(DpopOptions::new().nonces(nonces)));
+    let authorization = format!("Bearer {}", mint(&json!({"scope": "other"})));
+    let answer = harness.call("closed", &[("authorization", &authorization)]).await;
+    assert_eq!((answer.status, challenges(&answer).len()), (403, 1));
+    assert!(challenges(&answer)[0].starts_with(r#"Bearer error="insufficient_scope""#));
+    assert_eq!(answer.header("dpop-nonce"), "", "a bearer token needs none");
+}
+
 #[tokio::test]
 async fn where_a_key_is_required_a_bearer_token_is_none() {
     let options = || DpopOptions::new().required(true);

@@ -156,6 +156,21 @@ fn hostile_names_stay_inside_of_the_challenge() {
     );
 }
 
+/// A proxy in front takes an answer with a header of megabytes for the fault of the server, and may take it out of use.
+#[test]
+fn a_name_of_any_length_makes_no_long_header() {
+    let params = format!(r#"{{"name":"{}"}}"#, "\u{e9}".repeat(1_000_000));
+    for (refusal, form) in [
+        (sign_in(), ChallengeForm::Http),
+        (step_up(), ChallengeForm::Http),
+        (sign_in(), ChallengeForm::ToolResult),
+        (step_up(), ChallengeForm::ToolResult),
+    ] {
+        let response = respond(refusal, "tools/call", &params, false, form, "x");
+        assert!(response.len() < 2_000, "{form:?}: {}", response.len());
+    }
+}
+
 #[test]
 fn a_failed_condition_is_no_challenge_in_any_form() {
     let mut printed = Vec::new();

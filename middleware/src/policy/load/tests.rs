@@ -312,6 +312,11 @@ auth = "public"
 auth = "public"
 [methods."x/**"]
 auth = "deny"
+[methods."tools/*"]
+auth = "oauth2"
+scopes = ["read"]
+[methods."completion/*"]
+auth = "deny"
 "#
     ));
 }

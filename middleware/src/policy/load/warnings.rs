@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::{NEVER_CHALLENGED, implied};
+use super::{DECIDED_BY_OBJECT, NEVER_CHALLENGED, implied};
 use crate::document::{Document, Fault, Faults, KeyPath, nearest};
 use crate::policy::pattern::Pattern;
 use crate::policy::raw::{Access, Mode, RawPolicy, RawRule};
@@ -33,6 +33,9 @@ pub(super) fn warnings(document: &Document<'_>, raw: &RawPolicy, policy: &Policy
                 );
             }
         }
+    }
+    for pattern in raw.methods.keys() {
+        reader.method(&KeyPath::from("methods").key(pattern), pattern);
     }
     for uri in raw.resources.keys() {
         reader.resource(&KeyPath::from("resources").key(uri), uri, policy);
@@ -115,6 +118,24 @@ impl Reader<'_> {
                 let message = format!("this rule can never count: `{best}` matches the same and counts more");
                 self.warn(&section.key(pattern), message, "");
             }
+        }
+    }
+
+    /// A method that is decided by its object is a fault by its name; behind a pattern it would go unsaid.
+    fn method(&mut self, path: &KeyPath, pattern: &str) {
+        // Nothing but stars is another way to write the default, which nobody takes for a rule about tools.
+        let is_default = pattern.chars().all(|c| c == '*');
+        let Some(glob) =
+            Pattern::new(pattern, false).ok().filter(|_| Pattern::is_one(pattern) && !is_default)
+        else {
+            return;
+        };
+        if let Some(method) = DECIDED_BY_OBJECT.iter().find(|method| glob.matches(method)) {
+            self.warn(
+                path,
+                format!("`{method}` is decided by the rule of the object that it names, and not by this one"),
+                "write a rule under [tools], [resources] or [prompts] for that",
+            );
         }
     }
 

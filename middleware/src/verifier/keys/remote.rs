@@ -155,12 +155,12 @@ impl RemoteKeys {
         algorithm: Algorithm,
     ) -> Result<Option<Arc<VerificationKey>>, VerifyError> {
         let now = self.source.clock.unix_seconds();
-        let usable = |fetched: &Arc<Fetched>| now.saturating_sub(fetched.at) < self.bounds.stale;
+        let usable = |fetched: &Arc<Fetched>| between(fetched.at, now) < self.bounds.stale;
         // The ordinary way: no lock, no copy.
         if let Some(fetched) = self.source.current.load_full().filter(usable)
             && let Some(key) = fetched.keys.find(kid, algorithm)
         {
-            let age = now.saturating_sub(fetched.at);
+            let age = between(fetched.at, now);
             if age < self.bounds.fresh {
                 return Ok(Some(key));
             }
@@ -174,7 +174,7 @@ impl RemoteKeys {
         self.refresh().await;
         let now = self.source.clock.unix_seconds();
         match self.source.current.load_full() {
-            Some(fetched) if now.saturating_sub(fetched.at) < self.bounds.stale => {
+            Some(fetched) if between(fetched.at, now) < self.bounds.stale => {
                 Ok(fetched.keys.find(kid, algorithm))
             }
             _ => Err(VerifyError::Unavailable(format!("the keys at {} cannot be had", self.source.location))),
@@ -183,13 +183,13 @@ impl RemoteKeys {
 
     fn failed_lately(&self, now: u64) -> bool {
         let failed_at = self.source.failed_at.load(Ordering::Relaxed);
-        failed_at != 0 && now.saturating_sub(failed_at) < self.bounds.fresh
+        failed_at != 0 && between(failed_at, now) < self.bounds.fresh
     }
 
     /// Whether the server may be asked again; `attempt` is held by whoever asks.
     fn cooled_down(&self, attempt: Option<u64>) -> bool {
         let now = self.source.clock.unix_seconds();
-        attempt.is_none_or(|at| now.saturating_sub(at) >= self.bounds.cool_down)
+        attempt.is_none_or(|at| between(at, now) >= self.bounds.cool_down)
     }
 
     /// Fetches, or waits for whoever does, unless that was done just now.
@@ -260,6 +260,12 @@ impl Source {
         }
         Err(failures.join("; "))
     }
+}
+
+/// How many seconds lie between then and now. A clock that was set back by an hour makes what was fetched an hour old, and
+/// not new until that hour has passed again: a key that is withdrawn meanwhile would be good for as long.
+fn between(then: u64, now: u64) -> u64 {
+    now.abs_diff(then)
 }
 
 fn jwks_uri(issuer: &str, from: &Url, metadata: &[u8]) -> Result<Url, String> {

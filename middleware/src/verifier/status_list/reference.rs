@@ -113,6 +113,7 @@ mod tests {
             "https://as.test:8443/lists/1",
             "https://as.test@evil.test/1",
             "https://user@as.test/1",
+            "https://:password@as.test/1",
             "https://as.test.evil.test/1",
             "https://as.test/1#fragment",
             "http://status.test/1",

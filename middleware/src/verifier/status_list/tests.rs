@@ -553,6 +553,17 @@ async fn a_list_that_cannot_be_had_is_not_asked_for_by_every_request() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_back_prolongs_no_cool_down() {
+    let fixture = Fixture::new();
+    fixture.server.breaks();
+    fixture.clock.set(NOW + 3600);
+    assert!(fixture.is_unavailable("0").await);
+    fixture.server.revokes(&fixture.clock, &[0]);
+    fixture.clock.set(NOW + 3590);
+    assert!(fixture.is_invalid("0").await);
+}
+
+#[tokio::test]
 async fn nobody_is_sent_anywhere_by_a_token() {
     let fixture = Fixture::with(|builder| builder.hosts(["lists.test"]));
     for uri in [

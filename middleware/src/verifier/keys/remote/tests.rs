@@ -318,3 +318,18 @@ fn an_issuer_in_clear_text_is_refused_unless_it_is_this_machine() {
         assert!(discovered(issuer).is_ok(), "{issuer}");
     }
 }
+
+/// A machine may start with a clock that is far ahead, and learn the time when the keys are there already.
+#[tokio::test]
+async fn a_clock_that_is_set_back_makes_no_key_young() {
+    let (web, clock, keys) = setup();
+    clock.set(1_000_000 + 365 * 24 * 3600);
+    assert_eq!(has(&keys, "1").await, Ok(true));
+    web.publish(JWKS, jwks(&["2"]));
+    clock.set(1_000_000);
+    assert_eq!((has(&keys, "2").await, has(&keys, "1").await), (Ok(true), Ok(false)));
+
+    web.take_down(JWKS);
+    clock.set(1_000_000 - STALE_SECONDS);
+    assert!(matches!(has(&keys, "2").await, Err(VerifyError::Unavailable(_))), "nobody knows how old it is");
+}
