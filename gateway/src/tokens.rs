@@ -90,7 +90,7 @@ impl Opaque<'_> {
     fn verifier(
         &self,
         resource: &ResourceUri,
-        verified: &VerifiedTokens,
+        remembered: &VerifiedTokens,
         clock: &Arc<dyn Clock>,
     ) -> anyhow::Result<IntrospectionVerifier> {
         let config = self.introspection;
@@ -102,7 +102,7 @@ impl Opaque<'_> {
             Arc::clone(&self.exchange),
             Arc::clone(clock),
         )
-        .verified_tokens(verified)
+        .verified_tokens(remembered)
         .cache_seconds(config.cache_seconds)
         .leeway_seconds(self.issuer.leeway_seconds);
         if config.endpoint_is_for_this_resource {
