@@ -308,7 +308,7 @@ fn a_large_body_does_not_hold_up_other_requests() {
         taken.await.unwrap().unwrap();
 
         // What is no message is refused all the same.
-        let broken = harness.post(&large[1..], &[]).await;
+        let broken = harness.post(large.strip_prefix('{').unwrap(), &[]).await;
         assert_eq!((broken.status, harness.reached()), (400, 2));
     });
 }
