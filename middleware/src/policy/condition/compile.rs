@@ -5,9 +5,9 @@ use std::num::NonZeroUsize;
 
 use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, MapExpr, SourceInfo, operators};
 use cel::{Env, IdedExpr};
-use regex::RegexBuilder;
 
 use super::ConditionError;
+use super::pattern::Pattern;
 use super::program::{Arithmetic, Comparison, Function, Macro, Node, Search};
 use crate::document::nearest;
 
@@ -19,8 +19,6 @@ const MOST_NODES: usize = 500;
 const DEEPEST: usize = 64;
 /// The most comprehensions in one expression, none of them in another.
 const MOST_COMPREHENSIONS: usize = 8;
-/// What a compiled pattern may take, in bytes; a Unicode `\w` takes some tens of thousands.
-const LARGEST_PATTERN: usize = 256 * 1024;
 /// The parser recurses; no expression of the length that is allowed needs a fraction of this.
 const PARSER_STACK: usize = 32 * 1024 * 1024;
 
@@ -332,23 +330,9 @@ impl Compiler<'_> {
                 "expected a pattern as a literal text, because it is compiled when the policy is loaded, but found another expression",
             );
         };
-        let regex = RegexBuilder::new(literal.inner())
-            .size_limit(LARGEST_PATTERN)
-            .dfa_size_limit(LARGEST_PATTERN)
-            .nest_limit(32)
-            .build();
-        match regex {
-            Ok(regex) => Ok(Node::Matches(self.boxed(text, depth)?, regex)),
-            Err(regex::Error::CompiledTooBig(_)) => self.fault(
-                pattern,
-                "expected a pattern that stays small when it is compiled, but found one that does not",
-            ),
-            // The message of a syntax error is a drawing of several lines; its last one says what is wrong.
-            Err(error) => {
-                let error = error.to_string();
-                let why = error.lines().last().unwrap_or_default().trim().trim_start_matches("error: ");
-                self.fault(pattern, format!("expected a regular expression, but {why}"))
-            }
+        match Pattern::new(literal.inner()) {
+            Ok(pattern) => Ok(Node::Matches(self.boxed(text, depth)?, pattern)),
+            Err(why) => self.fault(pattern, format!("expected a {why}")),
         }
     }
 

@@ -159,8 +159,8 @@ impl<'v> Evaluation<'v> {
             Node::Matches(of, pattern) => match value(of)? {
                 Value::Text(text) => {
                     // The one operation whose time also grows with the expression.
-                    self.spend(text.len() / 2)?;
-                    Ok(Value::Bool(pattern.is_match(&text)))
+                    self.spend(pattern.steps(text.len()))?;
+                    Ok(Value::Bool(pattern.is_in(&text)))
                 }
                 other => unfit("matches", &other),
             },

@@ -1,6 +1,6 @@
 //! What an expression is compiled to.
 
-use regex::Regex;
+use super::pattern::Pattern;
 
 /// One operation of a condition, with those that it needs.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub(super) enum Node {
     Arithmetic(Arithmetic, Box<Node>, Box<Node>),
     Call(Function, Box<Node>),
     Search(Search, Box<Node>, Box<Node>),
-    Matches(Box<Node>, Regex),
+    Matches(Box<Node>, Pattern),
     Comprehension {
         macro_: Macro,
         over: Box<Node>,

@@ -265,6 +265,24 @@ fn arguments_that_parsers_read_differently_are_refused() {
     }
 }
 
+/// On a hostile text, a pattern that may be at many places at once is as much slower.
+#[test]
+fn a_text_may_be_as_long_as_its_pattern_is_small() {
+    let args = |length: usize| format!(r#"{{"s":"{}"}}"#, "ab".repeat(length / 2));
+    for (pattern, length) in [
+        ("b$", 39_000),
+        ("^[ab]{25}", 39_000),
+        ("[ab]{100}$", 9_000),
+        ("(a|b)*a(a|b){401}$", 2_000),
+        ("((a|b)*a((a|b){20}){20}b)$", 2_000),
+    ] {
+        let condition = format!("args.s.matches('{pattern}')");
+        assert_eq!(judge(&condition, &args(length)), Ok(()), "{pattern}");
+        let longer = judge(&condition, &args(length * 5 / 4));
+        assert_eq!(longer, Err(ConditionFailure::TooMuchWork), "{pattern}");
+    }
+}
+
 /// Nothing that a client can send is evaluated for long, and nothing that was cut short passes.
 #[test]
 fn what_takes_too_much_is_refused() {
