@@ -67,7 +67,7 @@ mod decoder {
     use std::io::{self, Write};
 
     use brotli_decompressor::DecompressorWriter;
-    use flate2::write::{MultiGzDecoder, ZlibDecoder};
+    use flate2::write::{GzDecoder, ZlibDecoder};
 
     use super::{Coding, DecodeError};
 
@@ -81,7 +81,8 @@ mod decoder {
     }
 
     enum Inner {
-        Gzip(Box<MultiGzDecoder<Bounded>>),
+        /// One member (RFC 1952 §2.2): each would be decoded anew, and there is room for thousands that are empty.
+        Gzip(Box<GzDecoder<Bounded>>),
         Deflate(Box<ZlibDecoder<Bounded>>),
         Brotli(Box<DecompressorWriter<Bounded>>),
     }
@@ -91,7 +92,7 @@ mod decoder {
         pub(crate) fn new(coding: Coding, max_bytes: usize) -> Self {
             let bounded = Bounded { bytes: Vec::new(), max_bytes, overflowed: false };
             let inner = match coding {
-                Coding::Gzip => Inner::Gzip(Box::new(MultiGzDecoder::new(bounded))),
+                Coding::Gzip => Inner::Gzip(Box::new(GzDecoder::new(bounded))),
                 Coding::Deflate => Inner::Deflate(Box::new(ZlibDecoder::new(bounded))),
                 Coding::Brotli => Inner::Brotli(Box::new(DecompressorWriter::new(bounded, BROTLI_BUFFER))),
             };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response};
 use http_body::Body;
@@ -16,7 +16,8 @@ use crate::possession::prove::DPOP;
 use crate::request::{Classified, Era, Incoming, Malformed, RequestId, Unread, body, headers};
 use crate::resource::metadata;
 use crate::rewrite::{
-    ListRewriter, OwnTasks, ResponseBody, View, end_events, keep_own_tasks, learn_task, rewrite,
+    ListRewriter, OwnTasks, ResponseBody, View, end_events, forget_encoding, keep_own_tasks, learn_task,
+    rewrite,
 };
 use crate::session::Session;
 use crate::shared::{Judged, Shared};
@@ -189,9 +190,11 @@ impl Shared {
         let list = ListRewriter::of(view, &request, &parts.method);
         let reply_to = ReplyTo::new(&request);
         let judged = Judged::of(request.messages(), permit.policy_version()).permitted(permit.clone());
-        prepare(&mut parts, request.single(), list.is_some());
+        prepare(&mut parts, request.single(), list.is_some() || own_tasks.is_some());
         if let Some(length) = decoded {
-            parts.headers.remove(CONTENT_ENCODING);
+            forget_encoding(&mut parts.headers);
+            // Not beside a length (RFC 9112 §6.2): which of the two counts is where servers differ.
+            parts.headers.remove(TRANSFER_ENCODING);
             parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
         parts.extensions.insert(permit);
@@ -214,6 +217,8 @@ fn prepare(parts: &mut Parts, message: Option<&Classified<'_>>, rewritten: bool)
     // proof, whose key is not the server's to check either.
     parts.headers.remove(AUTHORIZATION);
     parts.headers.remove(DPOP);
+    // Behind another protocol, a WebSocket or HTTP/2 in clear, nothing would be judged any more (RFC 9110 §7.8).
+    parts.headers.remove(UPGRADE);
     match message.filter(|message| message.era == Era::Modern) {
         // Only modern headers were held against the body.
         None => {

@@ -130,7 +130,16 @@ object!(
     }
 );
 
+/// The most resources, and the most tasks, that one message may name: each is decided, and costs as much as a message.
+const MOST_NAMED: usize = 100;
+
 fn texts<'a, E: Error>(fields: Vec<Field<'a>>, key: &str) -> Result<Vec<Cow<'a, str>>, E> {
+    if fields.len() > MOST_NAMED {
+        return Err(E::custom(format_args!(
+            "expected at most {MOST_NAMED} strings in `{key}`, but found {}",
+            fields.len()
+        )));
+    }
     let text = |field| match field {
         Field::Text(text) => Ok(text),
         Field::Absent | Field::Other => {

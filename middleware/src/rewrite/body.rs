@@ -239,7 +239,7 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 }
 
 /// What described the bytes as they were.
-pub(super) fn forget_encoding(headers: &mut HeaderMap) {
+pub(crate) fn forget_encoding(headers: &mut HeaderMap) {
     for name in [
         CONTENT_ENCODING,
         CONTENT_LENGTH,

@@ -16,7 +16,7 @@ mod task_list;
 mod watch;
 
 pub use body::ResponseBody;
-pub(crate) use body::{end_events, learn_task, rewrite};
+pub(crate) use body::{end_events, forget_encoding, learn_task, rewrite};
 pub(crate) use list::{ListRewriter, View};
 #[cfg(feature = "internals")]
 pub(crate) use sse::EventRewriter;

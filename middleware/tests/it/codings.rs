@@ -61,6 +61,41 @@ async fn a_coded_body_is_judged_and_forwarded_in_clear() {
     assert_eq!(harness.reached(), 0);
 }
 
+/// A server, or a proxy behind the layer, must not find two lengths, or digests of bytes that it does not get.
+#[tokio::test]
+async fn nothing_describes_the_coded_bytes_once_they_are_decoded() {
+    let harness = Harness::new();
+    let mut coded = request("gzip", gzip(call("open").as_bytes()));
+    let gone =
+        ["transfer-encoding", "content-encoding", "content-md5", "content-digest", "repr-digest", "digest"];
+    for name in gone {
+        if name != "content-encoding" {
+            coded.headers_mut().insert(name, http::HeaderValue::from_static("chunked"));
+        }
+    }
+    assert_eq!(harness.send(coded).await.status, 200);
+    let seen = harness.seen.lock().unwrap();
+    for name in gone {
+        assert!(!seen[0].head.headers.contains_key(name), "{name}");
+    }
+    assert_eq!(seen[0].head.headers["content-length"], call("open").len().to_string().as_str());
+}
+
+/// Each member of a gzip file is decoded anew, and an empty one takes twenty bytes.
+#[tokio::test]
+async fn a_coded_body_is_one_member() {
+    let harness = Harness::new();
+    for body in [
+        [gzip(b""), gzip(call("open").as_bytes())].concat(),
+        [gzip(call("open").as_bytes()), gzip(b"")].concat(),
+        [gzip(&call("open").as_bytes()[..9]), gzip(&call("open").as_bytes()[9..])].concat(),
+    ] {
+        let answer = harness.send(request("gzip", body)).await;
+        assert_eq!((answer.status, answer.refusal), (400, Some("malformed")), "{}", answer.text);
+    }
+    assert_eq!(harness.reached(), 0);
+}
+
 #[tokio::test]
 async fn a_coded_body_that_is_not_understood_reaches_nobody() {
     let harness =

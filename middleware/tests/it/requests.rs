@@ -312,3 +312,64 @@ fn a_large_body_does_not_hold_up_other_requests() {
         assert_eq!((broken.status, harness.reached()), (400, 2));
     });
 }
+
+/// Nothing that is said behind an upgrade would be judged.
+#[tokio::test]
+async fn no_connection_is_upgraded_past_the_decision() {
+    let harness = Harness::new();
+    for (method, body) in
+        [("GET", String::new()), ("HEAD", String::new()), ("DELETE", String::new()), ("POST", call("open"))]
+    {
+        for protocol in ["websocket", "h2c"] {
+            let request = http::Request::builder()
+                .method(method)
+                .uri("/mcp")
+                .header("host", "gw.test")
+                .header("content-type", "application/json")
+                .header("connection", "upgrade")
+                .header("upgrade", protocol);
+            assert_eq!(
+                harness.send(request.body(body.clone().into()).unwrap()).await.status,
+                200,
+                "{method}"
+            );
+        }
+    }
+    let seen = harness.seen.lock().unwrap();
+    assert_eq!(seen.len(), 8);
+    for seen in &*seen {
+        assert!(!seen.head.headers.contains_key("upgrade"), "{} {:?}", seen.head.method, seen.head.headers);
+    }
+}
+
+/// Each resource that a message names is decided: as many as fit into a body would keep a thread for seconds.
+#[tokio::test]
+async fn one_message_names_so_many_objects_and_no_more() {
+    let harness = Harness::new();
+    let opened =
+        format!("{}\n[methods.\"subscriptions/listen\"]\nauth = \"public\"\n", crate::harness::POLICY);
+    harness.policy.replace(mcp_auth::policy::Policy::parse(&opened).unwrap());
+    for (key, count, status) in [
+        ("resourceSubscriptions", 100, 200),
+        ("resourceSubscriptions", 101, 400),
+        ("resourceSubscriptions", 100_000, 400),
+        ("taskIds", 101, 400),
+    ] {
+        let named = vec!["ui://a"; count];
+        let body = serde_json::json!({"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{key: named}}});
+        assert_eq!(harness.post(&body.to_string(), &[]).await.status, status, "{key} {count}");
+    }
+    assert_eq!(harness.reached(), 1);
+}
+
+/// What is filtered has to be read.
+#[tokio::test]
+async fn lists_are_asked_for_without_coding() {
+    for method in ["tools/list", "tasks/list"] {
+        let harness = Harness::new();
+        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#);
+        let headers = [("authorization", &*bearer("notes:read")), ("accept-encoding", "zstd")];
+        harness.post(&body, &headers).await;
+        assert_eq!(harness.seen.lock().unwrap()[0].head.headers["accept-encoding"], "identity", "{method}");
+    }
+}
