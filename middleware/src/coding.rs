@@ -268,6 +268,30 @@ mod tests {
         }
     }
 
+    /// A block of DEFLATE with nothing in it takes ten bits (RFC 1951 §3.2.6): building its tables anew each time would
+    /// take a hundred times as long as decoding as many bytes of text.
+    #[test]
+    fn empty_blocks_cost_no_more_than_text() {
+        // From the lowest bit: `0` not the last, `10` fixed codes, `0000000` the end of the block; four of them in 5 bytes.
+        let mut blocks = vec![0x78, 0x9c];
+        for _ in 0..50_000 {
+            blocks.extend_from_slice(&[0x02, 0x08, 0x20, 0x80, 0x00]);
+        }
+        // Digits of pseudorandom numbers: every byte of them is decoded by a table.
+        let text: String =
+            (0_u32..50_000).map(|number| format!("{:08x}", number.wrapping_mul(2_654_435_761))).collect();
+        let text = zlib(text.as_bytes());
+        let time = |coded: &[u8]| {
+            let started = std::time::Instant::now();
+            let _clear = decode(Coding::Deflate, coded, 1 << 22);
+            started.elapsed()
+        };
+        let least = |coded: &[u8]| (0..3).map(|_| time(coded)).min().unwrap();
+        assert!(text.len() <= blocks.len(), "{}", text.len());
+        let (blocks, text) = (least(&blocks), least(&text));
+        assert!(blocks < text * 30, "{blocks:?} and {text:?}");
+    }
+
     #[test]
     fn what_is_cut_followed_by_more_or_of_another_coding_is_broken() {
         for (coding, coded) in coded() {
