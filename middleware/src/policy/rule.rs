@@ -91,6 +91,13 @@ impl Rule {
     }
 
     /// Evaluates the condition, which is the rule's own, and says how long it took.
+    #[cfg_attr(
+        not(feature = "cel"),
+        expect(
+            clippy::trivially_copy_pass_by_ref,
+            reason = "without the feature there is no condition at all"
+        )
+    )]
     pub(super) fn evaluate(
         &self,
         condition: &Condition,
