@@ -18,6 +18,7 @@ use crate::service::McpAuth;
 use crate::session::SessionKeys;
 use crate::shared::Shared;
 use crate::state::{MemoryState, State};
+use crate::tasks::Ledger;
 use crate::verifier::TokenVerifier;
 
 /// Puts OAuth 2.1 per tool in front of an MCP server.
@@ -43,9 +44,13 @@ impl McpAuthLayer {
             loopback: is_loopback_origin(resource.origin()),
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let state: Arc<dyn State> = Arc::new(MemoryState::new(Arc::clone(&clock)));
+        let ledger =
+            Ledger { resource: resource.clone(), state: Arc::clone(&state), clock: Arc::clone(&clock) };
         McpAuthLayerBuilder(
             Shared {
-                state: Arc::new(MemoryState::new(Arc::clone(&clock))),
+                ledger: Arc::new(ledger),
+                state,
                 clock,
                 metadata_url: resource.metadata_url().into(),
                 metadata_paths: vec![
@@ -213,6 +218,12 @@ impl McpAuthLayerBuilder {
         if self.0.session_keys.are_none() {
             self.0.session_keys = SessionKeys::random()?;
         }
+        // Of the state and the clock that it is to be in the end.
+        self.0.ledger = Arc::new(Ledger {
+            resource: self.0.resource.clone(),
+            state: Arc::clone(&self.0.state),
+            clock: Arc::clone(&self.0.clock),
+        });
         self.0.policy.observe();
         Ok(McpAuthLayer(Arc::new(self.0)))
     }

@@ -13,7 +13,7 @@ use tower_service::Service;
 use crate::challenge::{ReplyTo, cors};
 use crate::policy::{BatchRefusal, Refusal};
 use crate::possession::prove::DPOP;
-use crate::request::{Classified, Era, Incoming, Malformed, RequestId, Unread, body, headers};
+use crate::request::{Classified, Era, Incoming, Malformed, Unread, body, headers};
 use crate::resource::metadata;
 use crate::rewrite::{
     ListRewriter, OwnTasks, ResponseBody, View, end_events, forget_encoding, keep_own_tasks, learn_task,
@@ -37,18 +37,26 @@ impl<S> McpAuth<S> {
     }
 }
 
-/// What goes on to the server, and what is done with its answer.
-struct Forward<B> {
-    request: Request<B>,
-    list: Option<ListRewriter>,
-    id: Option<RequestId>,
+/// What goes on to the server beside the head of the request, and what is done with its answer.
+struct Forward {
+    body: Bytes,
+    answer: Answer,
     judged: Judged,
     session: Session,
     reply_to: ReplyTo,
     /// For the next proof of the caller.
     new_nonce: Option<String>,
-    own_tasks: Option<OwnTasks>,
-    learner: Option<TaskLearner>,
+}
+
+/// What is done with an answer for what it says. Boxed, because few are rewritten, and all of them are moved.
+enum Answer {
+    Passes,
+    /// Its lists are rewritten.
+    Lists(Box<ListRewriter>),
+    /// It is a list of tasks, and the caller's are kept.
+    OwnTasks(Box<OwnTasks>),
+    /// It may make a task.
+    Task(TaskLearner),
 }
 
 impl<S, B, R> Service<Request<B>> for McpAuth<S>
@@ -75,7 +83,7 @@ where
         let mut inner = std::mem::replace(&mut self.inner, ready);
         let shared = Arc::clone(&self.shared);
         Box::pin(async move {
-            let (parts, body) = request.into_parts();
+            let (mut parts, body) = request.into_parts();
             if !shared.allowed.host(&parts) {
                 let host = parts.headers.get(http::header::HOST);
                 tracing::warn!(?host, allowed = ?shared.allowed.hosts, "a request names a host that is not allowed");
@@ -90,24 +98,27 @@ where
             }
             let mut response = match parts.method {
                 Method::OPTIONS => cors::options(&parts).map(ResponseBody::whole),
-                _ => match shared.judge(parts, body).await {
+                _ => match shared.judge(&mut parts, body).await {
                     Err(refused) => refused.map(ResponseBody::whole),
-                    Ok(forward) => {
-                        let Forward { request, list, id, judged, session, reply_to, .. } = forward;
-                        let Forward { new_nonce, own_tasks, learner, .. } = forward;
-                        let response = inner.call(request).await?;
+                    Ok(Forward { body, answer, judged, session, reply_to, new_nonce }) => {
+                        let response = inner.call(Request::from_parts(parts, B::from(body))).await?;
+                        let id = || reply_to.id().cloned();
                         // What few requests need is boxed: the future of each is as large as its largest part, and is moved.
-                        let mut response = match (list, own_tasks) {
-                            (Some(list), _) => Box::pin(rewrite(response, list, id)).await,
-                            (None, Some(own)) => Box::pin(keep_own_tasks(response, own, id)).await,
-                            (None, None) => response.map(ResponseBody::upstream),
+                        let mut response = match answer {
+                            Answer::Lists(list) => Box::pin(rewrite(response, *list, id())).await,
+                            Answer::OwnTasks(own) => Box::pin(keep_own_tasks(response, *own, id())).await,
+                            Answer::Passes => response.map(ResponseBody::upstream),
+                            Answer::Task(learner) => {
+                                let mut response = response.map(ResponseBody::upstream);
+                                if let Some(remembering) = learn_task(&mut response, learner) {
+                                    remembering.await;
+                                }
+                                response
+                            }
                         };
-                        if let Some(learner) = learner {
-                            response = Box::pin(learn_task(response, learner)).await;
-                        }
-                        response = shared.leave_session(&session, &reply_to, response).await;
+                        shared.leave_session(&session, &reply_to, &mut response).await;
                         if let Some(expires_at) = shared.end_of_streams(&judged) {
-                            response = end_events(response, || shared.clock.sleep_until(expires_at));
+                            end_events(&mut response, || shared.clock.sleep_until(expires_at));
                         }
                         shared.possession.renew_nonce(&mut response, new_nonce);
                         response.extensions_mut().insert(judged);
@@ -123,12 +134,12 @@ where
 
 impl Shared {
     /// classify → verify → prove → decide.
-    async fn judge<B>(&self, mut parts: Parts, body: B) -> Result<Forward<B>, Response<Bytes>>
+    async fn judge<B>(&self, parts: &mut Parts, body: B) -> Result<Forward, Response<Bytes>>
     where
-        B: Body<Data = Bytes> + From<Bytes>,
+        B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let refused = |refusal| self.answer(refusal, None, &parts, &self.policy.load());
+        let refused = |refusal| self.answer(refusal, None, parts, &self.policy.load());
         let malformed = |error: Malformed| refused(Refusal::Malformed(error));
         let mut decoded = None;
         let mut detached = None;
@@ -159,38 +170,45 @@ impl Shared {
             }
             _ => Incoming::One(Classified::bodyless()),
         };
-        let caller = self.authenticate(&parts).await;
+        let caller = self.authenticate(parts).await;
         // Taken once, for the decision and all that follows from it; and only now, because a body may take its time to
         // come, and a token to be verified, and what was revoked meanwhile is revoked.
         let policy = self.policy.load();
         let refused = |refusal, parts: &Parts| self.answer(refusal, request.single(), parts, &policy);
-        let proven = caller.map_err(|nobody| refused(nobody.refusal(&policy, request.messages()), &parts))?;
+        let proven = caller.map_err(|nobody| refused(nobody.refusal(&policy, request.messages()), parts))?;
         let (caller, new_nonce) = proven.map(|proven| (proven.caller, proven.new_nonce)).unzip();
         let (asker, tasks) = self
             .known_tasks(&request, &parts.headers, caller.as_ref())
             .await
-            .map_err(|refusal| refused(refusal, &parts))?;
+            .map_err(|refusal| refused(refusal, parts))?;
         let permit = policy.decide_incoming(&request, caller.as_ref(), &tasks);
         let permit = permit.map_err(|why| match why {
-            BatchRefusal::Whole(refusal) => refused(refusal, &parts),
-            BatchRefusal::Each(refusals) => self.answer_each(refusals, request.messages(), &parts, &policy),
+            BatchRefusal::Whole(refusal) => refused(refusal, parts),
+            BatchRefusal::Each(refusals) => self.answer_each(refusals, request.messages(), parts, &policy),
         })?;
 
         // A batch is legacy as a whole.
-        let (era, id) = request.single().map_or((Era::Legacy, None), |one| (one.era, one.id.clone()));
-        let session = self
-            .enter_session(&mut parts.headers, era, id.as_ref(), caller.as_ref())
-            .await
-            .map_err(|refusal| refused(refusal, &parts))?;
-        self.adopt_tasks(&tasks, asker).await.map_err(|refusal| refused(refusal, &parts))?;
-        let asker = self.asker(&session, caller.as_ref());
-        let own_tasks = self.own_tasks(&request, asker, &policy);
-        let learner = self.task_learner(&request, asker);
-        let view = View { policy: Arc::clone(&policy), caller, era };
-        let list = ListRewriter::of(view, &request, &parts.method);
+        let era = request.single().map_or(Era::Legacy, |one| one.era);
         let reply_to = ReplyTo::new(&request);
+        let session = self
+            .enter_session(&mut parts.headers, era, reply_to.id(), caller.as_ref())
+            .await
+            .map_err(|refusal| refused(refusal, parts))?;
+        self.adopt_tasks(&tasks, asker).await.map_err(|refusal| refused(refusal, parts))?;
+        let asker = self.asker(&session, caller.as_ref());
+        let view = || View { policy: Arc::clone(&policy), caller, era };
+        let answer = if let Some(learner) = self.task_learner(&request, asker) {
+            Answer::Task(learner)
+        } else if let Some(list) = ListRewriter::of(view, &request, &parts.method) {
+            Answer::Lists(Box::new(list))
+        } else if let Some(own) = self.own_tasks(&request, asker, &policy) {
+            Answer::OwnTasks(Box::new(own))
+        } else {
+            Answer::Passes
+        };
         let judged = Judged::of(request.messages(), permit.policy_version()).permitted(permit.clone());
-        prepare(&mut parts, request.single(), list.is_some() || own_tasks.is_some());
+        let rewritten = matches!(answer, Answer::Lists(_) | Answer::OwnTasks(_));
+        prepare(parts, request.single(), rewritten);
         if let Some(length) = decoded {
             forget_encoding(&mut parts.headers);
             // Not beside a length (RFC 9112 §6.2): which of the two counts is where servers differ.
@@ -199,9 +217,7 @@ impl Shared {
         }
         parts.extensions.insert(permit);
         parts.extensions.insert(reply_to.clone());
-        let request = Request::from_parts(parts, B::from(bytes));
-        let new_nonce = new_nonce.flatten();
-        Ok(Forward { request, list, id, judged, session, reply_to, new_nonce, own_tasks, learner })
+        Ok(Forward { body: bytes, answer, judged, session, reply_to, new_nonce: new_nonce.flatten() })
     }
 
     /// When the event streams of a permitted request end; `None` where it is served as nobody, or where they need not.

@@ -18,6 +18,7 @@ use crate::resource::{ResourceUri, metadata};
 use crate::rewrite::ResponseBody;
 use crate::session::SessionKeys;
 use crate::state::State;
+use crate::tasks::Ledger;
 use crate::verifier::TokenVerifier;
 
 /// The settings of a layer.
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) challenge_response: Arc<dyn ChallengeResponse>,
     pub(crate) session_keys: SessionKeys,
     pub(crate) ends_streams_with_token: bool,
+    /// Of the resource, the state and the clock above.
+    pub(crate) ledger: Arc<Ledger>,
 }
 
 impl fmt::Debug for Shared {

@@ -1,5 +1,7 @@
 //! The one bounded read of a request's body, and the headers that say whether it may be read as JSON at all.
 
+use std::pin::pin;
+
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
@@ -22,12 +24,27 @@ where
     if body.size_hint().lower() > u64::try_from(max_body_bytes).unwrap_or(u64::MAX) {
         return Err(too_large());
     }
-    // Trailers are dropped with the frames: no part of MCP is in them, and a policy that did not read them must not pass them.
-    match Limited::new(body, max_body_bytes).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(_) => Err(Malformed::bad_request(Malformed::PARSE_ERROR, "the body broke off")),
+    let mut body = pin!(Limited::new(body, max_body_bytes));
+    // Most bodies come in one piece, which goes on as it is.
+    let mut first = Bytes::new();
+    let mut more = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| match error.is::<LengthLimitError>() {
+            true => too_large(),
+            false => Malformed::bad_request(Malformed::PARSE_ERROR, "the body broke off"),
+        })?;
+        // Trailers are dropped: no part of MCP is in them, and a policy that did not read them must not pass them.
+        match frame.into_data() {
+            Ok(data) if first.is_empty() => first = data,
+            Ok(data) => more.push(data),
+            Err(_) => {}
+        }
     }
+    if more.is_empty() {
+        return Ok(first);
+    }
+    more.insert(0, first);
+    Ok(more.concat().into())
 }
 
 fn too_large(max_body_bytes: usize) -> Malformed {

@@ -18,7 +18,7 @@ use super::watch::Watch;
 use crate::challenge::wire::rpc_error;
 use crate::coding::{self, Coding, Decoder, UnknownCoding};
 use crate::request::RequestId;
-use crate::tasks::TaskLearner;
+use crate::tasks::{Remembering, TaskLearner};
 use crate::verifier::BoxFuture;
 
 /// The longest list, or event of a list, that is rewritten; a longer one is withheld.
@@ -49,12 +49,19 @@ pin_project! {
         Events {
             #[pin]
             body: B,
-            coding: Option<Decoder>,
-            events: Box<EventRewriter>,
-            id: Option<RequestId>,
-            ended: bool,
+            // Boxed, because a body is moved from hand to hand, and few are events.
+            rewriting: Box<Rewriting>,
         },
     }
+}
+
+/// How far the rewriting of a stream of events is.
+#[derive(Debug)]
+struct Rewriting {
+    coding: Option<Decoder>,
+    events: EventRewriter,
+    id: Option<RequestId>,
+    ended: bool,
 }
 
 impl<B> ResponseBody<B> {
@@ -71,44 +78,39 @@ impl<B> ResponseBody<B> {
     }
 }
 
-/// Looks for the task that an answer makes, while it passes.
-pub(crate) async fn learn_task<B>(
-    response: Response<ResponseBody<B>>,
+/// Looks for the task that an answer makes, while it passes; gives what is to be remembered before it does.
+pub(crate) fn learn_task<B>(
+    response: &mut Response<ResponseBody<B>>,
     mut learner: TaskLearner,
-) -> Response<ResponseBody<B>> {
-    let (parts, body) = response.into_parts();
-    let content = content(&parts.headers);
+) -> Option<Remembering> {
+    let headers = response.headers();
+    let content = content(headers);
     // What is neither JSON nor events is no answer.
-    if !parts.status.is_success() || matches!(content, Content::Other) {
-        return Response::from_parts(parts, body);
+    if !response.status().is_success() || matches!(content, Content::Other) {
+        return None;
     }
-    let Ok(coding) = Coding::of(&parts.headers) else {
-        if let Some(remembering) = learner.give_up() {
-            remembering.await;
-        }
-        return Response::from_parts(parts, body);
+    let Ok(coding) = Coding::of(headers) else {
+        return learner.give_up();
     };
     let coding = coding.map(|coding| Decoder::new(coding, MOST_WATCHED_BYTES));
     let learner = match content {
         Content::Events => learner.of_events(coding, MOST_WATCHED_BYTES),
         Content::Json | Content::Other => learner.of_json(coding, MOST_WATCHED_BYTES),
     };
-    let length = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let watch = Some(Box::new(Watch::new(learner, length)));
-    Response::from_parts(parts, ResponseBody { watch, ..body })
+    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    response.body_mut().watch = Some(Box::new(Watch::new(learner, length)));
+    None
 }
 
 /// Ends the answer when `due` is, if it is an event stream. One in JSON is never cut: half of it would be none.
 pub(crate) fn end_events<B>(
-    response: Response<ResponseBody<B>>,
+    response: &mut Response<ResponseBody<B>>,
     due: impl FnOnce() -> BoxFuture<'static, ()>,
-) -> Response<ResponseBody<B>> {
-    let (mut parts, body) = response.into_parts();
-    if !is_event_stream(&parts.headers) {
-        return Response::from_parts(parts, body);
+) {
+    if is_event_stream(response.headers()) {
+        response.headers_mut().remove(CONTENT_LENGTH);
+        response.body_mut().ending = Ending::when(due());
     }
-    parts.headers.remove(CONTENT_LENGTH);
-    Response::from_parts(parts, ResponseBody { ending: Ending::when(due()), ..body })
 }
 
 /// Rewrites the answer to a list request; a list that cannot be read is withheld, not passed.
@@ -132,11 +134,9 @@ where
         (Content::Events, Ok(coding)) => {
             forget_encoding(&mut parts.headers);
             let coding = coding.map(|coding| Decoder::new(coding, MOST_LIST_BYTES));
-            let events = Box::new(EventRewriter::new(list, MOST_LIST_BYTES));
-            return Response::from_parts(
-                parts,
-                ResponseBody::of(Inner::Events { body, coding, events, id, ended: false }),
-            );
+            let events = EventRewriter::new(list, MOST_LIST_BYTES);
+            let rewriting = Box::new(Rewriting { coding, events, id, ended: false });
+            return Response::from_parts(parts, ResponseBody::of(Inner::Events { body, rewriting }));
         }
         (Content::Json, Ok(coding)) => read_json(body, coding, &list).await,
         (Content::Other, _) if !list.expects_list() => {
@@ -182,33 +182,26 @@ where
     Ok(list.message(text)?.map_or_else(|| bytes.clone(), Bytes::from))
 }
 
-/// The next bytes of a stream of events.
-fn push(
-    coding: Option<&mut Decoder>,
-    events: &mut EventRewriter,
-    data: &[u8],
-    out: &mut Vec<u8>,
-) -> Result<(), Unreadable> {
-    match coding {
-        None => events.push(data, out),
-        Some(coding) => {
-            let clear = coding.push(data).map_err(|error| Unreadable(error.to_string()))?;
-            events.push(&clear, out)
+impl Rewriting {
+    /// The next bytes of the stream.
+    fn push(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<(), Unreadable> {
+        match &mut self.coding {
+            None => self.events.push(data, out),
+            Some(coding) => {
+                let clear = coding.push(data).map_err(|error| Unreadable(error.to_string()))?;
+                self.events.push(&clear, out)
+            }
         }
     }
-}
 
-/// The end of a stream of events.
-fn finish(
-    coding: Option<&mut Decoder>,
-    events: &mut EventRewriter,
-    out: &mut Vec<u8>,
-) -> Result<(), Unreadable> {
-    if let Some(coding) = coding {
-        let rest = coding.finish().map_err(|error| Unreadable(error.to_string()))?;
-        events.push(&rest, out)?;
+    /// The end of the stream.
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Unreadable> {
+        if let Some(coding) = &mut self.coding {
+            let rest = coding.finish().map_err(|error| Unreadable(error.to_string()))?;
+            self.events.push(&rest, out)?;
+        }
+        self.events.finish(out)
     }
-    events.finish(out)
 }
 
 pub(super) enum Content {
@@ -302,27 +295,27 @@ where
         match self.project() {
             Projected::Whole { body } => body.poll_frame(cx).map_err(|never| match never {}),
             Projected::Upstream { body } => body.poll_frame(cx).map_err(Into::into),
-            Projected::Events { mut body, coding, events, id, ended } => loop {
-                if *ended {
+            Projected::Events { mut body, rewriting } => loop {
+                if rewriting.ended {
                     return Poll::Ready(None);
                 }
                 let mut out = Vec::new();
                 let pushed = match ready!(body.as_mut().poll_frame(cx)) {
                     Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
                     Some(Ok(frame)) => match frame.into_data() {
-                        Ok(data) => push(coding.as_mut(), events, &data, &mut out),
+                        Ok(data) => rewriting.push(&data, &mut out),
                         Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                     },
                     None => {
-                        *ended = true;
-                        finish(coding.as_mut(), events, &mut out)
+                        rewriting.ended = true;
+                        rewriting.finish(&mut out)
                     }
                 };
                 if let Err(error) = pushed {
                     tracing::error!(%error, "a list of the upstream is withheld");
-                    *ended = true;
+                    rewriting.ended = true;
                     out.extend_from_slice(b"data: ");
-                    out.extend_from_slice(withheld(id.as_ref()).body());
+                    out.extend_from_slice(withheld(rewriting.id.as_ref()).body());
                     out.extend_from_slice(b"\n\n");
                 }
                 if !out.is_empty() {
@@ -336,7 +329,7 @@ where
         match self {
             Self::Whole { body } => body.is_end_stream(),
             Self::Upstream { body } => body.is_end_stream(),
-            Self::Events { ended, .. } => *ended,
+            Self::Events { rewriting, .. } => rewriting.ended,
         }
     }
 

@@ -68,11 +68,15 @@ fn list_of(kind: ObjectKind, method: &str) -> &'static [List] {
 
 impl ListRewriter {
     /// For what answers a request; `None` where no list can be in it.
-    pub(crate) fn of(view: View, request: &Incoming<'_>, http_method: &Method) -> Option<Self> {
+    pub(crate) fn of(
+        view: impl FnOnce() -> View,
+        request: &Incoming<'_>,
+        http_method: &Method,
+    ) -> Option<Self> {
         match request {
-            _ if http_method == Method::GET => Some(Self::for_stream(view)),
+            _ if http_method == Method::GET => Some(Self::for_stream(view())),
             Incoming::One(Classified { operation: Operation::List(kind, method), .. }) => {
-                Some(Self::for_answer(view, *kind, method))
+                Some(Self::for_answer(view(), *kind, method))
             }
             Incoming::One(_) => None,
             Incoming::Batch(messages) => {
@@ -85,7 +89,7 @@ impl ListRewriter {
                 // One without an id wants no answer, and may get one from some servers.
                 lists().next()?;
                 let asked = lists().filter_map(|(id, kind, method)| Some((id?, kind, method)));
-                Some(Self::for_batch(view, asked))
+                Some(Self::for_batch(view(), asked))
             }
         }
     }

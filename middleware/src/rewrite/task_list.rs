@@ -20,7 +20,7 @@ use crate::tasks::{Asker, Ledger};
 
 /// Whose tasks stay.
 pub(crate) struct OwnTasks {
-    pub(crate) ledger: Ledger,
+    pub(crate) ledger: Arc<Ledger>,
     pub(crate) asker: Asker,
     pub(crate) policy: Arc<Policy>,
 }

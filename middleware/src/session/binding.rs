@@ -33,7 +33,7 @@ pub(crate) struct Sessions<'a> {
 pub(crate) struct Session {
     era: Era,
     caller: Option<Principal>,
-    within: Option<Within>,
+    within: Option<Box<Within>>,
 }
 
 #[derive(Debug, Clone)]
@@ -43,6 +43,11 @@ struct Within {
 }
 
 impl Session {
+    /// Outside of any.
+    pub(super) fn none(era: Era, caller: Option<&Caller>) -> Self {
+        Self { era, caller: caller.map(Principal::of), within: None }
+    }
+
     /// A name for the session that is not its id; `None` outside of one.
     pub(crate) fn tag(&self, resource: &ResourceUri) -> Option<[u8; 32]> {
         tag(&self.within.as_ref()?.upstream, resource)
@@ -84,6 +89,11 @@ impl From<StateError> for NoSession {
 }
 
 impl Sessions<'_> {
+    /// Whether a request says anything of a session at all.
+    pub(super) fn are_named(headers: &HeaderMap) -> bool {
+        headers.contains_key(headers::SESSION_ID) || headers.contains_key(headers::LAST_EVENT_ID)
+    }
+
     /// Holds a permitted request to its session, and gives it the id that the server knows.
     ///
     /// A request without an id is in no session, and no session is guessed for it.
@@ -93,8 +103,8 @@ impl Sessions<'_> {
         era: Era,
         caller: Option<&Caller>,
     ) -> Result<Session, NoSession> {
-        let caller = caller.map(Principal::of);
-        let outside = Session { era, caller, within: None };
+        let outside = Session::none(era, caller);
+        let caller = outside.caller;
         // A modern request has no session: the header is nothing to it, and goes no further.
         if era == Era::Modern {
             return Ok(outside);
@@ -117,7 +127,7 @@ impl Sessions<'_> {
         }
         let id = HeaderValue::from_bytes(&upstream).map_err(|_| NoSession::Unknown)?;
         headers.insert(headers::SESSION_ID, id);
-        Ok(Session { within: Some(Within { upstream, sealed }), ..outside })
+        Ok(Session { within: Some(Box::new(Within { upstream, sealed })), ..outside })
     }
 
     /// The [tag](Session::tag) of the session that a request names, whosesoever it is: nothing may follow from it alone.

@@ -10,9 +10,12 @@ pub(crate) struct Principal([u8; 32]);
 impl Principal {
     pub(crate) const LENGTH: usize = 32;
 
+    pub(crate) fn new(issuer: &str, subject: &str) -> Self {
+        Self(*Key::new(Space::Session, &[issuer, subject]).digest())
+    }
+
     pub(crate) fn of(caller: &Caller) -> Self {
-        let token = caller.token();
-        Self(*Key::new(Space::Session, &[token.issuer(), token.subject()]).digest())
+        caller.token().principal()
     }
 
     pub(crate) const fn from_bytes(bytes: [u8; Self::LENGTH]) -> Self {

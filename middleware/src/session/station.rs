@@ -6,7 +6,7 @@ use super::binding::{NoId, NoSession, Session, Sessions};
 use crate::challenge::ReplyTo;
 use crate::policy::Refusal;
 use crate::possession::Caller;
-use crate::request::{Era, Malformed, RequestId};
+use crate::request::{Era, Malformed, RequestId, headers};
 use crate::rewrite::ResponseBody;
 use crate::shared::Shared;
 
@@ -33,11 +33,15 @@ impl Shared {
         id: Option<&RequestId>,
         caller: Option<&Caller>,
     ) -> Result<Session, Refusal> {
+        if era == Era::Modern || !Sessions::are_named(headers) {
+            return Ok(Session::none(era, caller));
+        }
         let malformed = |message| {
             let malformed = Malformed::bad_request(Malformed::INVALID_REQUEST, message);
             Refusal::Malformed(malformed.with_id(id))
         };
-        self.sessions().enter(headers, era, caller).await.map_err(|why| match why {
+        // Boxed, so that the future of a request without a session is small.
+        Box::pin(self.sessions().enter(headers, era, caller)).await.map_err(|why| match why {
             NoSession::NothingToResume => malformed(
                 "expected an Mcp-Session-Id header, because without a session there is nothing to resume",
             ),
@@ -52,10 +56,14 @@ impl Shared {
         &self,
         session: &Session,
         reply_to: &ReplyTo,
-        mut response: Response<ResponseBody<B>>,
-    ) -> Response<ResponseBody<B>> {
-        let withheld = match self.sessions().leave(session, response.headers_mut()).await {
-            Ok(()) => return response,
+        response: &mut Response<ResponseBody<B>>,
+    ) {
+        if !response.headers().contains_key(headers::SESSION_ID) {
+            return;
+        }
+        let left = Box::pin(self.sessions().leave(session, response.headers_mut())).await;
+        let withheld = match left {
+            Ok(()) => return,
             Err(NoId::Unusable) => {
                 tracing::error!("an answer with an unusable Mcp-Session-Id, or with several, is withheld");
                 reply_to.error(StatusCode::BAD_GATEWAY, "the server sent a session id that cannot be used")
@@ -63,6 +71,6 @@ impl Shared {
             Err(NoId::Unavailable) => reply_to
                 .error(StatusCode::SERVICE_UNAVAILABLE, "the session cannot be remembered now; try again"),
         };
-        withheld.map(ResponseBody::whole)
+        *response = withheld.map(ResponseBody::whole);
     }
 }

@@ -24,17 +24,18 @@ enum Form {
 /// What has to be remembered comes as a future, to be waited for before the client gets the bytes that it was found in:
 /// it may ask for its task at once.
 pub(crate) struct TaskLearner {
-    noting: Arc<Noting>,
+    noting: Noting,
     form: Option<Form>,
     coding: Option<Decoder>,
     may_be_resumed: bool,
 }
 
 /// What the call was, and where it is remembered.
+#[derive(Clone)]
 struct Noting {
-    ledger: Ledger,
+    ledger: Arc<Ledger>,
     maker: Asker,
-    tool: Box<str>,
+    tool: Arc<str>,
 }
 
 /// What remembers something.
@@ -42,8 +43,8 @@ pub(crate) type Remembering = BoxFuture<'static, ()>;
 
 impl TaskLearner {
     /// Watches the answer to a call of `tool` by `maker`.
-    pub(crate) fn new(ledger: Ledger, maker: Asker, tool: &str) -> Self {
-        let noting = Arc::new(Noting { ledger, maker, tool: tool.into() });
+    pub(crate) fn new(ledger: Arc<Ledger>, maker: Asker, tool: &str) -> Self {
+        let noting = Noting { ledger, maker, tool: tool.into() };
         Self { noting, form: None, coding: None, may_be_resumed: false }
     }
 
@@ -164,7 +165,7 @@ impl TaskLearner {
     }
 
     fn remember(&self, created: Created) -> Remembering {
-        let noting = Arc::clone(&self.noting);
+        let noting = self.noting.clone();
         Box::pin(async move {
             let tools = vec![noting.tool.to_string()];
             match noting.ledger.remember(noting.maker, tools, &created).await {
@@ -179,7 +180,7 @@ impl TaskLearner {
 
     fn unseen(&self) -> Option<Remembering> {
         let session = self.noting.maker.session?;
-        let noting = Arc::clone(&self.noting);
+        let noting = self.noting.clone();
         Some(Box::pin(async move {
             if let Err(error) = noting.ledger.note_unseen(session, &noting.tool).await {
                 tracing::error!(%error, "a task that was not seen stays unknown");

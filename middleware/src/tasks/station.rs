@@ -5,7 +5,6 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 use super::learner::TaskLearner;
-use super::ledger::Ledger;
 use super::record::{Asker, KnownTasks};
 use crate::policy::{Policy, Refusal, UnknownObject};
 use crate::possession::Caller;
@@ -24,14 +23,6 @@ fn unavailable(error: &StateError) -> Refusal {
 }
 
 impl Shared {
-    pub(crate) fn ledger(&self) -> Ledger {
-        Ledger {
-            resource: self.resource.clone(),
-            state: Arc::clone(&self.state),
-            clock: Arc::clone(&self.clock),
-        }
-    }
-
     /// Looks up the tasks that a request names, before it is decided.
     ///
     /// The session is taken from its id alone here: whether it is the caller's is found out after the decision. There are
@@ -54,9 +45,8 @@ impl Shared {
         }
         let era = request.single().map(|request| request.era);
         let asker = Asker { principal, session: era.and_then(|era| self.session_tag(headers, era)) };
-        let ledger = self.ledger();
         for id in ids.iter().take(MOST_TASKS) {
-            if let Some(task) = ledger.find(id, asker).await.map_err(|error| unavailable(&error))? {
+            if let Some(task) = Box::pin(self.ledger.find(id, asker)).await.map_err(|error| unavailable(&error))? {
                 known.push(task);
             }
         }
@@ -66,7 +56,7 @@ impl Shared {
     /// Makes the tasks that were never seen the caller's, who may use them.
     pub(crate) async fn adopt_tasks(&self, known: &KnownTasks, asker: Asker) -> Result<(), Refusal> {
         for task in known.unseen() {
-            if !self.ledger().adopt(task, asker).await.map_err(|error| unavailable(&error))? {
+            if !Box::pin(self.ledger.adopt(task, asker)).await.map_err(|error| unavailable(&error))? {
                 return Err(Refusal::Unknown(UnknownObject::Task));
             }
         }
@@ -87,7 +77,7 @@ impl Shared {
     ) -> Option<OwnTasks> {
         let lists = |message: &&Classified<'_>| message.method.as_deref() == Some("tasks/list");
         request.single().filter(lists)?;
-        Some(OwnTasks { ledger: self.ledger(), asker, policy: Arc::clone(policy) })
+        Some(OwnTasks { ledger: Arc::clone(&self.ledger), asker, policy: Arc::clone(policy) })
     }
 
     /// What watches the answer to a permitted request, where it may make a task.
@@ -97,6 +87,6 @@ impl Shared {
         else {
             return None;
         };
-        Some(TaskLearner::new(self.ledger(), asker, name))
+        Some(TaskLearner::new(Arc::clone(&self.ledger), asker, name))
     }
 }

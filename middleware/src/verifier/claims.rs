@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::policy::ScopeSet;
+use crate::session::Principal;
 
 /// Who calls, through which client, with which scopes. The principal is the pair of issuer and subject.
 ///
@@ -13,6 +14,8 @@ use crate::policy::ScopeSet;
 pub struct VerifiedToken {
     issuer: Box<str>,
     subject: Box<str>,
+    /// Made once for all the requests that come with the token.
+    principal: Principal,
     client_id: Option<Box<str>>,
     scopes: ScopeSet,
     expires_at: u64,
@@ -32,7 +35,9 @@ impl VerifiedToken {
         expires_at: u64,
         claims: Map<String, Value>,
     ) -> Self {
-        Self { issuer: issuer.into(), subject: subject.into(), client_id, scopes, expires_at, claims }
+        let (issuer, subject) = (issuer.into(), subject.into());
+        let principal = Principal::new(&issuer, &subject);
+        Self { issuer, subject, principal, client_id, scopes, expires_at, claims }
     }
 
     /// `iss`, as configured.
@@ -43,6 +48,11 @@ impl VerifiedToken {
     /// `sub`, unique within the issuer.
     pub fn subject(&self) -> &str {
         &self.subject
+    }
+
+    /// Issuer and subject as one.
+    pub(crate) fn principal(&self) -> Principal {
+        self.principal
     }
 
     /// `client_id`, where the issuer says it (RFC 9068 §2.2).

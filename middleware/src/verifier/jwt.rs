@@ -71,7 +71,7 @@ impl JwtVerifier {
             }
             self.verified.forget(place);
         }
-        let remembered = self.verify_anew(token, now).await?;
+        let remembered = Box::pin(self.verify_anew(token, now)).await?;
         let token = Arc::clone(&remembered.token);
         self.verified.remember(place, remembered);
         Ok(token)

@@ -157,7 +157,7 @@ impl RemoteKeys {
         let now = self.source.clock.unix_seconds();
         let usable = |fetched: &Arc<Fetched>| between(fetched.at, now) < self.bounds.stale;
         // The ordinary way: no lock, no copy.
-        if let Some(fetched) = self.source.current.load_full().filter(usable)
+        if let Some(fetched) = self.source.current.load().as_ref().filter(|fetched| usable(fetched))
             && let Some(key) = fetched.keys.find(kid, algorithm)
         {
             let age = between(fetched.at, now);
@@ -171,7 +171,8 @@ impl RemoteKeys {
                 return Ok(Some(key));
             }
         }
-        self.refresh().await;
+        // Boxed, so that the future of the ordinary way is small.
+        Box::pin(self.refresh()).await;
         let now = self.source.clock.unix_seconds();
         match self.source.current.load_full() {
             Some(fetched) if between(fetched.at, now) < self.bounds.stale => {
