@@ -82,8 +82,9 @@ where
         let ready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, ready);
         let shared = Arc::clone(&self.shared);
+        // Outside of the future, which would keep room for both the whole and its parts.
+        let (mut parts, body) = request.into_parts();
         Box::pin(async move {
-            let (mut parts, body) = request.into_parts();
             if !shared.allowed.host(&parts) {
                 let host = parts.headers.get(http::header::HOST);
                 tracing::warn!(?host, allowed = ?shared.allowed.hosts, "a request names a host that is not allowed");
@@ -96,35 +97,37 @@ where
             if !shared.allowed.origin(&parts) {
                 return Ok(shared.refuse(Refusal::ForeignOrigin, None, &parts));
             }
-            let mut response = match parts.method {
-                Method::OPTIONS => cors::options(&parts).map(ResponseBody::whole),
-                _ => match shared.judge(&mut parts, body).await {
-                    Err(refused) => refused.map(ResponseBody::whole),
-                    Ok(Forward { body, answer, judged, session, reply_to, new_nonce }) => {
-                        let response = inner.call(Request::from_parts(parts, B::from(body))).await?;
-                        let id = || reply_to.id().cloned();
-                        // What few requests need is boxed: the future of each is as large as its largest part, and is moved.
-                        let mut response = match answer {
-                            Answer::Lists(list) => Box::pin(rewrite(response, *list, id())).await,
-                            Answer::OwnTasks(own) => Box::pin(keep_own_tasks(response, *own, id())).await,
-                            Answer::Passes => response.map(ResponseBody::upstream),
-                            Answer::Task(learner) => {
-                                let mut response = response.map(ResponseBody::upstream);
-                                if let Some(remembering) = learn_task(&mut response, learner) {
-                                    remembering.await;
-                                }
-                                response
+            let judged = match parts.method {
+                Method::OPTIONS => Err(cors::options(&parts)),
+                _ => shared.judge(&mut parts, body).await,
+            };
+            let mut response = match judged {
+                Err(answered) => answered.map(ResponseBody::whole),
+                Ok(forward) => {
+                    let request = Request::from_parts(parts, B::from(forward.body));
+                    let response = inner.call(request).await?;
+                    let id = || forward.reply_to.id().cloned();
+                    // What few requests need is boxed: the future of each is as large as its largest part, and is moved.
+                    let mut response = match forward.answer {
+                        Answer::Lists(list) => Box::pin(rewrite(response, *list, id())).await,
+                        Answer::OwnTasks(own) => Box::pin(keep_own_tasks(response, *own, id())).await,
+                        Answer::Passes => response.map(ResponseBody::upstream),
+                        Answer::Task(learner) => {
+                            let mut response = response.map(ResponseBody::upstream);
+                            if let Some(remembering) = learn_task(&mut response, learner) {
+                                remembering.await;
                             }
-                        };
-                        shared.leave_session(&session, &reply_to, &mut response).await;
-                        if let Some(expires_at) = shared.end_of_streams(&judged) {
-                            end_events(&mut response, || shared.clock.sleep_until(expires_at));
+                            response
                         }
-                        shared.possession.renew_nonce(&mut response, new_nonce);
-                        response.extensions_mut().insert(judged);
-                        response
+                    };
+                    shared.leave_session(&forward.session, &forward.reply_to, &mut response).await;
+                    if let Some(expires_at) = shared.end_of_streams(&forward.judged) {
+                        end_events(&mut response, || shared.clock.sleep_until(expires_at));
                     }
-                },
+                    shared.possession.renew_nonce(&mut response, forward.new_nonce);
+                    response.extensions_mut().insert(forward.judged);
+                    response
+                }
             };
             cors::expose(response.headers_mut(), origin.as_ref(), shared.possession.uses_nonces());
             Ok(response)

@@ -29,9 +29,12 @@ where
     let mut first = Bytes::new();
     let mut more = Vec::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| match error.is::<LengthLimitError>() {
-            true => too_large(),
-            false => Malformed::bad_request(Malformed::PARSE_ERROR, "the body broke off"),
+        let frame = frame.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                too_large()
+            } else {
+                Malformed::bad_request(Malformed::PARSE_ERROR, "the body broke off")
+            }
         })?;
         // Trailers are dropped: no part of MCP is in them, and a policy that did not read them must not pass them.
         match frame.into_data() {

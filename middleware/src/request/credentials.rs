@@ -130,6 +130,10 @@ fn is_b64token(token: &[u8]) -> bool {
     !body.is_empty() && body.chunks(64).all(is_good)
 }
 
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "a branch would keep the bytes from being looked at side by side"
+)]
 fn is_of_b64token(byte: u8) -> bool {
     let other =
         (byte == b'-') | (byte == b'.') | (byte == b'_') | (byte == b'~') | (byte == b'+') | (byte == b'/');

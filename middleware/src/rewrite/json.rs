@@ -124,6 +124,12 @@ impl Edits {
         self.edits.is_empty()
     }
 
+    /// Makes room for the usual changes to so many objects.
+    pub(super) fn make_room(&mut self, objects: usize) {
+        self.edits.reserve(objects.saturating_mul(2));
+        self.written.reserve(objects.saturating_mul(128));
+    }
+
     /// Replaces a part of the text by what `write` writes.
     pub(super) fn replace(&mut self, range: Range<usize>, write: impl FnOnce(&mut String)) {
         let start = self.written.len();

@@ -189,6 +189,7 @@ impl ListRewriter {
     }
 
     fn edit(&self, edits: &mut Edits, list: &List, elements: &[Element<'_>]) -> Result<(), Unreadable> {
+        edits.make_room(elements.len());
         let mut kept_any = false;
         let mut before: Option<&Element<'_>> = None;
         for (index, element) in elements.iter().enumerate() {

@@ -89,6 +89,10 @@ impl TaskLearner {
                     return self.give_up();
                 };
                 *room = left;
+                if last && pieces.is_empty() && self.coding.is_none() {
+                    self.form = None;
+                    return self.look_at_answer(&data);
+                }
                 pieces.push(data);
                 if last { self.finish() } else { None }
             }
@@ -121,12 +125,7 @@ impl TaskLearner {
                     [whole] => whole.clone(),
                     pieces => pieces.concat().into(),
                 };
-                // Most answers are about no task, and need not be read. One that hides the word in escapes stays unknown.
-                let text = std::str::from_utf8(&whole).ok().filter(|text| text.contains("task"))?;
-                match message::read(text) {
-                    Message::Answer(Some(created)) => Some(self.remember(created)),
-                    Message::Answer(None) | Message::Other => None,
-                }
+                self.look_at_answer(&whole)
             }
             Form::Events(mut reader) => {
                 let mut events = Vec::new();
@@ -137,6 +136,15 @@ impl TaskLearner {
                 let unanswered = self.form.take().is_some();
                 if noted.is_none() && unanswered && !self.may_be_resumed { self.unseen() } else { noted }
             }
+        }
+    }
+
+    fn look_at_answer(&self, answer: &[u8]) -> Option<Remembering> {
+        // Most answers are about no task, and need not be read. One that hides the word in escapes stays unknown.
+        let text = std::str::from_utf8(answer).ok().filter(|text| text.contains("task"))?;
+        match message::read(text) {
+            Message::Answer(Some(created)) => Some(self.remember(created)),
+            Message::Answer(None) | Message::Other => None,
         }
     }
 

@@ -46,7 +46,9 @@ impl Shared {
         let era = request.single().map(|request| request.era);
         let asker = Asker { principal, session: era.and_then(|era| self.session_tag(headers, era)) };
         for id in ids.iter().take(MOST_TASKS) {
-            if let Some(task) = Box::pin(self.ledger.find(id, asker)).await.map_err(|error| unavailable(&error))? {
+            if let Some(task) =
+                Box::pin(self.ledger.find(id, asker)).await.map_err(|error| unavailable(&error))?
+            {
                 known.push(task);
             }
         }
