@@ -278,9 +278,9 @@ mod tests {
             blocks.extend_from_slice(&[0x02, 0x08, 0x20, 0x80, 0x00]);
         }
         // Digits of pseudorandom numbers: every byte of them is decoded by a table.
-        let text: String =
-            (0_u32..50_000).map(|number| format!("{:08x}", number.wrapping_mul(2_654_435_761))).collect();
-        let text = zlib(text.as_bytes());
+        let digits = |number: u32| format!("{:08x}", number.wrapping_mul(2_654_435_761)).into_bytes();
+        let text: Vec<u8> = (0..50_000).flat_map(digits).collect();
+        let text = zlib(&text);
         let time = |coded: &[u8]| {
             let started = std::time::Instant::now();
             let _clear = decode(Coding::Deflate, coded, 1 << 22);

@@ -144,6 +144,7 @@ impl Shared {
     {
         let refused = |refusal| self.answer(refusal, None, parts, &self.policy.load());
         let malformed = |error: Malformed| refused(Refusal::Malformed(error));
+        headers::check_connection(&parts.headers).map_err(malformed)?;
         let mut decoded = None;
         let mut detached = None;
         let bytes = match parts.method {

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::json::Field;
 use super::malformed::Malformed;
@@ -189,6 +190,34 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
     let value =
         value.to_str().map_err(|_| mismatch(format!("expected visible ASCII in the {name} header")))?;
     Ok(Some(value.trim_matches([' ', '\t'])))
+}
+
+/// Refuses a `Connection` that names a header which a decision reads: whoever forwards the request takes what is named
+/// there away (RFC 9110 §7.6.1), so that the server would see another request than the one that was judged.
+pub(crate) fn check_connection(headers: &HeaderMap) -> Result<(), Malformed> {
+    const JUDGED: [HeaderName; 8] = [
+        AUTHORIZATION,
+        CONTENT_ENCODING,
+        CONTENT_LENGTH,
+        CONTENT_TYPE,
+        HOST,
+        ORIGIN,
+        LAST_EVENT_ID,
+        HeaderName::from_static("dpop"),
+    ];
+    let names_judged = |value: &HeaderValue| {
+        value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).any(|name| {
+            name.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"mcp-"))
+                || JUDGED.iter().any(|judged| judged.as_str().as_bytes().eq_ignore_ascii_case(name))
+        })
+    };
+    if headers.get_all(CONNECTION).iter().any(names_judged) {
+        return Err(Malformed::bad_request(
+            Malformed::INVALID_REQUEST,
+            "expected a Connection header that names none of the headers which are for the server",
+        ));
+    }
+    Ok(())
 }
 
 /// Whether `Mcp-Name` repeats something of the body; only there was it held against it.

@@ -373,3 +373,40 @@ async fn lists_are_asked_for_without_coding() {
         assert_eq!(harness.seen.lock().unwrap()[0].head.headers["accept-encoding"], "identity", "{method}");
     }
 }
+
+/// A proxy behind the layer takes away what `Connection` names, after it was judged.
+#[tokio::test]
+async fn no_header_that_was_judged_is_taken_away_behind_the_decision() {
+    let harness = Harness::new();
+    for connection in [
+        &["mcp-session-id"][..],
+        &["close, MCP-Protocol-Version"],
+        &["keep-alive", "Mcp-Name ,te"],
+        &["authorization"],
+        &["content-length"],
+        &["Content-Type"],
+        &["content-encoding"],
+        &["host"],
+        &["Origin"],
+        &["last-event-id"],
+        &["dpop"],
+    ] {
+        for method in ["POST", "GET"] {
+            let mut request = Request::builder()
+                .method(method)
+                .uri("/mcp")
+                .header("host", "gw.test")
+                .header("content-type", "application/json");
+            for value in connection {
+                request = request.header("connection", *value);
+            }
+            let body = if method == "POST" { call("open") } else { String::new() };
+            let answer = harness.send(request.body(body.into()).unwrap()).await;
+            assert_eq!((answer.status, answer.refusal), (400, Some("malformed")), "{connection:?}");
+        }
+    }
+    assert_eq!(harness.reached(), 0);
+    for connection in ["close", "Keep-Alive, TE", "x-own, http2-settings", ""] {
+        assert_eq!(harness.call("open", &[("connection", connection)]).await.status, 200, "{connection}");
+    }
+}
