@@ -234,7 +234,7 @@ async fn a_strangers_task_is_their_sessions() {
     assert_eq!(world.ask("tasks/get", "t3", &[]).await, "401");
 }
 
-/// What hides its id: an answer or an event above the limit, a coding that nobody knows, a stream that may be resumed.
+/// What hides its id: an answer or an event above the limit, a stream that may be resumed.
 #[tokio::test]
 async fn an_id_that_was_not_seen_is_good_for_the_session_of_the_call_alone() {
     let (alex, blake) = (user("alex", "notes:read"), user("blake", "notes:read"));

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use axum::Router;
@@ -28,14 +28,7 @@ pub(crate) struct Chromium {
 
 impl Chromium {
     pub(crate) async fn start() -> Self {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("`chromedriver` is not installed: run ./test, or demo-tools/tests/setup");
-        let port = driver_port(&mut driver);
+        let (driver, port) = started_driver();
         let profile = tempfile::tempdir().unwrap();
         let mut wanted = DesiredCapabilities::chrome();
         // Without a sandbox because tests run as root in containers; the rest keeps it from calling home.
@@ -109,18 +102,54 @@ impl Drop for Chromium {
     }
 }
 
-fn driver_port(driver: &mut Child) -> u16 {
+/// How many ports a driver may find taken.
+const ATTEMPTS: usize = 20;
+
+/// A driver that listens. It takes any free port of 127.0.0.1 and then wants the same one of [::1], where a demo that
+/// runs beside it may be listening: such a driver says so and ends, and the next one takes another port.
+fn started_driver() -> (Child, u16) {
+    let mut said = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("`chromedriver` is not installed: run ./test, or demo-tools/tests/setup");
+        match driver_port(&mut driver) {
+            Ok(port) => return (driver, port),
+            Err(lines) => said = lines,
+        }
+        driver.kill().ok();
+        driver.wait().ok();
+    }
+    panic!("chromedriver did not start {ATTEMPTS} times; at last it said: {said:#?}");
+}
+
+/// The port that the driver names, or what it said before it ended.
+fn driver_port(driver: &mut Child) -> Result<u16, Vec<String>> {
     let stdout = driver.stdout.take().unwrap();
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         // read on after the port is known: a full pipe would stop the driver
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            if let Some(port) = line.strip_prefix("ChromeDriver was started successfully on port ") {
-                sender.send(port.trim_end_matches('.').parse().unwrap()).ok();
-            }
+            sender.send(line).ok();
         }
     });
-    receiver.recv_timeout(PATIENCE).expect("chromedriver names its port")
+    let mut said = Vec::new();
+    loop {
+        match receiver.recv_timeout(PATIENCE) {
+            Ok(line) => {
+                if let Some(port) = line.strip_prefix("ChromeDriver was started successfully on port ") {
+                    return Ok(port.trim_end_matches('.').parse().unwrap());
+                }
+                said.push(line);
+            }
+            Err(RecvTimeoutError::Disconnected) => return Err(said),
+            Err(RecvTimeoutError::Timeout) => panic!("chromedriver names no port: {said:#?}"),
+        }
+    }
 }
 
 /// A loopback listener such as a native client opens for the redirect.

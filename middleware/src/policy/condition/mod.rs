@@ -44,7 +44,7 @@
 //! pattern is matched against; of a pattern with more than 25 characters, repetitions written out, a byte takes as much
 //! more. What takes more is refused.
 //!
-//! In the `condition` bench the worst arguments take 3 ms to read (four thousand keys in capitals), and the worst
+//! In the `condition` bench the worst arguments take 3 ms to read (keys that have to be folded), and the worst
 //! evaluation of all steps 1 ms; an ordinary condition takes less than a microsecond.
 
 #[cfg(feature = "cel")]
