@@ -130,4 +130,4 @@ pub use policy::{Permit, Refusal};
 pub use possession::Caller;
 pub use rewrite::ResponseBody;
 pub use service::McpAuth;
-pub use shared::Judged;
+pub use shared::{Judged, JudgedMessage};

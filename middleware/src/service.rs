@@ -210,7 +210,7 @@ impl Shared {
         } else {
             Answer::Passes
         };
-        let judged = Judged::of(request.messages(), permit.policy_version()).permitted(permit.clone());
+        let judged = Judged::permitted(request.messages(), permit.clone());
         let rewritten = matches!(answer, Answer::Lists(_) | Answer::OwnTasks(_));
         prepare(parts, request.single(), rewritten);
         if let Some(length) = decoded {
@@ -220,6 +220,7 @@ impl Shared {
             parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
         parts.extensions.insert(permit);
+        parts.extensions.insert(judged.clone());
         parts.extensions.insert(reply_to.clone());
         Ok(Forward { body: bytes, answer, judged, session, reply_to, new_nonce: new_nonce.flatten() })
     }

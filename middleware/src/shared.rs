@@ -1,5 +1,6 @@
 //! What all clones of a layer and its services share, and how they answer with it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::clock::Clock;
 use crate::policy::{Permit, Policy, PolicyHandle, PolicyVersion, Refusal, observe};
 use crate::possession::prove::Possession;
 use crate::request::origin::Allowed;
-use crate::request::{Classified, Malformed, Operation, UpstreamEra};
+use crate::request::{Classified, Era, Malformed, Operation, UpstreamEra};
 use crate::resource::{ResourceUri, metadata};
 use crate::rewrite::ResponseBody;
 use crate::session::SessionKeys;
@@ -93,7 +94,7 @@ impl Shared {
             clock: &*self.clock,
         };
         let mut response = refuse(refusal, &answering, &*self.challenge_response);
-        let judged = Judged::of(request.map_or(&[], std::slice::from_ref), policy.version());
+        let judged = Judged::refused(request.map_or(&[], std::slice::from_ref), policy.version());
         response.extensions_mut().insert(judged);
         response
     }
@@ -128,7 +129,7 @@ impl Shared {
             }
         }
         let mut response = wire::array(&answers);
-        response.extensions_mut().insert(Judged::of(messages, policy.version()));
+        response.extensions_mut().insert(Judged::refused(messages, policy.version()));
         if let Some(first) = first {
             response.extensions_mut().insert(first);
         }
@@ -136,59 +137,110 @@ impl Shared {
     }
 }
 
-/// What was read out of a request that was let through or refused; in the extensions of the response, for logs.
+/// What was read out of a request that was let through or refused: in the extensions of the response, and of the request
+/// that goes on.
+///
+/// A clone is a pointer.
 #[derive(Debug, Clone)]
-pub struct Judged {
+pub struct Judged(Arc<Reading>);
+
+#[derive(Debug)]
+struct Reading {
     policy_version: PolicyVersion,
-    method: Option<Box<str>>,
-    object: Option<Box<str>>,
+    era: Era,
+    messages: Vec<JudgedMessage>,
     permit: Option<Permit>,
 }
 
-impl Judged {
-    /// The JSON-RPC method.
+/// One message of a request that was judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JudgedMessage {
+    method: Option<Box<str>>,
+    object: Option<Box<str>>,
+}
+
+impl JudgedMessage {
+    /// The JSON-RPC method; `None` for a stream, the end of a session, and an answer to the server.
     pub fn method(&self) -> Option<&str> {
         self.method.as_deref()
     }
 
-    /// The tool, resource or prompt that the request names.
+    /// The tool, resource or prompt that it names.
     pub fn object(&self) -> Option<&str> {
         self.object.as_deref()
     }
 
+    /// The tool, where it calls one.
+    pub fn tool(&self) -> Option<&str> {
+        self.object().filter(|_| self.method() == Some("tools/call"))
+    }
+}
+
+impl Judged {
+    /// What was asked for: one message, or those of a batch; none where the body could not be understood.
+    pub fn messages(&self) -> &[JudgedMessage] {
+        &self.0.messages
+    }
+
+    /// The JSON-RPC method; of a batch, all of them, with commas between.
+    pub fn method(&self) -> Option<Cow<'_, str>> {
+        joined(self.messages().iter().filter_map(JudgedMessage::method))
+    }
+
+    /// The tool, resource or prompt that the request names; of a batch, all of them, with commas between.
+    pub fn object(&self) -> Option<Cow<'_, str>> {
+        joined(self.messages().iter().filter_map(JudgedMessage::object))
+    }
+
+    /// How the client speaks; a batch, and what could not be understood, is legacy.
+    pub fn era(&self) -> Era {
+        self.0.era
+    }
+
     /// The permit, where it was let through.
     pub fn permit(&self) -> Option<&Permit> {
-        self.permit.as_ref()
+        self.0.permit.as_ref()
     }
 
     /// The version of the policy that it was judged by.
     pub fn policy_version(&self) -> PolicyVersion {
-        self.policy_version
+        self.0.policy_version
     }
 
-    /// Of a batch, all methods and objects, with commas between them.
-    pub(crate) fn of(messages: &[Classified<'_>], policy_version: PolicyVersion) -> Self {
-        let objects = messages.iter().filter(|message| matches!(message.operation, Operation::Object { .. }));
-        Self {
-            policy_version,
-            method: joined(messages.iter().filter_map(|message| message.method.as_deref())),
-            object: joined(objects.filter_map(Classified::object_name)),
-            permit: None,
-        }
+    pub(crate) fn refused(messages: &[Classified<'_>], policy_version: PolicyVersion) -> Self {
+        Self::of(messages, policy_version, None)
     }
 
-    pub(crate) fn permitted(self, permit: Permit) -> Self {
-        Self { permit: Some(permit), ..self }
+    pub(crate) fn permitted(messages: &[Classified<'_>], permit: Permit) -> Self {
+        Self::of(messages, permit.policy_version(), Some(permit))
+    }
+
+    fn of(messages: &[Classified<'_>], policy_version: PolicyVersion, permit: Option<Permit>) -> Self {
+        let era = match messages {
+            [one] => one.era,
+            _ => Era::Legacy,
+        };
+        let messages = messages
+            .iter()
+            .map(|message| JudgedMessage {
+                method: message.method.as_deref().map(Box::from),
+                object: match &message.operation {
+                    Operation::Object { name, .. } => Some(Box::from(&**name)),
+                    _ => None,
+                },
+            })
+            .collect();
+        Self(Arc::new(Reading { policy_version, era, messages, permit }))
     }
 }
 
-fn joined<'a>(mut texts: impl Iterator<Item = &'a str>) -> Option<Box<str>> {
+fn joined<'a>(mut texts: impl Iterator<Item = &'a str>) -> Option<Cow<'a, str>> {
     let first = texts.next()?;
-    let Some(second) = texts.next() else { return Some(first.into()) };
+    let Some(second) = texts.next() else { return Some(Cow::Borrowed(first)) };
     let mut all = format!("{first}, {second}");
     for text in texts {
         all.push_str(", ");
         all.push_str(text);
     }
-    Some(all.into())
+    Some(Cow::Owned(all))
 }

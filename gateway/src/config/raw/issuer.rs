@@ -1,58 +1,8 @@
-//! The configuration as it is written: every key, with its default. What the values mean is checked in the parent.
+//! `[[issuers]]` and the tables in it.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-
-/// The whole file.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Raw {
-    pub(crate) server: ServerTable,
-    pub(crate) issuers: Vec<IssuerTable>,
-    pub(crate) routes: Vec<RouteTable>,
-}
-
-/// `[server]`
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct ServerTable {
-    /// Addresses to listen on, `IP:PORT`; port 0 is a free one. Default: `["127.0.0.1:3000"]`.
-    pub(crate) listen: Vec<String>,
-    /// Where clients reach the gateway: scheme, host and port, no path. Required. Everything published derives from it.
-    pub(crate) public_url: Option<String>,
-    /// Browser origins that may call, exact: `https://app.example`. Default: none. On a loopback listener, loopback
-    /// origins are allowed as well.
-    pub(crate) allowed_origins: Vec<String>,
-    /// Values of `Host` to accept besides the one of `public_url`: `gateway.internal:3000`. Default: none. On a
-    /// loopback listener, the names of this machine are accepted as well.
-    pub(crate) allowed_hosts: Vec<String>,
-    /// Seconds between the signal to end and the end of accepting connections, in which `/readyz` says 503, so that a
-    /// load balancer can turn away. Default: 0.
-    pub(crate) shutdown_delay_seconds: u16,
-    /// Seconds that requests under way then have to finish. Default: 10.
-    pub(crate) shutdown_grace_seconds: u16,
-    /// Bytes that tokens which were verified may take in memory, for all routes together; with 0, each request's token is
-    /// verified anew. Default: 16777216.
-    pub(crate) verified_tokens_bytes: u64,
-    /// Whether logs are JSON, one object a line, rather than text. Default: true.
-    pub(crate) log_json: bool,
-}
-
-impl Default for ServerTable {
-    fn default() -> Self {
-        Self {
-            listen: vec!["127.0.0.1:3000".to_owned()],
-            public_url: None,
-            allowed_origins: Vec::new(),
-            allowed_hosts: Vec::new(),
-            shutdown_delay_seconds: 0,
-            shutdown_grace_seconds: 10,
-            verified_tokens_bytes: 16 * 1024 * 1024,
-            log_json: true,
-        }
-    }
-}
 
 /// `[[issuers]]`: an authorization server whose access tokens are accepted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -211,58 +161,4 @@ pub(crate) enum RequiredValue {
     Text(String),
     Integer(i64),
     Boolean(bool),
-}
-
-/// `[[routes]]`: one MCP server behind the gateway.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct RouteTable {
-    /// The path at the gateway, exact: `/mcp`. Required.
-    pub(crate) path: Option<String>,
-    /// The MCP server: an absolute http or https URL. Required.
-    pub(crate) upstream: Option<String>,
-    /// The policy file, relative to the configuration; watched. Required.
-    pub(crate) policy: Option<String>,
-    /// The resource identifier, which tokens must name as their audience. Default: `public_url` + `path`.
-    pub(crate) resource: Option<String>,
-    /// The resource's name for people, in its metadata. Default: none.
-    pub(crate) resource_name: Option<String>,
-    /// Claims to pass on, by header: `{ "X-Auth-Email" = "email" }`. Default: none.
-    pub(crate) forward_claims: BTreeMap<String, String>,
-    /// Certificate authorities (PEM) to trust for this upstream instead of the system's, relative to the
-    /// configuration. Default: the system's.
-    pub(crate) upstream_ca_file: Option<String>,
-    /// The revisions of MCP that the server speaks: `legacy` (up to 2025-11-25), `modern` (from 2026-07-28) or `dual`.
-    /// Default: `dual`.
-    pub(crate) upstream_era: Era,
-    /// Seconds to connect to the upstream. Default: 5.
-    pub(crate) connect_timeout_seconds: u16,
-    /// Seconds until the head of the upstream's answer; a stream may then last as long as it likes. Default: 300.
-    pub(crate) response_timeout_seconds: u16,
-}
-
-/// Which protocol eras an upstream speaks.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Era {
-    Legacy,
-    Modern,
-    Dual,
-}
-
-impl Default for RouteTable {
-    fn default() -> Self {
-        Self {
-            path: None,
-            upstream: None,
-            policy: None,
-            resource: None,
-            resource_name: None,
-            forward_claims: BTreeMap::new(),
-            upstream_ca_file: None,
-            upstream_era: Era::Dual,
-            connect_timeout_seconds: 5,
-            response_timeout_seconds: 300,
-        }
-    }
 }

@@ -1,0 +1,20 @@
+//! The configuration as it is written: every key, with its default. What the values mean is checked in the parent.
+
+mod issuer;
+mod route;
+mod server;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use issuer::{IntrospectionTable, IssuerTable, RequiredValue, StatusListTable};
+pub(crate) use route::{Era, RouteTable};
+pub(crate) use server::ServerTable;
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Raw {
+    pub(crate) server: ServerTable,
+    pub(crate) issuers: Vec<IssuerTable>,
+    pub(crate) routes: Vec<RouteTable>,
+}

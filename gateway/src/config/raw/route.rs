@@ -1,0 +1,59 @@
+//! `[[routes]]`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// `[[routes]]`: one MCP server behind the gateway.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RouteTable {
+    /// The path at the gateway, exact: `/mcp`. Required.
+    pub(crate) path: Option<String>,
+    /// The MCP server: an absolute http or https URL. Required.
+    pub(crate) upstream: Option<String>,
+    /// The policy file, relative to the configuration; watched. Required.
+    pub(crate) policy: Option<String>,
+    /// The resource identifier, which tokens must name as their audience. Default: `public_url` + `path`.
+    pub(crate) resource: Option<String>,
+    /// The resource's name for people, in its metadata. Default: none.
+    pub(crate) resource_name: Option<String>,
+    /// Claims to pass on, by header: `{ "X-Auth-Email" = "email" }`. Default: none.
+    pub(crate) forward_claims: BTreeMap<String, String>,
+    /// Certificate authorities (PEM) to trust for this upstream instead of the system's, relative to the
+    /// configuration. Default: the system's.
+    pub(crate) upstream_ca_file: Option<String>,
+    /// The revisions of MCP that the server speaks: `legacy` (up to 2025-11-25), `modern` (from 2026-07-28) or `dual`.
+    /// Default: `dual`.
+    pub(crate) upstream_era: Era,
+    /// Seconds to connect to the upstream. Default: 5.
+    pub(crate) connect_timeout_seconds: u16,
+    /// Seconds until the head of the upstream's answer; a stream may then last as long as it likes. Default: 300.
+    pub(crate) response_timeout_seconds: u16,
+}
+
+/// Which protocol eras an upstream speaks.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Era {
+    Legacy,
+    Modern,
+    Dual,
+}
+
+impl Default for RouteTable {
+    fn default() -> Self {
+        Self {
+            path: None,
+            upstream: None,
+            policy: None,
+            resource: None,
+            resource_name: None,
+            forward_claims: BTreeMap::new(),
+            upstream_ca_file: None,
+            upstream_era: Era::Dual,
+            connect_timeout_seconds: 5,
+            response_timeout_seconds: 300,
+        }
+    }
+}

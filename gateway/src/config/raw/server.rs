@@ -1,0 +1,44 @@
+//! `[server]`.
+
+use serde::{Deserialize, Serialize};
+
+/// `[server]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ServerTable {
+    /// Addresses to listen on, `IP:PORT`; port 0 is a free one. Default: `["127.0.0.1:3000"]`.
+    pub(crate) listen: Vec<String>,
+    /// Where clients reach the gateway: scheme, host and port, no path. Required. Everything published derives from it.
+    pub(crate) public_url: Option<String>,
+    /// Browser origins that may call, exact: `https://app.example`. Default: none. On a loopback listener, loopback
+    /// origins are allowed as well.
+    pub(crate) allowed_origins: Vec<String>,
+    /// Values of `Host` to accept besides the one of `public_url`: `gateway.internal:3000`. Default: none. On a
+    /// loopback listener, the names of this machine are accepted as well.
+    pub(crate) allowed_hosts: Vec<String>,
+    /// Seconds between the signal to end and the end of accepting connections, in which `/readyz` says 503, so that a
+    /// load balancer can turn away. Default: 0.
+    pub(crate) shutdown_delay_seconds: u16,
+    /// Seconds that requests under way then have to finish. Default: 10.
+    pub(crate) shutdown_grace_seconds: u16,
+    /// Bytes that tokens which were verified may take in memory, for all routes together; with 0, each request's token is
+    /// verified anew. Default: 16777216.
+    pub(crate) verified_tokens_bytes: u64,
+    /// Whether logs are JSON, one object a line, rather than text. Default: true.
+    pub(crate) log_json: bool,
+}
+
+impl Default for ServerTable {
+    fn default() -> Self {
+        Self {
+            listen: vec!["127.0.0.1:3000".to_owned()],
+            public_url: None,
+            allowed_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
+            shutdown_delay_seconds: 0,
+            shutdown_grace_seconds: 10,
+            verified_tokens_bytes: 16 * 1024 * 1024,
+            log_json: true,
+        }
+    }
+}
