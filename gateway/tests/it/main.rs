@@ -5,11 +5,13 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
+    clippy::print_stdout,
     unreachable_pub,
     reason = "test code"
 )]
 
 mod binary;
+mod conformance;
 mod failures;
 mod harness;
 mod headers;
