@@ -10,6 +10,7 @@ pub mod config;
 mod reload;
 mod respond;
 mod router;
+mod snapshot;
 mod stack;
 mod tokens;
 mod upstream;
@@ -22,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use config::Config;
+use router::Router;
+use snapshot::Snapshot;
 
 /// Starts the gateway on the given listeners, whatever addresses the configuration names, and returns at once.
 ///
@@ -35,7 +38,7 @@ pub async fn start(config: Config, listeners: Vec<TcpListener>) -> anyhow::Resul
         loopback &= addr.ip().to_canonical().is_loopback();
         tracing::info!(%addr, public_url = config.public_url.origin, "listening");
     }
-    let router = stack::router(&config, loopback)?;
+    let router = Router::new(Snapshot::build(&config, None, loopback)?);
 
     let draining = CancellationToken::new();
     let stop = CancellationToken::new();

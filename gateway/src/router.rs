@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +23,7 @@ use tower_service::Service;
 use crate::access_log;
 use crate::body::{RequestBody, ResponseBody};
 use crate::respond::{health, may_ask, not_found, rpc_error};
+use crate::snapshot::{Live, Snapshot};
 use crate::upstream::Forward;
 
 /// One route, its guard in front.
@@ -32,13 +34,18 @@ pub(crate) struct Route {
     pub(crate) service: McpAuth<Forward>,
 }
 
+/// Where each request goes, by its path.
+pub(crate) struct Table {
+    routes: Vec<Arc<Route>>,
+    by_path: HashMap<String, Destination>,
+}
+
 /// Everything that the gateway serves.
 #[derive(Clone)]
-pub(crate) struct Router(Arc<Table>);
+pub(crate) struct Router(Arc<Served>);
 
-struct Table {
-    routes: Vec<Route>,
-    by_path: HashMap<String, Destination>,
+struct Served {
+    live: Live,
     draining: AtomicBool,
 }
 
@@ -51,7 +58,13 @@ enum Destination {
     Metadata(usize, PathAndQuery),
 }
 
-impl Router {
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.routes.iter().map(|route| &route.path)).finish()
+    }
+}
+
+impl Table {
     pub(crate) fn new(routes: Vec<Route>) -> Self {
         let mut by_path = HashMap::new();
         by_path.insert("/livez".to_owned(), Destination::Live);
@@ -75,7 +88,22 @@ impl Router {
                 by_path.entry(root).or_insert_with(|| Destination::Metadata(index, known.clone()));
             }
         }
-        Self(Arc::new(Table { routes, by_path, draining: AtomicBool::new(false) }))
+        Self { routes: routes.into_iter().map(Arc::new).collect(), by_path }
+    }
+
+    fn find(&self, path: &str) -> (Option<Destination>, Option<Arc<Route>>) {
+        let destination = self.by_path.get(path).cloned();
+        let route = match &destination {
+            Some(Destination::Mcp(index) | Destination::Metadata(index, _)) => self.routes.get(*index),
+            _ => None,
+        };
+        (destination, route.map(Arc::clone))
+    }
+}
+
+impl Router {
+    pub(crate) fn new(snapshot: Snapshot) -> Self {
+        Self(Arc::new(Served { live: Live::new(snapshot), draining: AtomicBool::new(false) }))
     }
 
     /// From now on `/readyz` says that new requests should go elsewhere.
@@ -87,12 +115,8 @@ impl Router {
         let started = Instant::now();
         let http_method = request.method().clone();
         let asked_for = request.uri().path().to_owned();
-        let destination = self.0.by_path.get(request.uri().path()).cloned();
-        let route = match &destination {
-            Some(Destination::Mcp(index) | Destination::Metadata(index, _)) => self.0.routes.get(*index),
-            _ => None,
-        };
-        let response = match (&destination, route) {
+        let (destination, route) = self.0.live.load().table.find(request.uri().path());
+        let response = match (&destination, &route) {
             (Some(Destination::Live), _) => health_of(&http_method, true),
             (Some(Destination::Ready), _) => {
                 health_of(&http_method, !self.0.draining.load(Ordering::Relaxed))
@@ -111,7 +135,7 @@ impl Router {
             return response;
         }
         access_log::record(
-            route.map(|route| route.path.as_str()),
+            route.as_ref().map(|route| route.path.as_str()),
             &asked_for,
             &http_method,
             &response,

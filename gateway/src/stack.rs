@@ -4,22 +4,32 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use mcp_auth::McpAuthLayer;
-use mcp_auth::clock::{Clock, SystemClock};
+use mcp_auth::clock::Clock;
+use mcp_auth::verifier::VerifiedTokens;
 use tower_layer::Layer as _;
 
 use crate::config::{Config, RouteConfig};
-use crate::router::{Route, Router};
+use crate::router::{Route, Table};
+use crate::snapshot::Components;
 use crate::tokens::Issuers;
 use crate::upstream::Forward;
 
-/// Assembles the router of a configuration; `loopback` says whether only this machine can reach the listeners.
+/// Assembles the routes of a configuration of components, those that are kept and new ones; `loopback` says whether only
+/// this machine can reach the listeners.
 ///
 /// # Errors
 ///
 /// If TLS cannot be set up. Values were checked before.
-pub(crate) fn router(config: &Config, loopback: bool) -> anyhow::Result<Router> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let issuers = Issuers::of(&config.issuers, config.verified_tokens_bytes, &clock)?;
+pub(crate) fn table(
+    config: &Config,
+    components: &mut Components,
+    clock: &Arc<dyn Clock>,
+    loopback: bool,
+) -> anyhow::Result<Table> {
+    let bytes = config.verified_tokens_bytes;
+    let verified =
+        components.verified_tokens.get_or_build(&bytes, || VerifiedTokens::with_capacity_bytes(bytes));
+    let issuers = Issuers::of(&config.issuers, &mut components.issuers, &verified, clock)?;
     for issuer in config.issuers.iter().filter(|issuer| config.routes.len() > 1 && issuer.audiences.is_some())
     {
         tracing::warn!(token.issuer = issuer.issuer, "with `audiences`, a token is good at every route");
@@ -27,25 +37,26 @@ pub(crate) fn router(config: &Config, loopback: bool) -> anyhow::Result<Router> 
     let routes = config
         .routes
         .iter()
-        .map(|route| guarded(route, config, &issuers, loopback))
+        .map(|route| guarded(route, config, components, &issuers, loopback))
         .collect::<anyhow::Result<Vec<Route>>>()?;
-    Ok(Router::new(routes))
+    Ok(Table::new(routes))
 }
 
 fn guarded(
     route: &RouteConfig,
     config: &Config,
+    components: &mut Components,
     issuers: &Issuers<'_>,
     loopback: bool,
 ) -> anyhow::Result<Route> {
-    let mut layer = McpAuthLayer::builder(
-        route.resource.clone(),
-        route.policy.clone(),
-        issuers.verifier(&route.resource)?,
-    )
-    .allowed_host(config.public_url.authority.as_str())
-    .allow_loopback(loopback)
-    .upstream_era(route.upstream_era);
+    let believed = (route.resource.clone(), config.issuers.clone(), config.verified_tokens_bytes);
+    let verifier = components.verifiers.get_or_try_build(&believed, || issuers.verifier(&route.resource))?;
+    let policy = config.policy(route).context("a route without its policy")?;
+    let mut layer =
+        McpAuthLayer::builder(route.resource.clone(), policy.handle.clone(), Arc::clone(&verifier))
+            .allowed_host(config.public_url.authority.as_str())
+            .allow_loopback(loopback)
+            .upstream_era(route.upstream_era);
     for issuer in &config.issuers {
         layer = layer.authorization_server(issuer.issuer.as_str());
     }
@@ -58,11 +69,14 @@ fn guarded(
     if let Some(name) = &route.resource_name {
         layer = layer.resource_name(name.as_str());
     }
-    let forward = Forward::new(route, &config.public_url)
+    let own = (route.clone(), config.public_url.clone());
+    let forward = components
+        .forwards
+        .get_or_try_build(&own, || Forward::new(route, &config.public_url))
         .with_context(|| format!("cannot set up TLS towards {}", route.upstream))?;
     Ok(Route {
         path: route.path.clone(),
         resource_path: route.resource.path().to_owned(),
-        service: layer.build()?.layer(forward),
+        service: layer.build()?.layer(Forward::clone(&forward)),
     })
 }

@@ -15,9 +15,33 @@ use mcp_auth::verifier::{
 };
 
 use crate::config::{IntrospectionConfig, IssuerConfig, KeysFrom, StatusListConfig};
+use crate::snapshot::Kept;
 
 /// The longest answer with a status list: one of 8 MiB that cannot be compressed, in base64url, and its signature.
 const LONGEST_STATUS_LIST: usize = 12 * 1024 * 1024;
+
+/// What an issuer has that outlives a configuration: what was fetched from it, and what it is fetched by.
+#[derive(Debug)]
+pub(crate) struct IssuerParts {
+    keys: Arc<dyn KeySource>,
+    lists: Arc<StatusLists>,
+    /// For introspection, where there is any.
+    exchange: Option<Arc<dyn Exchange>>,
+}
+
+impl IssuerParts {
+    fn new(config: &IssuerConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let keys = keys(config, clock)?;
+        let lists = status_lists(config, &config.status_list, Arc::clone(&keys), clock)?;
+        let exchange = match &config.introspection {
+            Some(introspection) => {
+                Some(Arc::new(client(config, introspection.is_on_this_machine())?) as Arc<dyn Exchange>)
+            }
+            None => None,
+        };
+        Ok(Self { keys, lists: Arc::new(lists), exchange })
+    }
+}
 
 /// The issuers of a configuration. Their keys and status lists are fetched once, whatever the number of routes.
 pub(crate) struct Issuers<'a> {
@@ -41,23 +65,22 @@ impl<'a> Issuers<'a> {
     /// If TLS cannot be set up. Values were checked before.
     pub(crate) fn of(
         configs: &'a [IssuerConfig],
-        verified_tokens_bytes: u64,
+        kept: &mut Kept<IssuerConfig, IssuerParts>,
+        verified: &VerifiedTokens,
         clock: &Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
-        let verified = VerifiedTokens::with_capacity_bytes(verified_tokens_bytes);
-        let (jwt, lists, clock) = (Vec::new(), Vec::new(), Arc::clone(clock));
+        let (jwt, lists) = (Vec::new(), Vec::new());
+        let (verified, clock) = (verified.clone(), Arc::clone(clock));
         let mut issuers = Self { jwt, opaque: None, lists, verified, clock };
-        let clock = &Arc::clone(&issuers.clock);
         for config in configs {
-            let keys = keys(config, clock)?;
-            let lists = status_lists(config, &config.status_list, Arc::clone(&keys), clock)?;
-            issuers.lists.push(Arc::new(lists));
-            if let Some(introspection) = &config.introspection {
-                let exchange = client(config, introspection.is_on_this_machine())?;
-                issuers.opaque = Some(Opaque { issuer: config, introspection, exchange: Arc::new(exchange) });
+            let parts = kept.get_or_try_build(config, || IssuerParts::new(config, &issuers.clock))?;
+            issuers.lists.push(Arc::clone(&parts.lists));
+            if let (Some(introspection), Some(exchange)) = (&config.introspection, &parts.exchange) {
+                issuers.opaque =
+                    Some(Opaque { issuer: config, introspection, exchange: Arc::clone(exchange) });
             }
             if !config.introspection.as_ref().is_some_and(|introspection| introspection.jwts) {
-                issuers.jwt.push(accepted(config, keys));
+                issuers.jwt.push(accepted(config, Arc::clone(&parts.keys)));
             }
         }
         Ok(issuers)
@@ -121,7 +144,7 @@ fn keys(config: &IssuerConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn
     let remote = match &config.keys {
         KeysFrom::Metadata(_) => RemoteKeys::discovered(&config.issuer, fetch()?, Arc::clone(clock))?,
         KeysFrom::Uri(uri) => RemoteKeys::at(uri.clone(), fetch()?, Arc::clone(clock)),
-        KeysFrom::File(keys) => return Ok(Arc::clone(keys) as Arc<dyn KeySource>),
+        KeysFrom::File(file) => return Ok(Arc::clone(&file.keys) as Arc<dyn KeySource>),
     };
     Ok(Arc::new(
         remote

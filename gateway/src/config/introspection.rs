@@ -3,13 +3,14 @@
 use mcp_auth::document::KeyPath;
 use mcp_auth::verifier::introspection::{ClientAuthentication, PrivateKeyJwt};
 use mcp_auth_runtime::config::Report;
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::raw::IntrospectionTable;
 use super::{http_url, is_https_or_local, is_local};
 
 /// How the gateway asks an issuer about tokens.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct IntrospectionConfig {
     pub(crate) endpoint: Url,
     /// The client, with its secret or key; neither is printed.
@@ -19,6 +20,15 @@ pub(crate) struct IntrospectionConfig {
     pub(crate) jwts: bool,
     pub(crate) endpoint_is_for_this_resource: bool,
     pub(crate) client_as_subject: bool,
+    /// As it was written, and the secret or key that it names: what two of them are compared by.
+    written: IntrospectionTable,
+    credential: SecretString,
+}
+
+impl PartialEq for IntrospectionConfig {
+    fn eq(&self, other: &Self) -> bool {
+        self.written == other.written && self.credential.expose_secret() == other.credential.expose_secret()
+    }
 }
 
 impl IntrospectionConfig {
@@ -42,9 +52,12 @@ pub(super) fn understand(
         report.unexpected(&path.key("client_id"), "the identifier of the gateway as a client of the issuer");
     }
     let authentication = authentication(raw, client_id.unwrap_or_default(), path, report);
+    let (authentication, credential) = authentication?;
     Some(IntrospectionConfig {
         endpoint: endpoint?,
-        authentication: authentication?,
+        authentication,
+        written: raw.clone(),
+        credential,
         cache_seconds: raw.cache_seconds.into(),
         jwts: raw.jwts,
         endpoint_is_for_this_resource: raw.endpoint_is_for_this_resource,
@@ -57,7 +70,7 @@ fn authentication(
     client_id: &str,
     path: &KeyPath,
     report: &mut Report,
-) -> Option<ClientAuthentication> {
+) -> Option<(ClientAuthentication, SecretString)> {
     let by_key = raw.auth == "private_key_jwt";
     if !by_key && !matches!(raw.auth.as_str(), "basic" | "post") {
         report.unexpected(&path.key("auth"), "one of `basic`, `post`, `private_key_jwt`");
@@ -83,17 +96,24 @@ fn authentication(
         );
     }
     if by_key {
-        return key(raw, path, report).map(|key| ClientAuthentication::private_key_jwt(client_id, key));
+        let (key, pem) = key(raw, path, report)?;
+        return Some((ClientAuthentication::private_key_jwt(client_id, key), pem));
     }
     let secret = secret(raw, path, report)?;
-    Some(if raw.auth == "post" {
-        ClientAuthentication::post(client_id, secret)
+    let exposed = secret.expose_secret();
+    let authentication = if raw.auth == "post" {
+        ClientAuthentication::post(client_id, exposed)
     } else {
-        ClientAuthentication::basic(client_id, secret)
-    })
+        ClientAuthentication::basic(client_id, exposed)
+    };
+    Some((authentication, secret))
 }
 
-fn key(raw: &IntrospectionTable, path: &KeyPath, report: &mut Report) -> Option<PrivateKeyJwt> {
+fn key(
+    raw: &IntrospectionTable,
+    path: &KeyPath,
+    report: &mut Report,
+) -> Option<(PrivateKeyJwt, SecretString)> {
     let path = path.key("private_key_file");
     let Some(file) = &raw.private_key_file else {
         report.unexpected(&path, "the file with the client's private key");
@@ -102,16 +122,19 @@ fn key(raw: &IntrospectionTable, path: &KeyPath, report: &mut Report) -> Option<
     let file = report.resolve(file);
     let read = std::fs::read_to_string(&file)
         .map_err(|reason| format!("expected a private key, but the file cannot be read: {reason}"))
-        .and_then(|pem| PrivateKeyJwt::from_pem(&pem).map_err(|reason| reason.to_string()));
+        .and_then(|pem| {
+            let key = PrivateKeyJwt::from_pem(&pem).map_err(|reason| reason.to_string())?;
+            Ok((key, SecretString::from(pem)))
+        });
     match read {
-        Ok(mut key) => {
+        Ok((mut key, pem)) => {
             if let Some(kid) = &raw.private_key_id {
                 key = key.key_id(kid.as_str());
             }
             if let Some(audience) = &raw.assertion_audience {
                 key = key.audience(audience.as_str());
             }
-            Some(key)
+            Some((key, pem))
         }
         Err(reason) => {
             report.fault(&path, format!("`{}`: {reason}", file.display()));
@@ -120,7 +143,7 @@ fn key(raw: &IntrospectionTable, path: &KeyPath, report: &mut Report) -> Option<
     }
 }
 
-fn secret(raw: &IntrospectionTable, path: &KeyPath, report: &mut Report) -> Option<String> {
+fn secret(raw: &IntrospectionTable, path: &KeyPath, report: &mut Report) -> Option<SecretString> {
     let (path, found) = match (&raw.client_secret_env, &raw.client_secret_file) {
         (None, None) => {
             let path = path.key("client_secret_file");
@@ -158,7 +181,7 @@ fn secret(raw: &IntrospectionTable, path: &KeyPath, report: &mut Report) -> Opti
         }
     });
     match found {
-        Ok(secret) => Some(secret),
+        Ok(secret) => Some(SecretString::from(secret)),
         Err(message) => {
             report.fault(&path, message);
             None

@@ -1,5 +1,7 @@
 //! `[[issuers]]`
 
+use std::sync::Arc;
+
 use mcp_auth::document::KeyPath;
 use mcp_auth::verifier::keys::FixedKeys;
 use mcp_auth::verifier::{Algorithm, SUBJECT_CLAIMS};
@@ -13,7 +15,7 @@ use super::status_list::{self, StatusListConfig};
 use super::{http_url, is_https_or_local, is_local};
 
 /// An authorization server whose tokens are accepted.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct IssuerConfig {
     pub(crate) issuer: String,
     pub(crate) keys: KeysFrom,
@@ -38,14 +40,28 @@ pub(crate) struct IssuerConfig {
 }
 
 /// Where its keys come from.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum KeysFrom {
     /// Where the metadata of the issuer at this URL says.
     Metadata(Url),
     /// This URL.
     Uri(Url),
-    /// A file, read already; shared by the verifiers of all routes.
-    File(std::sync::Arc<FixedKeys>),
+    /// A file, read already.
+    File(KeyFile),
+}
+
+/// The keys of a file, compared by what it holds.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyFile {
+    text: String,
+    /// Shared by the verifiers of all routes.
+    pub(crate) keys: Arc<FixedKeys>,
+}
+
+impl PartialEq for KeyFile {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
 }
 
 impl KeysFrom {
@@ -284,9 +300,12 @@ fn keys(raw: &raw::IssuerTable, path: &KeyPath, report: &mut Report) -> Option<O
                 .map_err(|reason| {
                     format!("expected a JSON Web Key Set, but the file cannot be read: {reason}")
                 })
-                .and_then(|json| FixedKeys::from_jwks(&json).map_err(|reason| reason.to_string()));
+                .and_then(|text| {
+                    let keys = FixedKeys::from_jwks(&text).map_err(|reason| reason.to_string())?;
+                    Ok(KeyFile { text, keys: Arc::new(keys) })
+                });
             match read {
-                Ok(keys) => Some(Some(KeysFrom::File(std::sync::Arc::new(keys)))),
+                Ok(keys) => Some(Some(KeysFrom::File(keys))),
                 Err(reason) => {
                     let message = format!("`{}`: {reason}", file.display());
                     report.fault(&path.key("jwks_file"), message);

@@ -73,6 +73,11 @@ impl Config {
         self.log_json
     }
 
+    /// The policy file of a route.
+    pub(crate) fn policy(&self, route: &RouteConfig) -> Option<&PolicyFile> {
+        self.policies.iter().find(|file| file.path == route.policy_path)
+    }
+
     /// One line for people: what is served.
     pub fn summary(&self) -> String {
         let routes: Vec<_> = self

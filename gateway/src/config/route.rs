@@ -17,20 +17,30 @@ use super::{PublicUrl, http_url, raw};
 use crate::upstream::IDENTITY_HEADERS;
 
 /// One MCP server behind the gateway.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RouteConfig {
     pub(crate) path: String,
     pub(crate) resource: ResourceUri,
     pub(crate) resource_name: Option<String>,
     pub(crate) upstream: Uri,
     /// Certificate authorities of the upstream; `None` for the system's.
-    pub(crate) upstream_ca: Option<Arc<rustls::RootCertStore>>,
+    pub(crate) upstream_ca: Option<Authorities>,
+    /// The path by which [`Config::policies`](super::Config) has it.
     pub(crate) policy_path: PathBuf,
-    pub(crate) policy: PolicyHandle,
     pub(crate) forward_claims: Vec<(HeaderName, String)>,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
     pub(crate) upstream_era: UpstreamEra,
+}
+
+/// Certificate authorities, compared by what they are.
+#[derive(Clone, Debug)]
+pub(crate) struct Authorities(pub(crate) Arc<rustls::RootCertStore>);
+
+impl PartialEq for Authorities {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.roots == other.0.roots
+    }
 }
 
 /// A policy file and the handle that it keeps up to date.
@@ -102,15 +112,13 @@ fn one(
         }
     }
     let resource = resource(raw, path, &at.key("resource"), public_url, report);
-    let (policy_path, policy) = policy?;
     Some(RouteConfig {
         path: path?.to_owned(),
         resource: resource?,
         resource_name: raw.resource_name.clone(),
         upstream: upstream?,
         upstream_ca: upstream_ca?,
-        policy_path,
-        policy,
+        policy_path: policy?,
         forward_claims: forward_claims?,
         connect_timeout: Duration::from_secs(raw.connect_timeout_seconds.into()),
         response_timeout: Duration::from_secs(raw.response_timeout_seconds.into()),
@@ -182,14 +190,14 @@ fn policy(
     at: &KeyPath,
     policies: &mut Vec<PolicyFile>,
     report: &mut Report,
-) -> Option<(PathBuf, PolicyHandle)> {
+) -> Option<PathBuf> {
     let Some(value) = value else {
         report.unexpected(at, "the path of a policy file");
         return None;
     };
     let path = report.resolve(value);
     if let Some(known) = policies.iter().find(|known| same_file(&known.path, &path)) {
-        return Some((path, known.handle.clone()));
+        return Some(known.path.clone());
     }
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
@@ -203,8 +211,8 @@ fn policy(
     match Policy::parse(&text) {
         Ok(policy) => {
             let handle = PolicyHandle::new(policy);
-            policies.push(PolicyFile { path: path.clone(), handle: handle.clone(), text });
-            Some((path, handle))
+            policies.push(PolicyFile { path: path.clone(), handle, text });
+            Some(path)
         }
         Err(faults) => {
             report.include(&path, faults);
@@ -252,7 +260,7 @@ fn forward_claims(
     sound.then_some(claims)
 }
 
-fn authorities(file: &str, at: &KeyPath, report: &mut Report) -> Option<Arc<rustls::RootCertStore>> {
+fn authorities(file: &str, at: &KeyPath, report: &mut Report) -> Option<Authorities> {
     let path = report.resolve(file);
     let read = || -> Result<rustls::RootCertStore, String> {
         let pem = std::fs::read(&path).map_err(|reason| format!("cannot be read: {reason}"))?;
@@ -266,7 +274,7 @@ fn authorities(file: &str, at: &KeyPath, report: &mut Report) -> Option<Arc<rust
         if store.is_empty() { Err("holds none".to_owned()) } else { Ok(store) }
     };
     match read() {
-        Ok(store) => Some(Arc::new(store)),
+        Ok(store) => Some(Authorities(Arc::new(store))),
         Err(reason) => {
             report.fault(
                 at,

@@ -7,7 +7,7 @@ use super::http_url;
 use super::raw::StatusListTable;
 
 /// How the status lists of an issuer are used.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StatusListConfig {
     pub(crate) required: bool,
     pub(crate) poll_seconds: u64,

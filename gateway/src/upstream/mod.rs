@@ -50,7 +50,11 @@ impl Forward {
         Ok(Self(Arc::new(Target {
             route: route.path.clone(),
             uri: route.upstream.clone(),
-            client: Client::new(&route.upstream, route.connect_timeout, route.upstream_ca.clone())?,
+            client: Client::new(
+                &route.upstream,
+                route.connect_timeout,
+                route.upstream_ca.as_ref().map(|authorities| Arc::clone(&authorities.0)),
+            )?,
             response_timeout: route.response_timeout,
             public_url: public_url.clone(),
             forward_claims: route.forward_claims.clone(),

@@ -83,7 +83,7 @@ impl Default for IssuerTable {
 }
 
 /// `introspection` of an issuer: it is asked about tokens that say nothing themselves (RFC 7662).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct IntrospectionTable {
     /// Its introspection endpoint: an https URL, or an http one of this machine. Required.
