@@ -11,7 +11,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::policy::PolicyHandle;
 use crate::possession::DpopOptions;
 use crate::possession::prove::Possession;
-use crate::request::UpstreamEra;
+use crate::request::UpstreamEraHandle;
 use crate::request::origin::{Allowed, is_loopback_origin};
 use crate::resource::{ResourceUri, WELL_KNOWN_PREFIX};
 use crate::service::McpAuth;
@@ -65,7 +65,7 @@ impl McpAuthLayer {
                 verifier,
                 allowed: own,
                 max_body_bytes: 4 * 1024 * 1024,
-                upstream_era: UpstreamEra::default(),
+                upstream_era: UpstreamEraHandle::default(),
                 challenge_response: Arc::new(DefaultChallenge),
                 session_keys: SessionKeys::none(),
                 ends_streams_with_token: true,
@@ -127,9 +127,10 @@ impl McpAuthLayerBuilder {
         self
     }
 
-    /// The revisions that the server speaks. Default: [`UpstreamEra::Dual`].
-    pub fn upstream_era(mut self, era: UpstreamEra) -> Self {
-        self.0.upstream_era = era;
+    /// The revisions that the server speaks: an [`UpstreamEra`](crate::request::UpstreamEra), or a handle to one that may
+    /// change. Default: [`UpstreamEra::Dual`](crate::request::UpstreamEra::Dual).
+    pub fn upstream_era(mut self, era: impl Into<UpstreamEraHandle>) -> Self {
+        self.0.upstream_era = era.into();
         self
     }
 

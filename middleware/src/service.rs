@@ -150,7 +150,7 @@ impl Shared {
         let bytes = match parts.method {
             Method::POST => {
                 let coding = body::check_headers(&parts.headers).map_err(malformed)?;
-                let (max_body_bytes, upstream_era) = (self.max_body_bytes, self.upstream_era);
+                let (max_body_bytes, upstream_era) = (self.max_body_bytes, self.upstream_era.get());
                 let bytes = body::read(body, max_body_bytes).await.map_err(malformed)?;
                 let unread = Unread { bytes, coding, max_body_bytes, upstream_era };
                 if unread.is_large() {
@@ -170,7 +170,7 @@ impl Shared {
         let request = match (&parts.method, detached) {
             (_, Some(detached)) => detached.attach(&bytes).map_err(malformed)?,
             (&Method::POST, None) => {
-                Incoming::from_body(&parts.headers, &bytes, self.upstream_era).map_err(malformed)?
+                Incoming::from_body(&parts.headers, &bytes, self.upstream_era.get()).map_err(malformed)?
             }
             _ => Incoming::One(Classified::bodyless()),
         };

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::policy::{Permit, Policy, PolicyHandle, PolicyVersion, Refusal, observe};
 use crate::possession::prove::Possession;
 use crate::request::origin::Allowed;
-use crate::request::{Classified, Era, Malformed, Operation, UpstreamEra};
+use crate::request::{Classified, Era, Malformed, Operation, UpstreamEraHandle};
 use crate::resource::{ResourceUri, metadata};
 use crate::rewrite::ResponseBody;
 use crate::session::SessionKeys;
@@ -35,7 +35,7 @@ pub(crate) struct Shared {
     pub(crate) possession: Possession,
     pub(crate) allowed: Allowed,
     pub(crate) max_body_bytes: usize,
-    pub(crate) upstream_era: UpstreamEra,
+    pub(crate) upstream_era: UpstreamEraHandle,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) state: Arc<dyn State>,
     pub(crate) challenge_response: Arc<dyn ChallengeResponse>,

@@ -1,6 +1,8 @@
 //! The headers that repeat the body, and what they tell of the protocol era.
 
 use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -55,6 +57,65 @@ pub enum UpstreamEra {
     /// Both, or nobody knows: everything is validated as the message itself says it is.
     #[default]
     Dual,
+}
+
+/// The revisions that the server speaks, where they become known, or change, while the layer runs. Clones share one.
+///
+/// A request takes the era once and is judged by it from start to end.
+///
+/// Deployment: [`UpstreamEra::Dual`] is right, or safe, while nobody knows: what a legacy server answers to a sound modern
+/// request passes all the same. `Legacy` is to be set only for a server that has proven it: in front of a modern one it
+/// takes away the headers that such a server needs.
+///
+/// ```
+/// use mcp_auth::request::{UpstreamEra, UpstreamEraHandle};
+///
+/// let era = UpstreamEraHandle::from(UpstreamEra::Dual);
+/// let given_to_the_layer = era.clone();
+/// era.set(UpstreamEra::Legacy);
+/// assert_eq!(given_to_the_layer.get(), UpstreamEra::Legacy);
+/// ```
+#[derive(Debug, Clone)]
+pub struct UpstreamEraHandle(Arc<AtomicU8>);
+
+impl UpstreamEraHandle {
+    /// From the next request on.
+    pub fn set(&self, era: UpstreamEra) {
+        // What a request is judged by is in the request and in this one value; nothing else has to be seen with it.
+        self.0.store(number(era), Ordering::Relaxed);
+    }
+
+    /// The era in force.
+    pub fn get(&self) -> UpstreamEra {
+        match self.0.load(Ordering::Relaxed) {
+            LEGACY => UpstreamEra::Legacy,
+            MODERN => UpstreamEra::Modern,
+            _ => UpstreamEra::Dual,
+        }
+    }
+}
+
+impl From<UpstreamEra> for UpstreamEraHandle {
+    fn from(era: UpstreamEra) -> Self {
+        Self(Arc::new(AtomicU8::new(number(era))))
+    }
+}
+
+impl Default for UpstreamEraHandle {
+    fn default() -> Self {
+        Self::from(UpstreamEra::default())
+    }
+}
+
+const LEGACY: u8 = 1;
+const MODERN: u8 = 2;
+
+fn number(era: UpstreamEra) -> u8 {
+    match era {
+        UpstreamEra::Legacy => LEGACY,
+        UpstreamEra::Modern => MODERN,
+        UpstreamEra::Dual => 0,
+    }
 }
 
 /// Refuses a batch where the client does not speak the one revision that has them (MCP 2025-03-26).

@@ -30,7 +30,7 @@ mod request_body;
 pub use classify::{Classified, ObjectKind, Operation};
 pub use credentials::{CredentialsError, Scheme, UnverifiedToken};
 pub(crate) use detached::Unread;
-pub use headers::{Era, UpstreamEra};
+pub use headers::{Era, UpstreamEra, UpstreamEraHandle};
 pub use incoming::Incoming;
 pub use malformed::Malformed;
 pub use message::RequestId;

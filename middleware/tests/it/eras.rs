@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full};
 use mcp_auth::McpAuthLayer;
 use mcp_auth::clock::SystemClock;
 use mcp_auth::policy::{Policy, PolicyHandle};
-use mcp_auth::request::UpstreamEra;
+use mcp_auth::request::{UpstreamEra, UpstreamEraHandle};
 use mcp_auth::verifier::InsecureSharedSecretVerifier;
 use serde_json::Value;
 use tower::{Layer, ServiceExt, service_fn};
@@ -18,7 +18,7 @@ use crate::harness::{Harness, ISSUER, POLICY, RESOURCE};
 
 const MODERN_CALL: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"open","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
 
-fn in_front_of(era: UpstreamEra) -> Harness {
+fn in_front_of(era: impl Into<UpstreamEraHandle>) -> Harness {
     Harness::with(
         |builder| builder.upstream_era(era),
         ("application/json", r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_owned()),
@@ -147,4 +147,24 @@ async fn what_ended_with_the_legacy_era_is_404_in_modern_words() {
         assert_eq!(answer.json()["id"], "i");
     }
     assert_eq!(harness.reached(), 0);
+}
+
+/// A header that differs from the body is held against it only where somebody reads it.
+#[tokio::test]
+async fn an_era_that_changes_counts_from_the_next_request_on() {
+    let era = UpstreamEraHandle::default();
+    let harness = in_front_of(era.clone());
+    let headers = [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/list")];
+    for (now, status) in [
+        (UpstreamEra::Dual, 400),
+        (UpstreamEra::Legacy, 200),
+        (UpstreamEra::Modern, 400),
+        (UpstreamEra::Legacy, 200),
+        (UpstreamEra::Dual, 400),
+    ] {
+        era.set(now);
+        assert_eq!(era.get(), now);
+        assert_eq!(harness.post(MODERN_CALL, &headers).await.status, status, "{now:?}");
+    }
+    assert_eq!(harness.reached(), 2);
 }
