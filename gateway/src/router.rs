@@ -18,11 +18,13 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use mcp_auth::McpAuth;
 use mcp_auth::resource::WELL_KNOWN_PREFIX;
+use mcp_auth_runtime::serve::PeerAddr;
 use tower_service::Service;
 
 use crate::access_log;
 use crate::body::{RequestBody, ResponseBody};
 use crate::respond::{health, may_ask, not_found, rpc_error};
+use crate::server::TrustedProxies;
 use crate::snapshot::{Live, Snapshot};
 use crate::upstream::Forward;
 
@@ -181,7 +183,11 @@ impl Service<Request<Incoming>> for Router {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
+        if let Some(peer) = request.extensions().get::<PeerAddr>() {
+            let client = TrustedProxies::default().client(peer.0, request.headers());
+            request.extensions_mut().insert(client);
+        }
         let router = self.clone();
         Box::pin(async move { Ok(router.respond(request).await) })
     }

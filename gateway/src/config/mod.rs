@@ -9,16 +9,21 @@
 
 mod introspection;
 mod issuer;
+mod limits;
 mod raw;
 mod route;
 mod status_list;
 #[cfg(test)]
 mod tests;
+mod tls;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZero;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use mcp_auth::document::KeyPath;
 use mcp_auth_runtime::config::{Report, load};
 use url::Url;
@@ -27,16 +32,21 @@ pub use mcp_auth_runtime::config::ConfigError;
 
 pub(crate) use introspection::IntrospectionConfig;
 pub(crate) use issuer::{IssuerConfig, KeysFrom};
+pub(crate) use limits::LimitsConfig;
 pub(crate) use route::{PolicyFile, RouteConfig};
 pub(crate) use status_list::StatusListConfig;
+pub(crate) use tls::{CertificateFiles, TlsConfig};
 
 use raw::Raw;
+
+use crate::server::TrustedProxies;
 
 /// Environment variables that begin with this and two underscores take the place of keys.
 const ENV_PREFIX: &str = "MCP_AUTH_GATEWAY";
 
 /// A valid configuration.
 #[derive(Debug)]
+#[expect(dead_code, reason = "the listener that uses them follows")]
 pub struct Config {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) public_url: PublicUrl,
@@ -44,6 +54,13 @@ pub struct Config {
     pub(crate) allowed_hosts: Vec<String>,
     pub(crate) shutdown_delay: Duration,
     pub(crate) shutdown_grace: Duration,
+    /// After how much of the grace streams without an end of their own, and idle connections, are ended.
+    pub(crate) shutdown_streams: Duration,
+    /// Threads that serve connections: at least one.
+    pub(crate) workers: usize,
+    pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) tls: Option<Arc<TlsConfig>>,
+    pub(crate) limits: LimitsConfig,
     pub(crate) log_json: bool,
     pub(crate) verified_tokens_bytes: u64,
     pub(crate) issuers: Vec<IssuerConfig>,
@@ -105,6 +122,10 @@ impl Config {
         let public_url = public_url(raw.server.public_url.as_deref(), &server.key("public_url"), &mut report);
         origins(&raw.server.allowed_origins, &server.key("allowed_origins"), &mut report);
         hosts(&raw.server.allowed_hosts, &server.key("allowed_hosts"), &mut report);
+        let proxies = networks(&raw.server.trusted_proxies, &server.key("trusted_proxies"), &mut report);
+        let tls =
+            raw.server.tls.as_ref().and_then(|tls| tls::understand(tls, &server.key("tls"), &mut report));
+        let limits = limits::understand(&raw.server.limits, &server.key("limits"), &mut report);
         let issuers = issuer::all(&raw.issuers, &mut report);
         let (routes, policies) = route::all(&raw.routes, public_url.as_ref(), &mut report);
         let config = public_url.map(|public_url| Self {
@@ -114,6 +135,11 @@ impl Config {
             allowed_hosts: raw.server.allowed_hosts.clone(),
             shutdown_delay: Duration::from_secs(raw.server.shutdown_delay_seconds.into()),
             shutdown_grace: Duration::from_secs(raw.server.shutdown_grace_seconds.into()),
+            shutdown_streams: Duration::from_secs(raw.server.shutdown_streams_seconds.into()),
+            workers: workers(raw.server.workers),
+            trusted_proxies: TrustedProxies::new(proxies),
+            tls,
+            limits,
             log_json: raw.server.log_json,
             verified_tokens_bytes: raw.server.verified_tokens_bytes,
             issuers,
@@ -206,6 +232,30 @@ fn addresses(values: &[String], path: &KeyPath, report: &mut Report) -> Vec<Sock
         }
     }
     addresses
+}
+
+/// Networks; an address alone is the network of itself.
+fn networks(values: &[String], path: &KeyPath, report: &mut Report) -> Vec<IpNet> {
+    let mut networks = Vec::new();
+    for (index, value) in values.iter().enumerate() {
+        let alone = || value.parse::<IpAddr>().ok().map(IpNet::from);
+        match value.parse().ok().or_else(alone) {
+            Some(network) => networks.push(network),
+            None => report.unexpected(
+                &path.index(index),
+                "a network or an address, such as `10.0.0.0/8` or `10.0.0.1`",
+            ),
+        }
+    }
+    networks
+}
+
+fn workers(configured: u16) -> usize {
+    match NonZero::new(usize::from(configured)) {
+        Some(workers) => workers.get(),
+        // where the system does not tell, one is right for every machine
+        None => std::thread::available_parallelism().map_or(1, NonZero::get),
+    }
 }
 
 fn origins(values: &[String], path: &KeyPath, report: &mut Report) {

@@ -42,6 +42,105 @@ fn the_smallest_configuration_is_sound() {
     assert_eq!(config.issuers[0].leeway_seconds, 30);
     assert_eq!(config.issuers[0].algorithms.len(), 3);
     assert_eq!(config.routes[0].upstream, "http://127.0.0.1:5000/mcp");
+    assert!(config.workers >= 1 && config.tls.is_none());
+    assert_eq!((config.limits.max_headers, config.limits.max_body_bytes), (100, 4 * 1024 * 1024));
+}
+
+/// A certificate and its key, in PEM.
+fn certificate() -> (String, String) {
+    let own = rcgen::generate_simple_self_signed(vec!["gateway.example".to_owned()]).unwrap();
+    (own.cert.pem(), own.signing_key.serialize_pem())
+}
+
+#[test]
+fn certificates_that_cannot_be_used_are_faults_at_their_place() {
+    let url = "public_url = \"http://localhost:3000\"";
+    let (one, other) = (certificate(), certificate());
+    let files = [
+        ("one.pem", one.0.as_str()),
+        ("one.key", one.1.as_str()),
+        ("other.key", other.1.as_str()),
+        ("rubbish", "rubbish"),
+    ];
+    let pair = |certificate: &str, key: &str| {
+        format!(
+            "[server.tls]\ncertificates = [{{ certificate_file = \"{certificate}\", key_file = \"{key}\" }}]"
+        )
+    };
+    let sound = pair("one.pem", "one.key");
+    for (tls, fault) in [
+        (
+            "[server.tls]".to_owned(),
+            "3:1: `server.tls.certificates`: expected at least one certificate: `{ certificate_file = \"…\", key_file = \"…\" }`, but the key is missing",
+        ),
+        (
+            "[server.tls]\ncertificates = [{ certificate_file = \"one.pem\" }]".to_owned(),
+            "4:17: `server.tls.certificates[0].key_file`: expected the path of a PEM file, but the key is missing",
+        ),
+        (
+            pair("absent", "one.key"),
+            "4:38: `server.tls.certificates[0].certificate_file`: expected a certificate in PEM, but `absent` cannot be read: No such file or directory (os error 2)",
+        ),
+        (
+            pair("rubbish", "one.key"),
+            "4:38: `server.tls.certificates[0].certificate_file`: expected a certificate in PEM, but `rubbish` holds none",
+        ),
+        (
+            pair("one.pem", "rubbish"),
+            "4:60: `server.tls.certificates[0].key_file`: expected a private key in PEM, but `rubbish` holds none that can be read",
+        ),
+        (
+            pair("one.pem", "other.key"),
+            "4:17: `server.tls.certificates[0]`: expected a certificate and its key, but `other.key` is not the key of `one.pem`",
+        ),
+        (
+            format!("{sound}\nclient_ca_file = \"rubbish\""),
+            "5:18: `server.tls.client_ca_file`: expected certificate authorities in PEM, but `rubbish` holds none",
+        ),
+        (
+            format!("{sound}\nclient_certificates = \"required\""),
+            "5:23: `server.tls.client_certificates`: expected `client_ca_file` as well, to tell whose certificates are required",
+        ),
+        (
+            format!("{sound}\nclient_certificates = \"wanted\""),
+            "5:23: `server.tls.client_certificates`: expected one of `optional`, `required`, but found `\"wanted\"`",
+        ),
+    ] {
+        let error = load(&with(url, &format!("{url}\n{tls}")), &files).unwrap_err();
+        assert_eq!(error, format!("gateway.toml:{fault}"), "{tls}");
+    }
+    let config = load(&with(url, &format!("{url}\n{sound}\nclient_ca_file = \"one.pem\"")), &files).unwrap();
+    assert_eq!(config.tls.unwrap().certificates.len(), 1);
+}
+
+#[test]
+fn limits_that_let_nothing_through_are_faults() {
+    let url = "public_url = \"http://localhost:3000\"";
+    for (key, value, wanted) in [
+        ("max_connections", "0", "at least 1"),
+        ("max_connections_per_address", "0", "at least 1"),
+        ("max_headers", "0", "at least 1"),
+        ("max_header_bytes", "8191", "at least 8192 bytes"),
+        ("max_streams_per_connection", "0", "at least 1"),
+        ("max_body_bytes", "0", "at least 1"),
+        ("header_read_seconds", "0", "at least 1 second"),
+        ("handshake_seconds", "0", "at least 1 second"),
+        ("idle_seconds", "0", "at least 1 second"),
+        ("body_read_seconds", "0", "at least 1 second"),
+    ] {
+        let error = load(&with(url, &format!("{url}\n[server.limits]\n{key} = {value}")), &[]).unwrap_err();
+        let column = key.len() + 4;
+        assert_eq!(
+            error,
+            format!("gateway.toml:4:{column}: `server.limits.{key}`: expected {wanted}, but found `{value}`")
+        );
+    }
+    let error =
+        load(&with(url, &format!("{url}\ntrusted_proxies = [\"10.0.0.0/8\", \"10.0.0.1\", \"lb\"]")), &[]);
+    assert_eq!(
+        error.unwrap_err(),
+        "gateway.toml:3:46: `server.trusted_proxies[2]`: expected a network or an address, such as `10.0.0.0/8` or `10.0.0.1`, but found `\"lb\"`"
+    );
 }
 
 #[test]
@@ -492,11 +591,23 @@ fn every_key_is_in_the_readme_with_its_default() {
     let raw = serde_json::to_value(raw).unwrap();
     let introspection = serde_json::to_value(raw::IntrospectionTable::default()).unwrap();
     let status_list = serde_json::to_value(raw::StatusListTable::default()).unwrap();
-    let tables = [&raw["server"], &raw["issuers"][0], &raw["routes"][0], &introspection, &status_list];
+    let tls = serde_json::to_value(raw::TlsTable::default()).unwrap();
+    let certificate = serde_json::to_value(raw::CertificateTable::default()).unwrap();
+    let tables = [
+        &raw["server"],
+        &raw["server"]["limits"],
+        &tls,
+        &certificate,
+        &raw["issuers"][0],
+        &raw["routes"][0],
+        &introspection,
+        &status_list,
+    ];
     for (key, default) in tables.iter().flat_map(|table| table.as_object().unwrap()) {
         let row = readme.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
         let row = row.unwrap_or_else(|| panic!("no row for `{key}`"));
-        if !default.is_null() {
+        // a table of its own has rows of its own
+        if !default.is_null() && !default.is_object() {
             let default = default.to_string().replace("\",\"", "\", \"");
             assert!(row.contains(&format!("| `{default}` |")), "{row}: {default}");
         }

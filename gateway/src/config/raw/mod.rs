@@ -1,14 +1,20 @@
 //! The configuration as it is written: every key, with its default. What the values mean is checked in the parent.
 
 mod issuer;
+mod limits;
 mod route;
 mod server;
+mod tls;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use issuer::{IntrospectionTable, IssuerTable, RequiredValue, StatusListTable};
+pub(crate) use limits::LimitsTable;
 pub(crate) use route::{Era, RouteTable};
 pub(crate) use server::ServerTable;
+#[cfg(test)]
+pub(crate) use tls::CertificateTable;
+pub(crate) use tls::{ClientCertificates, TlsTable};
 
 /// The whole file.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{LimitsTable, TlsTable};
+
 /// `[server]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -21,11 +23,23 @@ pub(crate) struct ServerTable {
     pub(crate) shutdown_delay_seconds: u16,
     /// Seconds that requests under way then have to finish. Default: 10.
     pub(crate) shutdown_grace_seconds: u16,
+    /// Seconds of those after which streams that have no end of their own are ended, with a hint when to come back, and
+    /// HTTP/1 connections without a request are closed. Default: 2.
+    pub(crate) shutdown_streams_seconds: u16,
     /// Bytes that tokens which were verified may take in memory, for all routes together; with 0, each request's token is
     /// verified anew. Default: 16777216.
     pub(crate) verified_tokens_bytes: u64,
     /// Whether logs are JSON, one object a line, rather than text. Default: true.
     pub(crate) log_json: bool,
+    /// Threads that serve connections; with 0, one per core. A connection stays with its thread, and with one thread,
+    /// everything does. Default: 0.
+    pub(crate) workers: u16,
+    /// Networks (`10.0.0.0/8`) or addresses of proxies whose `X-Forwarded-For` or `Forwarded` is believed. Default: none.
+    pub(crate) trusted_proxies: Vec<String>,
+    /// https instead of http. Default: http.
+    pub(crate) tls: Option<TlsTable>,
+    /// What clients may take. Default: those of the table.
+    pub(crate) limits: LimitsTable,
 }
 
 impl Default for ServerTable {
@@ -37,8 +51,13 @@ impl Default for ServerTable {
             allowed_hosts: Vec::new(),
             shutdown_delay_seconds: 0,
             shutdown_grace_seconds: 10,
+            shutdown_streams_seconds: 2,
             verified_tokens_bytes: 16 * 1024 * 1024,
             log_json: true,
+            workers: 0,
+            trusted_proxies: Vec::new(),
+            tls: None,
+            limits: LimitsTable::default(),
         }
     }
 }

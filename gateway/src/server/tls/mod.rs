@@ -1,0 +1,87 @@
+//! TLS towards clients: which certificate they see, and which they are asked for.
+
+mod certificate;
+mod reload;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::RootCertStore;
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::server::WebPkiClientVerifier;
+
+use crate::config::TlsConfig;
+
+pub(crate) use certificate::{FileFault, certified_key};
+
+/// The TLS of all listeners, as the files last said that could be used.
+#[derive(Clone, Debug)]
+pub(crate) struct Tls {
+    files: Arc<TlsConfig>,
+    in_force: Arc<ArcSwap<ServerConfig>>,
+}
+
+impl Tls {
+    /// # Errors
+    ///
+    /// In words: what is wrong with which file. They were in order when the configuration was read.
+    pub(crate) fn new(files: Arc<TlsConfig>) -> anyhow::Result<Self> {
+        let config = server_config(&files).map_err(anyhow::Error::msg)?;
+        Ok(Self { files, in_force: Arc::new(ArcSwap::from_pointee(config)) })
+    }
+
+    /// What the next handshake is made with; one that has begun keeps what it began with.
+    pub(super) fn in_force(&self) -> Arc<ServerConfig> {
+        self.in_force.load_full()
+    }
+}
+
+/// The certificate authorities of a PEM file.
+///
+/// # Errors
+///
+/// In words that go on after "but".
+pub(crate) fn authorities(file: &Path) -> Result<RootCertStore, String> {
+    let named = |fault: String| format!("`{}` {fault}", file.display());
+    let pem = std::fs::read(file).map_err(|reason| named(format!("cannot be read: {reason}")))?;
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|reason| named(format!("holds something else: {reason}")))?;
+        store
+            .add(certificate)
+            .map_err(|reason| named(format!("holds a certificate that is not valid: {reason}")))?;
+    }
+    if store.is_empty() {
+        return Err(named("holds none".to_owned()));
+    }
+    Ok(store)
+}
+
+/// Reads every file anew.
+fn server_config(files: &TlsConfig) -> Result<ServerConfig, String> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(|reason| format!("TLS cannot be set up: {reason}"))?;
+    let builder = match &files.client_ca_file {
+        None => builder.with_no_client_auth(),
+        Some(file) => {
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(authorities(file)?), provider);
+            let verifier =
+                if files.client_certificate_required { verifier } else { verifier.allow_unauthenticated() };
+            let verifier =
+                verifier.build().map_err(|reason| format!("clients cannot be verified: {reason}"))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(certificate::BySni::read(files)?));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // a client that comes back is known by what it brings, not by what is kept for it here
+    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()
+        .map_err(|reason| format!("session tickets cannot be set up: {reason}"))?;
+    Ok(config)
+}
