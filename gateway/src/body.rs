@@ -7,20 +7,122 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::Sleep;
+
+use crate::upstream::UpstreamBody;
 
 /// Any error of a body.
 pub(crate) type BodyError = Box<dyn StdError + Send + Sync>;
 
-/// What clients get: the upstream's body as it comes, or one of our own.
-pub(crate) type ResponseBody = UnsyncBoxBody<Bytes, BodyError>;
+/// What clients get.
+#[derive(Debug)]
+pub(crate) enum ResponseBody {
+    /// One of our own.
+    Own(Full<Bytes>),
+    /// What an upstream answered, or what was said instead, without the layer in front.
+    Forwarded(ForwardedBody),
+    /// The same behind the layer.
+    Guarded(mcp_auth::ResponseBody<ForwardedBody>),
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Self::Forwarded(body) => Pin::new(body).poll_frame(cx),
+            Self::Guarded(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(body) => body.is_end_stream(),
+            Self::Forwarded(body) => body.is_end_stream(),
+            Self::Guarded(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(body) => body.size_hint(),
+            Self::Forwarded(body) => body.size_hint(),
+            Self::Guarded(body) => body.size_hint(),
+        }
+    }
+}
+
+impl From<mcp_auth::ResponseBody<ForwardedBody>> for ResponseBody {
+    fn from(body: mcp_auth::ResponseBody<ForwardedBody>) -> Self {
+        Self::Guarded(body)
+    }
+}
+
+impl From<ForwardedBody> for ResponseBody {
+    fn from(body: ForwardedBody) -> Self {
+        Self::Forwarded(body)
+    }
+}
+
+impl From<Bytes> for ResponseBody {
+    fn from(bytes: Bytes) -> Self {
+        Self::Own(Full::new(bytes))
+    }
+}
 
 /// A response body of our own.
 pub(crate) fn full(bytes: impl Into<Bytes>) -> ResponseBody {
-    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+    ResponseBody::Own(Full::new(bytes.into()))
+}
+
+/// What comes out of a request that was forwarded: the upstream's body as it comes, or what the gateway says itself where
+/// there is none.
+#[derive(Debug)]
+pub(crate) enum ForwardedBody {
+    Own(Full<Bytes>),
+    Upstream(UpstreamBody),
+}
+
+impl From<Bytes> for ForwardedBody {
+    fn from(bytes: Bytes) -> Self {
+        Self::Own(Full::new(bytes))
+    }
+}
+
+impl Body for ForwardedBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Self::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Self::Upstream(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(body) => body.is_end_stream(),
+            Self::Upstream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(body) => body.size_hint(),
+            Self::Upstream(body) => body.size_hint(),
+        }
+    }
 }
 
 /// How long a client may take for a body. The layer holds all of it before it judges, so that one that trickles in
@@ -30,7 +132,11 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// What the upstream gets: the client's body as it comes, or the bytes that the layer has judged.
 #[derive(Debug)]
 pub(crate) enum RequestBody {
-    Streamed { body: Incoming, deadline: Pin<Box<Sleep>> },
+    /// The time begins where the body is first waited for: most are there with the head.
+    Streamed {
+        body: Incoming,
+        deadline: Option<Pin<Box<Sleep>>>,
+    },
     Judged(Full<Bytes>),
 }
 
@@ -42,7 +148,7 @@ impl From<Bytes> for RequestBody {
 
 impl From<Incoming> for RequestBody {
     fn from(body: Incoming) -> Self {
-        Self::Streamed { body, deadline: Box::pin(tokio::time::sleep(DEADLINE)) }
+        Self::Streamed { body, deadline: None }
     }
 }
 
@@ -56,10 +162,14 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Streamed { body, deadline } => {
+                if let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) {
+                    return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+                }
+                let deadline = deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(DEADLINE)));
                 if deadline.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Some(Err("the client took too long for a body".into())));
                 }
-                Pin::new(body).poll_frame(cx).map_err(Into::into)
+                Poll::Pending
             }
             Self::Judged(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
         }

@@ -1,5 +1,6 @@
 //! Answers of the gateway's own.
 
+use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL,
     CONTENT_TYPE,
@@ -12,7 +13,7 @@ const ANY: HeaderValue = HeaderValue::from_static("*");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A JSON-RPC error without `id`, for what was not judged as a request; its code is the HTTP status.
-pub(crate) fn rpc_error(status: StatusCode, message: &str) -> Response<ResponseBody> {
+pub(crate) fn rpc_error<B: From<Bytes>>(status: StatusCode, message: &str) -> Response<B> {
     let message = serde_json::Value::from(message);
     let code = status.as_u16();
     json(status, format!(r#"{{"jsonrpc":"2.0","error":{{"code":{code},"message":{message}}}}}"#))
@@ -43,8 +44,8 @@ pub(crate) fn health(status: StatusCode, word: &'static str) -> Response<Respons
     json(status, format!(r#"{{"status":"{word}"}}"#))
 }
 
-fn json(status: StatusCode, body: String) -> Response<ResponseBody> {
-    let mut response = Response::new(full(body));
+fn json<B: From<Bytes>>(status: StatusCode, body: String) -> Response<B> {
+    let mut response = Response::new(B::from(Bytes::from(body)));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

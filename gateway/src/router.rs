@@ -14,7 +14,6 @@ use std::time::Instant;
 
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri};
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use mcp_auth::McpAuth;
 use mcp_auth::resource::WELL_KNOWN_PREFIX;
@@ -159,7 +158,7 @@ async fn guarded(route: &Route, request: Request<Incoming>) -> Response<Response
     // always ready: neither the guard nor what is behind it has a limit to wait for
     let mut service = route.service.clone();
     match service.call(request.map(RequestBody::from)).await {
-        Ok(response) => response.map(|body| body.map_err(Into::into).boxed_unsync()),
+        Ok(response) => response.map(ResponseBody::from),
         Err(never) => match never {},
     }
 }

@@ -33,7 +33,7 @@ pub use mcp_auth_runtime::config::ConfigError;
 pub(crate) use introspection::IntrospectionConfig;
 pub(crate) use issuer::{IssuerConfig, KeysFrom};
 pub(crate) use limits::LimitsConfig;
-pub(crate) use route::{PolicyFile, RouteConfig};
+pub(crate) use route::{Authorities, PolicyFile, RouteConfig};
 pub(crate) use status_list::StatusListConfig;
 pub(crate) use tls::{CertificateFiles, TlsConfig};
 

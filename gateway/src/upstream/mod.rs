@@ -3,7 +3,9 @@
 //! Only a request that carries the layer's [`Permit`] goes on; whatever else reaches this station is a fault of the
 //! gateway itself, and ends here.
 
+mod body;
 mod client;
+mod endpoint;
 mod request;
 mod response;
 
@@ -12,20 +14,20 @@ use std::error::Error as StdError;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use http::{HeaderName, Request, Response, StatusCode, Uri};
-use http_body_util::BodyExt as _;
+use http::{HeaderName, Request, Response, StatusCode};
 use mcp_auth::Permit;
 use mcp_auth::challenge::ReplyTo;
 use tower_service::Service;
 
-use crate::body::{RequestBody, ResponseBody, full};
+use crate::body::{ForwardedBody, RequestBody};
 use crate::config::{PublicUrl, RouteConfig};
 use crate::respond::rpc_error;
 
-pub(crate) use client::{Client, ClientError};
-pub(crate) use request::IDENTITY_HEADERS;
+pub(crate) use body::UpstreamBody;
+pub(crate) use client::ClientError;
+pub(crate) use endpoint::{Endpoint, EndpointConfig, Failure, SendError};
+pub(crate) use request::{CleanBody, IDENTITY_HEADERS};
 
 /// Forwards to one upstream.
 #[derive(Clone, Debug)]
@@ -35,9 +37,7 @@ pub(crate) struct Forward(Arc<Target>);
 struct Target {
     /// For the log.
     route: String,
-    uri: Uri,
-    client: Client,
-    response_timeout: Duration,
+    endpoint: Endpoint,
     public_url: PublicUrl,
     forward_claims: Vec<(HeaderName, String)>,
 }
@@ -49,13 +49,12 @@ impl Forward {
     pub(crate) fn new(route: &RouteConfig, public_url: &PublicUrl) -> Result<Self, ClientError> {
         Ok(Self(Arc::new(Target {
             route: route.path.clone(),
-            uri: route.upstream.clone(),
-            client: Client::new(
-                &route.upstream,
-                route.connect_timeout,
-                route.upstream_ca.as_ref().map(|authorities| Arc::clone(&authorities.0)),
-            )?,
-            response_timeout: route.response_timeout,
+            endpoint: Endpoint::new(EndpointConfig {
+                uri: route.upstream.clone(),
+                authorities: route.upstream_ca.clone(),
+                connect_timeout: route.connect_timeout,
+                response_timeout: route.response_timeout,
+            })?,
             public_url: public_url.clone(),
             forward_claims: route.forward_claims.clone(),
         })))
@@ -63,9 +62,9 @@ impl Forward {
 }
 
 impl Service<Request<RequestBody>> for Forward {
-    type Response = Response<ResponseBody>;
+    type Response = Response<ForwardedBody>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<ForwardedBody>, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         // the pool of connections has no limit to wait for
@@ -79,7 +78,7 @@ impl Service<Request<RequestBody>> for Forward {
 }
 
 impl Target {
-    async fn forward(&self, mut request: Request<RequestBody>) -> Response<ResponseBody> {
+    async fn forward(&self, mut request: Request<RequestBody>) -> Response<ForwardedBody> {
         let extensions = request.extensions_mut();
         let (Some(permit), Some(reply)) = (extensions.remove::<Permit>(), extensions.remove::<ReplyTo>())
         else {
@@ -90,55 +89,60 @@ impl Target {
             Ok(outgoing) => outgoing,
             Err(refusal) => {
                 tracing::warn!(route = %self.route, header = %refusal.header, reason = refusal.reason, "the user's identity cannot be passed on");
-                return reply.refuse("your identity cannot be passed on to this server: it has characters that no header can carry").map(full);
+                return reply.refuse("your identity cannot be passed on to this server: it has characters that no header can carry").map(ForwardedBody::from);
             }
         };
-        let answer = tokio::time::timeout(self.response_timeout, self.client.send(outgoing)).await;
-        match answer {
-            Ok(Ok(answer)) => self.incoming(answer, &reply),
-            Ok(Err(reason)) => {
-                tracing::warn!(route = %self.route, upstream = %self.uri, reason = %with_causes(&reason), "the upstream cannot be reached");
-                reply.error(StatusCode::BAD_GATEWAY, "the MCP server cannot be reached").map(full)
-            }
-            Err(_) => {
-                tracing::warn!(route = %self.route, upstream = %self.uri, "the upstream did not answer in time");
-                reply.error(StatusCode::GATEWAY_TIMEOUT, "the MCP server did not answer in time").map(full)
-            }
+        match self.endpoint.send(outgoing).await {
+            Ok(answer) => self.incoming(answer, &reply),
+            Err(error) => self.failed(&error, &reply),
         }
+    }
+
+    /// What the client is told of a request without an answer; all else is for the log.
+    fn failed(&self, error: &SendError, reply: &ReplyTo) -> Response<ForwardedBody> {
+        tracing::warn!(route = %self.route, upstream = %self.endpoint.uri(), reason = %with_causes(error), "the upstream gave no answer");
+        let (status, message) = match error.kind {
+            Failure::NoAnswer | Failure::ConnectTimeout => {
+                (StatusCode::GATEWAY_TIMEOUT, "the MCP server did not answer in time")
+            }
+            Failure::Connect | Failure::Broken => {
+                (StatusCode::BAD_GATEWAY, "the MCP server cannot be reached")
+            }
+        };
+        reply.error(status, message).map(ForwardedBody::from)
     }
 
     fn outgoing(
         &self,
         request: Request<RequestBody>,
         permit: &Permit,
-    ) -> Result<Request<request::CleanBody>, request::UnfitIdentity> {
-        let uri = request::with_query(&self.uri, request.uri().query());
+    ) -> Result<Request<CleanBody>, request::UnfitIdentity> {
         let (mut parts, body) = request.into_parts();
         request::clean(&mut parts.headers);
         request::say_where_from(&mut parts, &self.public_url);
         if let Some(user) = permit.principal() {
             request::say_who(&mut parts.headers, user, &self.forward_claims)?;
         }
-        let mut outgoing = Request::new(request::CleanBody(body));
+        let mut outgoing = Request::new(CleanBody(body));
         *outgoing.method_mut() = parts.method;
-        *outgoing.uri_mut() = uri;
+        *outgoing.uri_mut() = parts.uri;
         *outgoing.headers_mut() = parts.headers;
         Ok(outgoing)
     }
 
-    fn incoming(&self, answer: Response<hyper::body::Incoming>, reply: &ReplyTo) -> Response<ResponseBody> {
+    fn incoming(&self, answer: Response<UpstreamBody>, reply: &ReplyTo) -> Response<ForwardedBody> {
         let status = answer.status();
         if let Some(reason) = response::unfit(status) {
-            tracing::warn!(route = %self.route, upstream = %self.uri, %status, reason, "the upstream's answer is not passed on");
+            tracing::warn!(route = %self.route, upstream = %self.endpoint.uri(), %status, reason, "the upstream's answer is not passed on");
             return reply
                 .error(StatusCode::BAD_GATEWAY, "the MCP server gave an answer that cannot be passed on")
-                .map(full);
+                .map(ForwardedBody::from);
         }
         let (mut parts, body) = answer.into_parts();
         response::clean(&mut parts.headers);
         // what the connection to the upstream left here says nothing about the one to the client
         parts.extensions.clear();
-        Response::from_parts(parts, body.map_err(Into::into).boxed_unsync())
+        Response::from_parts(parts, ForwardedBody::Upstream(body))
     }
 }
 
@@ -163,21 +167,20 @@ mod tests {
     use tokio::net::TcpListener;
     use tower_service::Service as _;
 
-    use super::{Forward, Target};
+    use super::{Endpoint, EndpointConfig, Forward, Target};
     use crate::body::RequestBody;
     use crate::config::PublicUrl;
-    use crate::upstream::Client;
 
     #[tokio::test]
     async fn without_a_permit_nothing_is_forwarded() {
         let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("http://{}/", upstream.local_addr().unwrap()).parse::<http::Uri>().unwrap();
-        let client = Client::new(&uri, Duration::from_secs(1), None).unwrap();
+        let second = Duration::from_secs(1);
+        let config =
+            EndpointConfig { uri, authorities: None, connect_timeout: second, response_timeout: second };
         let mut forward = Forward(std::sync::Arc::new(Target {
             route: "/mcp".to_owned(),
-            uri,
-            client,
-            response_timeout: Duration::from_secs(1),
+            endpoint: Endpoint::new(config).unwrap(),
             public_url: PublicUrl { origin: String::new(), scheme: String::new(), authority: String::new() },
             forward_claims: Vec::new(),
         }));
