@@ -8,7 +8,7 @@ use url::Url;
 use crate::ConfigError;
 use crate::challenge::{ChallengeResponse, DefaultChallenge};
 use crate::clock::{Clock, SystemClock};
-use crate::policy::PolicyHandle;
+use crate::policy::{ChallengeForm, PolicyHandle};
 use crate::possession::DpopOptions;
 use crate::possession::prove::Possession;
 use crate::request::UpstreamEraHandle;
@@ -41,6 +41,7 @@ impl McpAuthLayer {
         let own = Allowed {
             hosts: vec![resource.authority().into()],
             origins: vec![resource.origin().into()],
+            any_origin: false,
             loopback: is_loopback_origin(resource.origin()),
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -62,6 +63,7 @@ impl McpAuthLayer {
                 authorization_servers: Vec::new(),
                 resource_name: None,
                 policy,
+                challenge_form: None,
                 verifier,
                 allowed: own,
                 max_body_bytes: 4 * 1024 * 1024,
@@ -189,6 +191,28 @@ impl McpAuthLayerBuilder {
         self
     }
 
+    /// In which form single `tools/call`s are challenged, whatever the policy says. Default: the policy's `challenge`.
+    pub fn challenge_form(mut self, form: ChallengeForm) -> Self {
+        self.0.challenge_form = Some(form);
+        self
+    }
+
+    /// Whether any origin will do.
+    pub(crate) fn any_origin(mut self, allow: bool) -> Self {
+        self.0.allowed.any_origin = allow;
+        self
+    }
+
+    pub(crate) fn allows_any_origin(&self) -> bool {
+        self.0.allowed.any_origin
+    }
+
+    /// Proofs of possession are for the path of each request, at the resource's origin, instead of for the resource.
+    pub(crate) fn below(mut self) -> Self {
+        self.0.possession.prove_each_path(&self.0.resource);
+        self
+    }
+
     /// How refusals are put to people. Default: [`DefaultChallenge`].
     pub fn challenge_response(mut self, response: Arc<dyn ChallengeResponse>) -> Self {
         self.0.challenge_response = response;
@@ -227,6 +251,12 @@ impl McpAuthLayerBuilder {
         });
         self.0.policy.observe();
         Ok(McpAuthLayer(Arc::new(self.0)))
+    }
+}
+
+impl McpAuthLayer {
+    pub(crate) fn into_shared(self) -> Arc<Shared> {
+        self.0
     }
 }
 

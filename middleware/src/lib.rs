@@ -82,6 +82,8 @@
 //! # Ok(()) }
 //! ```
 //!
+//! Routes beside it that speak no JSON-RPC stand behind the same tokens with an [`HttpAuthLayer`](http).
+//!
 //! # Features
 //!
 //! | feature | default | what it adds |
@@ -104,6 +106,7 @@ pub mod clock;
 mod coding;
 pub mod document;
 mod error;
+pub mod http;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
@@ -124,6 +127,7 @@ mod tasks;
 pub mod testing;
 pub mod verifier;
 
+pub use self::http::{HttpAuth, HttpAuthLayer, HttpAuthLayerBuilder, HttpRule};
 pub use error::ConfigError;
 pub use layer::{McpAuthLayer, McpAuthLayerBuilder};
 pub use policy::{Permit, Refusal};

@@ -226,7 +226,7 @@ impl Shared {
     }
 
     /// When the event streams of a permitted request end; `None` where it is served as nobody, or where they need not.
-    fn end_of_streams(&self, judged: &Judged) -> Option<u64> {
+    pub(crate) fn end_of_streams(&self, judged: &Judged) -> Option<u64> {
         let permit = judged.permit().filter(|_| self.ends_streams_with_token)?;
         Some(permit.principal()?.expires_at())
     }

@@ -11,7 +11,7 @@ use http::{Response, StatusCode};
 use crate::challenge::response::{Answering, refuse};
 use crate::challenge::{ChallengeResponse, wire};
 use crate::clock::Clock;
-use crate::policy::{Permit, Policy, PolicyHandle, PolicyVersion, Refusal, observe};
+use crate::policy::{ChallengeForm, Permit, Policy, PolicyHandle, PolicyVersion, Refusal, observe};
 use crate::possession::prove::Possession;
 use crate::request::origin::Allowed;
 use crate::request::{Classified, Era, Malformed, Operation, UpstreamEraHandle};
@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) authorization_servers: Vec<String>,
     pub(crate) resource_name: Option<Box<str>>,
     pub(crate) policy: PolicyHandle,
+    /// Instead of the policy's.
+    pub(crate) challenge_form: Option<ChallengeForm>,
     pub(crate) verifier: Arc<dyn TokenVerifier>,
     pub(crate) possession: Possession,
     pub(crate) allowed: Allowed,
@@ -77,6 +79,23 @@ impl Shared {
         self.answer(refusal, request, parts, &self.policy.load()).map(ResponseBody::whole)
     }
 
+    /// What a refusal is answered to.
+    pub(crate) fn answering<'a>(
+        &'a self,
+        request: Option<&'a Classified<'a>>,
+        parts: &'a Parts,
+        policy: &Policy,
+    ) -> Answering<'a> {
+        Answering {
+            resource_metadata: &self.metadata_url,
+            request,
+            headers: &parts.headers,
+            form: self.challenge_form.unwrap_or_else(|| policy.challenge()),
+            possession: &self.possession,
+            clock: &*self.clock,
+        }
+    }
+
     pub(crate) fn answer(
         &self,
         refusal: Refusal,
@@ -85,14 +104,7 @@ impl Shared {
         policy: &Policy,
     ) -> Response<Bytes> {
         observe::refused_before_decision(&refusal);
-        let answering = Answering {
-            resource_metadata: &self.metadata_url,
-            request,
-            headers: &parts.headers,
-            form: policy.challenge(),
-            possession: &self.possession,
-            clock: &*self.clock,
-        };
+        let answering = self.answering(request, parts, policy);
         let mut response = refuse(refusal, &answering, &*self.challenge_response);
         let judged = Judged::refused(request.map_or(&[], std::slice::from_ref), policy.version());
         response.extensions_mut().insert(judged);

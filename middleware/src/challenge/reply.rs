@@ -21,6 +21,8 @@ pub struct ReplyTo {
     id: Option<RequestId>,
     era: Era,
     is_tool_call: bool,
+    /// Whether it is no JSON-RPC at all.
+    is_plain: bool,
 }
 
 impl ReplyTo {
@@ -28,12 +30,18 @@ impl ReplyTo {
         match request.single() {
             Some(request) => Self::to_message(request),
             // An error for all of a batch belongs to no message of it.
-            None => Self { id: None, era: Era::Legacy, is_tool_call: false },
+            None => Self { id: None, era: Era::Legacy, is_tool_call: false, is_plain: false },
         }
     }
 
     pub(crate) fn to_message(request: &Classified<'_>) -> Self {
-        Self { id: request.id.clone(), era: request.era, is_tool_call: request.called_tool().is_some() }
+        let is_tool_call = request.called_tool().is_some();
+        Self { id: request.id.clone(), era: request.era, is_tool_call, is_plain: false }
+    }
+
+    /// For a request that is no JSON-RPC: answers are `{"error":…,"error_description":…}`.
+    pub(crate) fn http() -> Self {
+        Self { id: None, era: Era::Legacy, is_tool_call: false, is_plain: true }
     }
 
     /// The `id` of the request, where it has one.
@@ -41,8 +49,12 @@ impl ReplyTo {
         self.id.as_ref()
     }
 
-    /// Something went wrong: a JSON-RPC error whose code is the HTTP status.
+    /// Something went wrong: a JSON-RPC error whose code is the HTTP status; for what is no JSON-RPC, a JSON object with
+    /// `error` and `error_description`.
     pub fn error(&self, status: StatusCode, message: &str) -> Response<Bytes> {
+        if self.is_plain {
+            return wire::http_error(status, message);
+        }
         wire::rpc_error(status, i64::from(status.as_u16()), message, self.id())
     }
 

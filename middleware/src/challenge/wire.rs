@@ -15,6 +15,13 @@ pub(super) struct OAuthError<'a> {
     pub(super) error_description: &'a str,
 }
 
+/// The answer to a request that is no JSON-RPC; its code is the reason phrase of the status: `bad_gateway`.
+pub(crate) fn http_error(status: StatusCode, message: &str) -> Response<Bytes> {
+    let reason = status.canonical_reason().unwrap_or("error");
+    let code = reason.to_ascii_lowercase().replace([' ', '-'], "_");
+    json(status, &OAuthError { error: &code, error_description: message })
+}
+
 #[derive(Serialize)]
 struct RpcAnswer<'a, R, E> {
     jsonrpc: &'static str,

@@ -68,7 +68,7 @@ fn check_condition(
 }
 
 /// What one rule says of one caller.
-enum Verdict {
+pub(super) enum Verdict {
     AsUser,
     Anonymously,
     NoToken,
@@ -76,7 +76,7 @@ enum Verdict {
     Absent,
 }
 
-fn verdict(rule: &Rule, caller: Option<&VerifiedToken>) -> Verdict {
+pub(super) fn verdict(rule: &Rule, caller: Option<&VerifiedToken>) -> Verdict {
     match (rule.access(), caller) {
         (Access::Deny, _) => Verdict::Absent,
         (Access::OAuth2, None) => Verdict::NoToken,
@@ -274,7 +274,7 @@ impl Policy {
         }
     }
 
-    fn sign_in(&self, rule: Option<&Rule>) -> Refusal {
+    pub(super) fn sign_in(&self, rule: Option<&Rule>) -> Refusal {
         Refusal::SignIn { scopes: self.challenge_scopes_of(rule) }
     }
 
@@ -284,7 +284,7 @@ impl Policy {
         challengeable(scopes.iter())
     }
 
-    fn step_up(&self, rule: &Rule, caller: Option<&Caller>) -> Refusal {
+    pub(super) fn step_up(&self, rule: &Rule, caller: Option<&Caller>) -> Refusal {
         let granted = caller.map(|caller| caller.token().scopes());
         let held = match self.challenge_scopes {
             ChallengeScopes::Accumulate => granted,

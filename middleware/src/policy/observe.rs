@@ -10,7 +10,7 @@
 //! [code](super::Refusal::code) of a refusal; with the mode `shadow` it is the refusal that was not enforced.
 
 use super::decision::Refused;
-use super::{Mode, Permit, Policy, PolicyVersion, Refusal};
+use super::{Mode, Permit, Policy, PolicyVersion, Refusal, Rule};
 use crate::possession::Caller;
 use crate::request::Classified;
 use crate::tasks::KnownTasks;
@@ -52,6 +52,13 @@ impl Policy {
         count(rule.shared_label(), decision, mode);
         decided.map_err(|refused| refused.refusal)
     }
+}
+
+/// Says what the rule of a plain HTTP route has decided.
+pub(super) fn decided(rule: &Rule, decided: &Result<Permit, Refusal>) {
+    let decision = decided.as_ref().map_or_else(Refusal::code, permitted);
+    tracing::debug!(policy.rule = rule.label(), decision, mode = rule.mode().as_str(), "decided");
+    count(rule.shared_label(), decision, rule.mode().as_str());
 }
 
 fn permitted(permit: &Permit) -> &'static str {

@@ -33,6 +33,8 @@ const STORE_CLOCK_SKEW: u64 = 60;
 #[derive(Debug)]
 pub(crate) struct Possession {
     target: TargetUri,
+    /// The origin below which each path is a target of its own; `None` where all requests have one target.
+    below: Option<Box<str>>,
     dpop: DpopOptions,
     /// Whether metadata and challenges name DPoP.
     offers_dpop: bool,
@@ -67,6 +69,7 @@ impl Possession {
     pub(crate) fn new(resource: &ResourceUri) -> Self {
         Self {
             target: TargetUri::of(resource),
+            below: None,
             dpop: DpopOptions::default(),
             offers_dpop: false,
             offers_certificates: false,
@@ -76,6 +79,11 @@ impl Possession {
     pub(crate) fn offer_dpop(&mut self, options: DpopOptions) {
         self.dpop = options;
         self.offers_dpop = true;
+    }
+
+    /// Makes the path of each request its target, at the origin of the resource.
+    pub(crate) fn prove_each_path(&mut self, resource: &ResourceUri) {
+        self.below = Some(resource.origin().into());
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
@@ -165,6 +173,14 @@ impl Possession {
             return Err(NotProven::SeveralProofs.into());
         }
         let proof = proof.to_str().map_err(|_| NotProven::InvalidProof("The DPoP proof is no JWT"))?;
+        let own = match &self.below {
+            Some(origin) => Some(
+                TargetUri::below(origin, parts.uri.path())
+                    .ok_or(NotProven::InvalidProof("The request has no target that a proof could name"))?,
+            ),
+            None => None,
+        };
+        let target = own.as_ref().unwrap_or(&self.target);
         let now = clock.unix_seconds();
         let checked = proof::check(
             proof,
@@ -172,7 +188,7 @@ impl Possession {
                 algorithms: &self.dpop.algorithms,
                 jkt,
                 method: parts.method.as_str(),
-                target: &self.target,
+                target,
                 ath: &URL_SAFE_NO_PAD.encode(digest(&SHA256, token.as_bytes())),
                 now,
                 window_seconds: self.dpop.window.as_secs(),
@@ -180,7 +196,7 @@ impl Possession {
             },
         )?;
         // A `jti` is its key's own, and used once for each target (RFC 9449 §11.1).
-        let used = Key::new(Space::Replay, &["dpop", self.target.as_str(), jkt, &checked.jti]);
+        let used = Key::new(Space::Replay, &["dpop", target.as_str(), jkt, &checked.jti]);
         let forget_at = checked.good_until.saturating_add(1 + STORE_CLOCK_SKEW);
         match state.insert(used, bytes::Bytes::new(), forget_at).await {
             Ok(true) => Ok(checked.nonce_ages.then(|| self.nonce(clock)).flatten()),

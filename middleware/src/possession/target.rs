@@ -14,6 +14,11 @@ use crate::resource::ResourceUri;
 pub(super) struct TargetUri(Box<str>);
 
 impl TargetUri {
+    /// The target URI of a request below an origin that the configuration names; `None` for a path that is none.
+    pub(super) fn below(origin: &str, path: &str) -> Option<Self> {
+        normalised(&format!("{origin}{path}")).map(|text| Self(text.into()))
+    }
+
     pub(super) fn of(resource: &ResourceUri) -> Self {
         Self(normalised(resource.as_str()).unwrap_or_else(|| resource.as_str().to_owned()).into())
     }

@@ -11,6 +11,8 @@ pub(crate) struct Allowed {
     pub(crate) hosts: Vec<Box<str>>,
     /// `scheme://host[:port]`, as a browser writes it.
     pub(crate) origins: Vec<Box<str>>,
+    /// Whether any origin will do: right for what anyone may read.
+    pub(crate) any_origin: bool,
     /// Whether the names of this machine, with any port, are allowed too: right for a loopback listener only.
     pub(crate) loopback: bool,
 }
@@ -45,7 +47,7 @@ impl Allowed {
         let mut origins = parts.headers.get_all(ORIGIN).iter();
         let Some(origin) = origins.next() else { return true };
         let Ok(text) = origin.to_str() else { return false };
-        let listed = self.origins.iter().any(|allowed| **allowed == *text);
+        let listed = self.any_origin || self.origins.iter().any(|allowed| **allowed == *text);
         let local = || {
             self.loopback
                 && Url::parse(text).is_ok_and(|url| {
@@ -86,7 +88,12 @@ mod tests {
     use super::*;
 
     fn allowed(loopback: bool) -> Allowed {
-        Allowed { hosts: vec!["gw.test".into()], origins: vec!["https://app.test".into()], loopback }
+        Allowed {
+            hosts: vec!["gw.test".into()],
+            origins: vec!["https://app.test".into()],
+            any_origin: false,
+            loopback,
+        }
     }
 
     fn parts(uri: &str, headers: &[(http::HeaderName, &str)]) -> Parts {

@@ -76,6 +76,13 @@ pub(crate) fn bearer(scope: &str) -> String {
     format!("Bearer {}", mint(&json!({ "scope": scope })))
 }
 
+/// What accepts the issuer's tokens for a resource.
+pub(crate) fn verifier(resource: &str) -> Arc<dyn TokenVerifier> {
+    let keys = Arc::new(FixedKeys::from_jwks(&jwks()).unwrap());
+    let verifier = JwtVerifier::builder(resource.parse().unwrap(), Arc::new(ManualClock::at(NOW)));
+    Arc::new(verifier.issuer(Issuer::new(ISSUER, keys)).build().unwrap())
+}
+
 /// What reached the server.
 #[derive(Debug)]
 pub(crate) struct Seen {

@@ -17,6 +17,7 @@ mod coverage;
 mod eras;
 mod example;
 mod harness;
+mod http;
 mod issuers;
 mod policy;
 mod possession;

@@ -43,7 +43,14 @@ impl Client {
 
     /// A token that is bound to this client's key.
     pub(crate) fn token(&self, scope: &str) -> String {
-        mint(&json!({"scope": scope, "cnf": {"jkt": self.jwk.thumbprint(ThumbprintHash::SHA256).unwrap()}}))
+        self.bound(&json!({ "scope": scope }))
+    }
+
+    /// The same, good but for the changes.
+    pub(crate) fn bound(&self, changes: &Value) -> String {
+        let mut changes = changes.clone();
+        changes["cnf"] = json!({ "jkt": self.jwk.thumbprint(ThumbprintHash::SHA256).unwrap() });
+        mint(&changes)
     }
 
     /// A proof for a call with a token, good but for the changes.
