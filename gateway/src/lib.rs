@@ -3,10 +3,10 @@
 //! The binary is a thin shell around [`Config::load`](config::Config::load) and [`start`], which tests and the demo call
 //! in their own process.
 
-mod access_log;
 mod body;
 pub mod cli;
 pub mod config;
+mod observe;
 mod reload;
 mod respond;
 mod router;
@@ -40,7 +40,7 @@ pub async fn start(config: Config, listeners: Vec<TcpListener>) -> anyhow::Resul
         loopback &= addr.ip().to_canonical().is_loopback();
         tracing::info!(%addr, public_url = config.public_url.origin, "listening");
     }
-    let router = Router::new(Snapshot::build(&config, None, loopback)?);
+    let router = Router::new(Snapshot::build(&config, None, loopback)?, observe::Observe::new(&config)?);
 
     let draining = CancellationToken::new();
     let stop = CancellationToken::new();

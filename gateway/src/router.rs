@@ -10,7 +10,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri};
@@ -20,8 +19,8 @@ use mcp_auth::resource::WELL_KNOWN_PREFIX;
 use mcp_auth_runtime::serve::PeerAddr;
 use tower_service::Service;
 
-use crate::access_log;
 use crate::body::{RequestBody, ResponseBody};
+use crate::observe::{Observe, RouteObserver, Watched};
 use crate::respond::{health, may_ask, not_found, rpc_error};
 use crate::server::TrustedProxies;
 use crate::snapshot::{Live, Snapshot};
@@ -32,6 +31,7 @@ pub(crate) struct Route {
     pub(crate) path: String,
     /// The path of the resource identifier, under which its metadata is found (RFC 9728 §3.1).
     pub(crate) resource_path: String,
+    pub(crate) observer: Arc<RouteObserver>,
     pub(crate) service: McpAuth<Forward>,
 }
 
@@ -47,6 +47,7 @@ pub(crate) struct Router(Arc<Served>);
 
 struct Served {
     live: Live,
+    observe: Observe,
     draining: AtomicBool,
 }
 
@@ -103,8 +104,8 @@ impl Table {
 }
 
 impl Router {
-    pub(crate) fn new(snapshot: Snapshot) -> Self {
-        Self(Arc::new(Served { live: Live::new(snapshot), draining: AtomicBool::new(false) }))
+    pub(crate) fn new(snapshot: Snapshot, observe: Observe) -> Self {
+        Self(Arc::new(Served { live: Live::new(snapshot), observe, draining: AtomicBool::new(false) }))
     }
 
     /// From now on `/readyz` says that new requests should go elsewhere.
@@ -112,11 +113,13 @@ impl Router {
         self.0.draining.store(true, Ordering::Relaxed);
     }
 
-    async fn respond(self, request: Request<Incoming>) -> Response<ResponseBody> {
-        let started = Instant::now();
+    async fn respond(self, mut request: Request<Incoming>) -> Response<Watched<ResponseBody>> {
+        let mut observed = self.0.observe.begin(&mut request);
         let http_method = request.method().clone();
-        let asked_for = request.uri().path().to_owned();
         let (destination, route) = self.0.live.load().table.find(request.uri().path());
+        if let Some(route) = &route {
+            observed.route(&route.observer);
+        }
         let response = match (&destination, &route) {
             (Some(Destination::Live), _) => health_of(&http_method, true),
             (Some(Destination::Ready), _) => {
@@ -131,18 +134,7 @@ impl Router {
             }
             _ => not_found(),
         };
-        if matches!(destination, Some(Destination::Live | Destination::Ready)) {
-            // asked for every few seconds, by nobody whom the log is about
-            return response;
-        }
-        access_log::record(
-            route.as_ref().map(|route| route.path.as_str()),
-            &asked_for,
-            &http_method,
-            &response,
-            started.elapsed(),
-        );
-        response
+        observed.finish(response)
     }
 }
 
@@ -174,9 +166,9 @@ fn with_path(mut request: Request<Incoming>, path: PathAndQuery) -> Request<Inco
 }
 
 impl Service<Request<Incoming>> for Router {
-    type Response = Response<ResponseBody>;
+    type Response = Response<Watched<ResponseBody>>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))

@@ -9,6 +9,7 @@ use mcp_auth::verifier::VerifiedTokens;
 use tower_layer::Layer as _;
 
 use crate::config::{Config, RouteConfig};
+use crate::observe::RouteObserver;
 use crate::router::{Route, Table};
 use crate::snapshot::Components;
 use crate::tokens::Issuers;
@@ -75,6 +76,7 @@ fn guarded(
         .get_or_try_build(&own, || Forward::new(route, &config.public_url))
         .with_context(|| format!("cannot set up TLS towards {}", route.upstream))?;
     Ok(Route {
+        observer: RouteObserver::new(&route.path),
         path: route.path.clone(),
         resource_path: route.resource.path().to_owned(),
         service: layer.build()?.layer(Forward::clone(&forward)),

@@ -37,6 +37,8 @@ pub(crate) use route::{Authorities, PolicyFile, RouteConfig};
 pub(crate) use status_list::StatusListConfig;
 pub(crate) use tls::{CertificateFiles, TlsConfig};
 
+pub(crate) use raw::LogRequests;
+
 use raw::Raw;
 
 use crate::server::TrustedProxies;
@@ -62,6 +64,7 @@ pub struct Config {
     pub(crate) tls: Option<Arc<TlsConfig>>,
     pub(crate) limits: LimitsConfig,
     pub(crate) log_json: bool,
+    pub(crate) log_requests: LogRequests,
     pub(crate) verified_tokens_bytes: u64,
     pub(crate) issuers: Vec<IssuerConfig>,
     pub(crate) routes: Vec<RouteConfig>,
@@ -141,6 +144,7 @@ impl Config {
             tls,
             limits,
             log_json: raw.server.log_json,
+            log_requests: raw.server.log_requests,
             verified_tokens_bytes: raw.server.verified_tokens_bytes,
             issuers,
             routes,

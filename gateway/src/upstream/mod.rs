@@ -16,12 +16,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{HeaderName, Request, Response, StatusCode};
-use mcp_auth::Permit;
 use mcp_auth::challenge::ReplyTo;
+use mcp_auth::{Judged, Permit};
 use tower_service::Service;
 
 use crate::body::{ForwardedBody, RequestBody};
 use crate::config::{PublicUrl, RouteConfig};
+use crate::observe::Record;
 use crate::respond::rpc_error;
 
 pub(crate) use body::UpstreamBody;
@@ -80,20 +81,38 @@ impl Service<Request<RequestBody>> for Forward {
 impl Target {
     async fn forward(&self, mut request: Request<RequestBody>) -> Response<ForwardedBody> {
         let extensions = request.extensions_mut();
-        let (Some(permit), Some(reply)) = (extensions.remove::<Permit>(), extensions.remove::<ReplyTo>())
-        else {
+        let (Some(permit), Some(reply), Some(judged), Some(record)) = (
+            extensions.remove::<Permit>(),
+            extensions.remove::<ReplyTo>(),
+            extensions.remove::<Judged>(),
+            extensions.remove::<Record>(),
+        ) else {
             tracing::error!(route = %self.route, "a request without a permit reached the upstream's door");
             return rpc_error(StatusCode::INTERNAL_SERVER_ERROR, "internal error");
         };
-        let outgoing = match self.outgoing(request, &permit) {
+        let mut outgoing = match self.outgoing(request, &permit) {
             Ok(outgoing) => outgoing,
             Err(refusal) => {
                 tracing::warn!(route = %self.route, header = %refusal.header, reason = refusal.reason, "the user's identity cannot be passed on");
                 return reply.refuse("your identity cannot be passed on to this server: it has characters that no header can carry").map(ForwardedBody::from);
             }
         };
-        match self.endpoint.send(outgoing).await {
-            Ok(answer) => self.incoming(answer, &reply),
+        if record.forwarding(&judged, outgoing.headers_mut()).is_err() {
+            return reply
+                .error(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "the request cannot be put on record now, and is not carried out",
+                )
+                .map(ForwardedBody::from);
+        }
+        let waiting = record.wait_for_upstream();
+        let answer = self.endpoint.send(outgoing).await;
+        drop(waiting);
+        match answer {
+            Ok(answer) => {
+                record.answered(answer.status());
+                self.incoming(answer, &reply)
+            }
             Err(error) => self.failed(&error, &reply),
         }
     }

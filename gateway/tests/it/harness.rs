@@ -64,7 +64,7 @@ impl Files {
     /// Writes `gateway.toml`; `server` and `route` are more lines for those tables.
     pub fn configure(&self, listen: SocketAddr, public_url: &str, upstream: &str, server: &str, route: &str) {
         let text = format!(
-            "[server]\nlisten = [\"{listen}\"]\npublic_url = \"{public_url}\"\n{server}\n\
+            "[server]\nlisten = [\"{listen}\"]\npublic_url = \"{public_url}\"\nlog_requests = \"all\"\n{server}\n\
              [[issuers]]\nissuer = \"{ISSUER}\"\njwks_file = \"keys.json\"\n\
              [[routes]]\npath = \"/mcp\"\nupstream = \"{upstream}\"\npolicy = \"policy.toml\"\n{route}\n"
         );

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use issuer::{IntrospectionTable, IssuerTable, RequiredValue, StatusListTable};
 pub(crate) use limits::LimitsTable;
 pub(crate) use route::{Era, RouteTable};
-pub(crate) use server::ServerTable;
+pub(crate) use server::{LogRequests, ServerTable};
 #[cfg(test)]
 pub(crate) use tls::CertificateTable;
 pub(crate) use tls::{ClientCertificates, TlsTable};

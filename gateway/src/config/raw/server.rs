@@ -40,6 +40,18 @@ pub(crate) struct ServerTable {
     pub(crate) tls: Option<TlsTable>,
     /// What clients may take. Default: those of the table.
     pub(crate) limits: LimitsTable,
+    /// Which requests the log names: those that were `refused` or failed, `all`, or `none`. Default: `refused`.
+    pub(crate) log_requests: LogRequests,
+}
+
+/// Which requests the log names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogRequests {
+    #[default]
+    Refused,
+    All,
+    None,
 }
 
 impl Default for ServerTable {
@@ -58,6 +70,7 @@ impl Default for ServerTable {
             trusted_proxies: Vec::new(),
             tls: None,
             limits: LimitsTable::default(),
+            log_requests: LogRequests::default(),
         }
     }
 }

@@ -2,40 +2,51 @@
 
 use std::time::Duration;
 
-use http::{Method, Response};
 use mcp_auth::verifier::VerifiedToken;
 use mcp_auth::{Judged, Permit, Refusal};
 
-use crate::body::ResponseBody;
+use super::Observed;
+use super::observed::CLIENT_LEFT;
+use crate::config::LogRequests;
 
 /// Names are the client's to choose; more of one than this belongs in no log.
 const LONGEST_NAME: usize = 128;
 
-/// Writes the event, when the head of the response is there: a stream may go on for hours.
-pub(crate) fn record(
-    route: Option<&str>,
-    path: &str,
-    http_method: &Method,
-    response: &Response<ResponseBody>,
+/// Writes the event, if events of this kind are asked for, when the head of the response is there: a stream may go on
+/// for hours.
+pub(super) fn record(
+    observed: &Observed,
+    judged: Option<&Judged>,
+    refusal: Option<&Refusal>,
+    status: u16,
     elapsed: Duration,
 ) {
-    let judged = response.extensions().get::<Judged>();
-    let refusal = response.extensions().get::<Refusal>();
+    let wanted = match observed.observe.0.log_requests {
+        LogRequests::All => true,
+        LogRequests::Refused => refusal.is_some() || (status >= 400 && status != CLIENT_LEFT),
+        LogRequests::None => false,
+    };
+    if !wanted {
+        return;
+    }
     let permit = judged.and_then(Judged::permit);
     let decision = match (refusal, permit) {
         (Some(refusal), _) => refusal.code(),
         (None, Some(permit)) if permit.principal().is_some() => "allowed-as-user",
         (None, Some(_)) => "allowed-anonymously",
-        // metadata, health, preflights and paths where nothing lives: nothing to decide
+        // metadata, preflights and paths where nothing lives: nothing to decide
         (None, None) => "none",
     };
     let user = permit.and_then(Permit::principal);
-    let status = response.status().as_u16();
     let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    let own = elapsed.saturating_sub(observed.record.time_waited());
+    let own_us = u64::try_from(own.as_micros()).unwrap_or(u64::MAX);
     tracing::info!(
-        route,
-        path = short(path),
-        http.method = http_method.as_str(),
+        request.id = observed.record.request_id().to_str().unwrap_or_default(),
+        route = observed.route.as_ref().map(|route| &*route.label),
+        path = short(observed.path()),
+        http.method = short(observed.http_method.as_str()),
+        client.address = observed.client.map(tracing::field::display),
         rpc.method = judged.and_then(Judged::method).as_deref().map(short),
         object = judged.and_then(Judged::object).as_deref().map(short),
         decision,
@@ -46,8 +57,10 @@ pub(crate) fn record(
         token.issuer = user.map(VerifiedToken::issuer),
         token.subject = user.map(VerifiedToken::subject),
         token.client_id = user.and_then(VerifiedToken::client_id),
+        upstream.status = observed.record.upstream_status(),
         status,
         duration_ms,
+        own_us,
         "request"
     );
 }

@@ -1,0 +1,105 @@
+//! [`Record`]: what the stations learn of one request.
+
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, HeaderValue, StatusCode};
+use mcp_auth::Judged;
+
+use super::request_id::X_REQUEST_ID;
+
+/// What the stations learn of one request: in its extensions from the router on. A clone is a pointer.
+#[derive(Clone, Debug)]
+pub(crate) struct Record(Arc<Noted>);
+
+#[derive(Debug)]
+struct Noted {
+    request_id: HeaderValue,
+    started: Instant,
+    /// Set where it is forwarded.
+    judged: OnceLock<Judged>,
+    /// Nanoseconds in which the gateway could do nothing: until the client had sent its body, and until the upstream had
+    /// sent the head of its answer.
+    waited: AtomicU64,
+    /// 0 where there was no answer.
+    upstream_status: AtomicU16,
+}
+
+/// The request cannot be recorded, and must not be forwarded: answer 503.
+#[derive(Debug)]
+pub(crate) struct Unrecorded;
+
+impl Record {
+    pub(super) fn new(request_id: HeaderValue) -> Self {
+        Self(Arc::new(Noted {
+            request_id,
+            started: Instant::now(),
+            judged: OnceLock::new(),
+            waited: AtomicU64::new(0),
+            upstream_status: AtomicU16::new(0),
+        }))
+    }
+
+    /// Notes that the request is about to be forwarded, with these headers, and adds to them what lets the upstream's own
+    /// records name it: its id, and where it is traced, its place in the trace.
+    ///
+    /// # Errors
+    ///
+    /// If it has to be on record before it is forwarded, and cannot be.
+    #[expect(clippy::unnecessary_wraps, reason = "the audit may refuse")]
+    pub(crate) fn forwarding(&self, judged: &Judged, headers: &mut HeaderMap) -> Result<(), Unrecorded> {
+        let _said_before = self.0.judged.set(judged.clone());
+        headers.insert(X_REQUEST_ID, self.0.request_id.clone());
+        Ok(())
+    }
+
+    /// What passes until the returned value is dropped counts as the upstream's time.
+    pub(crate) fn wait_for_upstream(&self) -> Waiting {
+        Waiting { record: self.clone(), since: Instant::now() }
+    }
+
+    /// Notes for how long the client has let the gateway wait for a body.
+    pub(crate) fn waited(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.0.waited.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// Notes the status of the upstream's answer.
+    pub(crate) fn answered(&self, status: StatusCode) {
+        self.0.upstream_status.store(status.as_u16(), Ordering::Relaxed);
+    }
+
+    pub(super) fn request_id(&self) -> &HeaderValue {
+        &self.0.request_id
+    }
+
+    pub(super) fn started(&self) -> Instant {
+        self.0.started
+    }
+
+    pub(super) fn judged(&self) -> Option<&Judged> {
+        self.0.judged.get()
+    }
+
+    pub(super) fn time_waited(&self) -> Duration {
+        Duration::from_nanos(self.0.waited.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn upstream_status(&self) -> Option<u16> {
+        Some(self.0.upstream_status.load(Ordering::Relaxed)).filter(|status| *status != 0)
+    }
+}
+
+/// Counts time as the upstream's, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    record: Record,
+    since: Instant,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.record.waited(self.since.elapsed());
+    }
+}
