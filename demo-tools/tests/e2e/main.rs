@@ -20,4 +20,5 @@ mod pages;
 mod policy;
 mod readme;
 mod tokens;
+mod upstreams;
 mod widget;

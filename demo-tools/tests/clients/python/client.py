@@ -1,8 +1,9 @@
 """The official Python SDK, either generation, through the same steps as every other client.
 
 Reads one JSON object from stdin:
-  {"mcp_url", "era": "legacy" | "modern", "scenario": "full" | "refresh" | "sign_in",
-   "redirect_uri", "client_metadata_url"?, "users": [{"username", "password"}]}
+  {"mcp_url", "era": "legacy" | "modern", "scenario": "full" | "refresh" | "sign_in" | "calls",
+   "redirect_uri", "client_metadata_url"?, "users": [{"username", "password"}],
+   "calls"?: [{"tool", "arguments"}]}
 and prints one JSON report; the assertions are the caller's.
 """
 
@@ -79,8 +80,8 @@ class Session:
     async def _returned(self):
         return authorization_code(self._callback)
 
-    async def call(self, name, **arguments):
-        result = await self.client.call_tool(name, arguments)
+    async def call(self, tool, /, **arguments):
+        result = await self.client.call_tool(tool, arguments)
         return result.model_dump(by_alias=True, mode="json", exclude_none=True)
 
     async def tools(self):
@@ -122,9 +123,15 @@ async def sign_in(session, steps, _is_first):
     steps["whoami"] = await session.call("auth_whoami")
 
 
+async def calls(session, steps, _is_first):
+    steps["tools"] = await session.tools()
+    wanted = session.given["calls"]
+    steps["results"] = [await session.call(call["tool"], **call["arguments"]) for call in wanted]
+
+
 async def main():
     given = json.load(sys.stdin)
-    scenario = {"full": full, "refresh": refresh, "sign_in": sign_in}[given["scenario"]]
+    scenario = {"full": full, "refresh": refresh, "sign_in": sign_in, "calls": calls}[given["scenario"]]
     report = {"sdk": version("mcp"), "people": []}
     for index, user in enumerate(given["users"]):
         session = Session(given, user)

@@ -1,6 +1,7 @@
 // What every client does, whichever SDK speaks. Reads one JSON object from stdin:
-//   {"mcp_url", "era": "legacy" | "modern", "scenario": "full" | "refresh" | "sign_in",
-//    "redirect_uri", "client_metadata_url"?, "users": [{"username", "password"}]}
+//   {"mcp_url", "era": "legacy" | "modern", "scenario": "full" | "refresh" | "sign_in" | "calls",
+//    "redirect_uri", "client_metadata_url"?, "users": [{"username", "password"}],
+//    "calls"?: [{"tool", "arguments"}]}
 // and prints one JSON report; the assertions are the caller's.
 import { setTimeout as pause } from 'node:timers/promises';
 import { Browser } from './browser.mjs';
@@ -14,7 +15,7 @@ import { recorder } from './wire.mjs';
 export async function main(open) {
   const input = JSON.parse(await readStdin());
   const report = { node: process.version, people: [] };
-  const scenario = { full, refresh, sign_in: signIn }[input.scenario];
+  const scenario = { full, refresh, sign_in: signIn, calls }[input.scenario];
   if (!scenario) throw new Error(`unknown scenario ${input.scenario}`);
   for (const user of input.users) {
     const person = { username: user.username, wire: [], authorizations: [], steps: {} };
@@ -23,7 +24,7 @@ export async function main(open) {
     const opened = await open(session, input.era);
     session.opened = opened;
     person.protocol_version = opened.protocolVersion();
-    await scenario(session, person.steps, report.people.length === 1);
+    await scenario(session, person.steps, report.people.length === 1, input);
     await opened.client.close();
   }
   process.stdout.write(`${JSON.stringify(report)}\n`);
@@ -96,6 +97,12 @@ async function refresh(session, steps) {
 
 async function signIn(session, steps) {
   steps.whoami = await session.call('auth_whoami');
+}
+
+async function calls(session, steps, _isFirst, { calls: wanted }) {
+  steps.tools = (await session.opened.client.listTools()).tools;
+  steps.results = [];
+  for (const { tool, arguments: given } of wanted) steps.results.push(await session.call(tool, given));
 }
 
 async function readStdin() {

@@ -7,6 +7,7 @@ pub(crate) mod demo;
 pub(crate) mod mcp;
 pub(crate) mod oauth;
 pub(crate) mod sdk;
+pub(crate) mod stand;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -94,6 +94,13 @@ pub(crate) struct Task<'a> {
     pub(crate) client_metadata_url: Option<&'a str>,
 }
 
+/// A tool to call, and what to give it.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Call {
+    pub(crate) tool: &'static str,
+    pub(crate) arguments: Value,
+}
+
 impl Sdk {
     pub(crate) fn era(self) -> Era {
         match self {
@@ -121,6 +128,11 @@ impl Sdk {
 
     /// Runs the client to its end; it knows the MCP URL and the passwords, nothing else.
     pub(crate) async fn run(self, demo: &Demo, task: Task<'_>) -> Report {
+        self.run_at(&demo.ready.mcp_url, task, &[]).await
+    }
+
+    /// The same at another server, with the calls of the scenario `calls`.
+    pub(crate) async fn run_at(self, mcp_url: &str, task: Task<'_>, calls: &[Call]) -> Report {
         let (program, folder, script) = self.command();
         let users: Vec<_> = task
             .users
@@ -128,11 +140,12 @@ impl Sdk {
             .map(|user| json!({"username": user.username, "password": user.password}))
             .collect();
         let mut input = json!({
-            "mcp_url": demo.ready.mcp_url,
+            "mcp_url": mcp_url,
             "era": if self.era() == Era::Modern { "modern" } else { "legacy" },
             "scenario": task.scenario,
             "redirect_uri": task.redirect_uri,
             "users": users,
+            "calls": calls,
         });
         if let Some(url) = task.client_metadata_url {
             input["client_metadata_url"] = url.into();
