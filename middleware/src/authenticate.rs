@@ -3,11 +3,21 @@
 use http::request::Parts;
 
 use crate::policy::{Policy, Refusal};
-use crate::possession::NotProven;
-use crate::possession::prove::{Proven, Unproven};
+use crate::possession::prove::Unproven;
+use crate::possession::{Caller, CallerToken, NotProven};
 use crate::request::{Classified, CredentialsError, credentials};
 use crate::shared::Shared;
 use crate::verifier::VerifyError;
+
+/// Who sends a request, and what their credentials have told besides.
+#[derive(Debug)]
+pub(crate) struct Authenticated {
+    pub(crate) caller: Caller,
+    /// Their token, where it is to be handed on, and may be.
+    pub(crate) token: Option<CallerToken>,
+    /// A nonce for the proofs to come, where that of this one is about to be too old.
+    pub(crate) new_nonce: Option<String>,
+}
 
 /// Why a token that came is nobody's: it never counts as none.
 #[derive(Debug)]
@@ -36,7 +46,7 @@ impl NoCaller {
 
 impl Shared {
     /// credentials → verify → prove; `None` for a request without a token.
-    pub(crate) async fn authenticate(&self, parts: &Parts) -> Result<Option<Proven>, NoCaller> {
+    pub(crate) async fn authenticate(&self, parts: &Parts) -> Result<Option<Authenticated>, NoCaller> {
         let credentials = match credentials::credentials(parts) {
             Ok(None) => return Ok(None),
             Ok(Some(credentials)) => credentials,
@@ -55,7 +65,11 @@ impl Shared {
             }
         };
         match self.possession.prove(token, &credentials, parts, &*self.clock, &*self.state).await {
-            Ok(proven) => Ok(Some(proven)),
+            Ok(proven) => {
+                let hand_on = self.hands_on_caller_token;
+                let token = hand_on.then(|| CallerToken::of(credentials, &proven.caller)).flatten();
+                Ok(Some(Authenticated { caller: proven.caller, token, new_nonce: proven.new_nonce }))
+            }
             Err(Unproven::No(why)) => {
                 tracing::info!(reason = %why, "an access token came without a proof of its key");
                 Err(NoCaller::NotProven(why))

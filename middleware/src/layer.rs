@@ -71,6 +71,7 @@ impl McpAuthLayer {
                 challenge_response: Arc::new(DefaultChallenge),
                 session_keys: SessionKeys::none(),
                 ends_streams_with_token: true,
+                hands_on_caller_token: false,
             },
             Given::default(),
         )
@@ -210,6 +211,16 @@ impl McpAuthLayerBuilder {
     /// Proofs of possession are for the path of each request, at the resource's origin, instead of for the resource.
     pub(crate) fn below(mut self) -> Self {
         self.0.possession.prove_each_path(&self.0.resource);
+        self
+    }
+
+    /// Whether the server gets the caller's own token, as a [`CallerToken`](crate::CallerToken) in the extensions of a
+    /// request that is served as a user. Default: no.
+    ///
+    /// Deployment: for a server that exchanges it for one of its own (RFC 8693). The `Authorization` header is taken away
+    /// in any case.
+    pub fn hand_on_caller_token(mut self, hand_on: bool) -> Self {
+        self.0.hands_on_caller_token = hand_on;
         self
     }
 

@@ -131,7 +131,7 @@ pub use self::http::{HttpAuth, HttpAuthLayer, HttpAuthLayerBuilder, HttpRule};
 pub use error::ConfigError;
 pub use layer::{McpAuthLayer, McpAuthLayerBuilder};
 pub use policy::{Permit, Refusal};
-pub use possession::Caller;
+pub use possession::{Caller, CallerToken};
 pub use rewrite::ResponseBody;
 pub use service::McpAuth;
 pub use shared::{Judged, JudgedMessage};

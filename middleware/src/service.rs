@@ -179,8 +179,12 @@ impl Shared {
         // come, and a token to be verified, and what was revoked meanwhile is revoked.
         let policy = self.policy.load();
         let refused = |refusal, parts: &Parts| self.answer(refusal, request.single(), parts, &policy);
-        let proven = caller.map_err(|nobody| refused(nobody.refusal(&policy, request.messages()), parts))?;
-        let (caller, new_nonce) = proven.map(|proven| (proven.caller, proven.new_nonce)).unzip();
+        let authenticated =
+            caller.map_err(|nobody| refused(nobody.refusal(&policy, request.messages()), parts))?;
+        let (caller, token, new_nonce) = match authenticated {
+            Some(authenticated) => (Some(authenticated.caller), authenticated.token, authenticated.new_nonce),
+            None => (None, None, None),
+        };
         let (asker, tasks) = self
             .known_tasks(&request, &parts.headers, caller.as_ref())
             .await
@@ -219,10 +223,14 @@ impl Shared {
             parts.headers.remove(TRANSFER_ENCODING);
             parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
+        // An anonymous request is nobody's, whoever's token came with it.
+        if let Some(token) = token.filter(|_| permit.principal().is_some()) {
+            parts.extensions.insert(token);
+        }
         parts.extensions.insert(permit);
         parts.extensions.insert(judged.clone());
         parts.extensions.insert(reply_to.clone());
-        Ok(Forward { body: bytes, answer, judged, session, reply_to, new_nonce: new_nonce.flatten() })
+        Ok(Forward { body: bytes, answer, judged, session, reply_to, new_nonce })
     }
 
     /// When the event streams of a permitted request end; `None` where it is served as nobody, or where they need not.

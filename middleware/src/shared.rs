@@ -43,6 +43,7 @@ pub(crate) struct Shared {
     pub(crate) challenge_response: Arc<dyn ChallengeResponse>,
     pub(crate) session_keys: SessionKeys,
     pub(crate) ends_streams_with_token: bool,
+    pub(crate) hands_on_caller_token: bool,
     /// Of the resource, the state and the clock above.
     pub(crate) ledger: Arc<Ledger>,
 }

@@ -27,6 +27,7 @@
 //! ```
 
 mod caller;
+mod caller_token;
 mod certificate;
 mod confirmation;
 mod nonce;
@@ -37,6 +38,7 @@ pub(crate) mod prove;
 mod target;
 
 pub use caller::{BoundToken, Caller};
+pub use caller_token::CallerToken;
 pub use certificate::PeerCertificate;
 pub use confirmation::Confirmation;
 pub use nonce::DpopNonces;

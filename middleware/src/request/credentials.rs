@@ -22,6 +22,10 @@ impl UnverifiedToken {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    pub(crate) fn into_inner(self) -> Box<str> {
+        self.0
+    }
 }
 
 impl fmt::Debug for UnverifiedToken {

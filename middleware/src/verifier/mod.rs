@@ -45,6 +45,7 @@ pub use introspection::IntrospectionVerifier;
 pub use issuer::{Algorithm, Issuer};
 pub use jwt::{JwtVerifier, JwtVerifierBuilder};
 pub use side_by_side::JwtOrOpaqueVerifier;
+pub use single_flight::SingleFlight;
 
 use crate::request::UnverifiedToken;
 

@@ -9,16 +9,28 @@ use tokio::sync::OnceCell;
 
 /// Work under way, by what it is for. All who ask meanwhile get the one result, failures included: a server that is down
 /// must not be asked once for each of them.
-pub(super) struct SingleFlight<K: Eq + Hash, T>(Mutex<HashMap<K, Arc<OnceCell<T>>>>);
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use mcp_auth::verifier::SingleFlight;
+///
+/// let flights = SingleFlight::new();
+/// let answer = flights.run("token", || async { "what the server says of it" }).await;
+/// assert_eq!(answer, "what the server says of it");
+/// # }
+/// ```
+pub struct SingleFlight<K: Eq + Hash, T>(Mutex<HashMap<K, Arc<OnceCell<T>>>>);
 
 impl<K: Eq + Hash + Clone, T: Clone> SingleFlight<K, T> {
-    pub(super) fn new() -> Self {
+    /// Nothing is under way.
+    pub fn new() -> Self {
         Self(Mutex::new(HashMap::new()))
     }
 
     /// Joins the work for `key`, or does it. If the one who does it gives up, because its own caller is gone, the next of
     /// those who wait begins anew.
-    pub(super) async fn run<F: Future<Output = T>>(&self, key: K, work: impl FnOnce() -> F) -> T {
+    pub async fn run<F: Future<Output = T>>(&self, key: K, work: impl FnOnce() -> F) -> T {
         let cell = Arc::clone(self.under_way().entry(key.clone()).or_default());
         let seat = Seat { flights: self, key, cell };
         seat.cell.get_or_init(work).await.clone()
@@ -51,6 +63,12 @@ impl<K: Eq + Hash + Clone, T: Clone> Drop for Seat<'_, K, T> {
         if mine && (self.cell.initialized() || Arc::strong_count(&self.cell) <= 2) {
             under_way.remove(&self.key);
         }
+    }
+}
+
+impl<K: Eq + Hash + Clone, T: Clone> Default for SingleFlight<K, T> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -10,6 +10,7 @@
 mod attacks;
 mod audience;
 mod batches;
+mod caller_token;
 mod challenges;
 #[cfg(feature = "compression")]
 mod codings;

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use http::{HeaderMap, HeaderValue, header};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request, header};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 
 use crate::ConfigError;
 use crate::random::Random;
+use crate::verifier::keys::FetchError;
 
 /// How long an assertion is good, in seconds: it is used at once, and must be worth nothing to who finds it later.
 const ASSERTION_SECONDS: u64 = 60;
@@ -19,16 +21,19 @@ const ASSERTION_SECONDS: u64 = 60;
 /// RFC 7523 §2.2.
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// Client authentication at an introspection endpoint (RFC 7662 §2.1).
+/// Client authentication at an endpoint of the authorization server: introspection (RFC 7662 §2.1), or tokens (RFC 6749
+/// §2.3).
+///
+/// Two are equal when they show the same client by the same secret or key.
 ///
 /// `Debug` shows the client and the method, never the secret or the key.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct ClientAuthentication {
     client_id: Box<str>,
     method: Method,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 enum Method {
     Basic(Arc<str>),
     Post(Arc<str>),
@@ -66,8 +71,36 @@ impl ClientAuthentication {
         }
     }
 
+    /// A POST of a form to an endpoint of the authorization server that shows who sends it, and wants JSON.
+    ///
+    /// `audience` is the `aud` of an assertion whose key names none: the issuer, or the endpoint (RFC 7523 §3).
+    ///
+    /// # Errors
+    /// The secret or the endpoint fits no request, or no assertion can be made. The message quotes neither.
+    pub fn form_request(
+        &self,
+        endpoint: &Url,
+        form: &[(&str, &str)],
+        audience: &str,
+        now: u64,
+        random: &dyn Random,
+    ) -> Result<Request<Bytes>, FetchError> {
+        let mut fields = form_urlencoded::Serializer::new(String::new());
+        fields.extend_pairs(form);
+        let mut request = Request::new(Bytes::new());
+        *request.method_mut() = HttpMethod::POST;
+        *request.uri_mut() =
+            endpoint.as_str().parse().map_err(|_| FetchError::new("the endpoint is no URI"))?;
+        let headers = request.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        self.apply(&mut fields, headers, audience, now, random).map_err(FetchError::new)?;
+        *request.body_mut() = fields.finish().into();
+        Ok(request)
+    }
+
     /// Adds to a request what shows who sends it. `issuer` is the audience of an assertion that has none of its own.
-    pub(super) fn apply(
+    fn apply(
         &self,
         form: &mut form_urlencoded::Serializer<'_, String>,
         headers: &mut HeaderMap,
@@ -196,6 +229,15 @@ impl PrivateKeyJwt {
         header.kid.clone_from(&self.key_id);
         jsonwebtoken::encode(&header, &claims, &self.key)
             .map_err(|_| "the client's key signs no assertion".to_owned())
+    }
+}
+
+impl PartialEq for PrivateKeyJwt {
+    fn eq(&self, other: &Self) -> bool {
+        self.key.as_bytes() == other.key.as_bytes()
+            && self.algorithm == other.algorithm
+            && self.key_id == other.key_id
+            && self.audience == other.audience
     }
 }
 

@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderValue, Request, StatusCode, header};
 use tokio::sync::Semaphore;
-use url::{Url, form_urlencoded};
+use url::Url;
 
 use super::ClientAuthentication;
 use super::answer::{Expected, judge};
@@ -166,23 +166,15 @@ impl IntrospectionVerifier {
     }
 
     fn request(&self, token: &str) -> Result<Request<Bytes>, String> {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.append_pair("token", token).append_pair("token_type_hint", "access_token");
-        let mut request = Request::new(Bytes::new());
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.endpoint.as_str().parse().map_err(|_| "the endpoint is no URI")?;
-        let headers = request.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        self.authentication.apply(
-            &mut form,
-            headers,
-            &self.expected.issuer,
-            self.clock.unix_seconds(),
-            &*self.random,
-        )?;
-        *request.body_mut() = form.finish().into();
-        Ok(request)
+        self.authentication
+            .form_request(
+                &self.endpoint,
+                &[("token", token), ("token_type_hint", "access_token")],
+                &self.expected.issuer,
+                self.clock.unix_seconds(),
+                &*self.random,
+            )
+            .map_err(|error| error.to_string())
     }
 }
 

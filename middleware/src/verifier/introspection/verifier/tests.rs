@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Response;
 use serde_json::{Value, json};
 use tracing::field::{Field, Visit};
+use url::form_urlencoded;
 
 use super::*;
 use crate::clock::ManualClock;
