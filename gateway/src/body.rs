@@ -140,6 +140,17 @@ pub(crate) enum RequestBody {
     Judged(Full<Bytes>),
 }
 
+impl RequestBody {
+    /// What the layer has judged, and the upstream will get.
+    pub(crate) fn judged(&self) -> Option<Bytes> {
+        match self {
+            Self::Streamed { .. } => None,
+            // a copy of a pointer
+            Self::Judged(body) => body.clone().into_inner(),
+        }
+    }
+}
+
 impl From<Bytes> for RequestBody {
     fn from(bytes: Bytes) -> Self {
         Self::Judged(Full::new(bytes))

@@ -6,6 +6,7 @@
 mod body;
 pub mod cli;
 pub mod config;
+mod credentials;
 mod observe;
 mod reload;
 mod respond;

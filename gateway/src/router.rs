@@ -20,6 +20,7 @@ use mcp_auth_runtime::serve::PeerAddr;
 use tower_service::Service;
 
 use crate::body::{RequestBody, ResponseBody};
+use crate::credentials::PublishedKeys;
 use crate::observe::{Observe, RouteObserver, Watched};
 use crate::respond::{health, may_ask, not_found, rpc_error};
 use crate::server::TrustedProxies;
@@ -55,6 +56,8 @@ struct Served {
 enum Destination {
     Live,
     Ready,
+    /// The keys that upstreams verify the gateway's assertions with.
+    Keys(PublishedKeys),
     Mcp(usize),
     /// The metadata of a route, which its guard knows under this path.
     Metadata(usize, PathAndQuery),
@@ -67,10 +70,14 @@ impl fmt::Debug for Table {
 }
 
 impl Table {
-    pub(crate) fn new(routes: Vec<Route>) -> Self {
+    /// `keys` are the keys to publish, with their path.
+    pub(crate) fn new(routes: Vec<Route>, keys: Option<(String, PublishedKeys)>) -> Self {
         let mut by_path = HashMap::new();
         by_path.insert("/livez".to_owned(), Destination::Live);
         by_path.insert("/readyz".to_owned(), Destination::Ready);
+        if let Some((path, keys)) = keys {
+            by_path.insert(path, Destination::Keys(keys));
+        }
         for (index, route) in routes.iter().enumerate() {
             by_path.insert(route.path.clone(), Destination::Mcp(index));
             // a resource of another name than the route's path is asked for under either, depending on how the proxy in
@@ -124,6 +131,9 @@ impl Router {
             (Some(Destination::Live), _) => health_of(&http_method, true),
             (Some(Destination::Ready), _) => {
                 health_of(&http_method, !self.0.draining.load(Ordering::Relaxed))
+            }
+            (Some(Destination::Keys(keys)), _) => {
+                keys.respond(&http_method).map(|body| ResponseBody::Own(body.into()))
             }
             (Some(Destination::Mcp(_)), Some(route)) => guarded(route, request).await,
             (Some(Destination::Metadata(_, path)), Some(route)) => {

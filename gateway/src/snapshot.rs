@@ -13,7 +13,8 @@ use mcp_auth::clock::{Clock, SystemClock};
 use mcp_auth::resource::ResourceUri;
 use mcp_auth::verifier::{TokenVerifier, VerifiedTokens};
 
-use crate::config::{Config, IssuerConfig, PublicUrl, RouteConfig};
+use crate::config::{Config, CredentialsConfig, IssuerConfig, PublicUrl, RouteConfig};
+use crate::credentials::Credentials;
 use crate::router::Table;
 use crate::stack;
 use crate::tokens::IssuerParts;
@@ -36,6 +37,8 @@ pub(crate) struct Components {
     /// By the resource that tokens are for and the issuers that are believed. One that is made anew believes nothing that
     /// the one before has verified.
     pub(crate) verifiers: Kept<(ResourceUri, Vec<IssuerConfig>, u64), Arc<dyn TokenVerifier>>,
+    /// By their configuration and the gateway that presents them.
+    pub(crate) credentials: Kept<(CredentialsConfig, String), Credentials>,
     pub(crate) forwards: Kept<(RouteConfig, PublicUrl), Forward>,
 }
 
@@ -46,15 +49,17 @@ impl Components {
             issuers: self.issuers.next(),
             verified_tokens: self.verified_tokens.next(),
             verifiers: self.verifiers.next(),
+            credentials: self.credentials.next(),
             forwards: self.forwards.next(),
         }
     }
 
     fn settle(&mut self) {
-        let Self { issuers, verified_tokens, verifiers, forwards } = self;
+        let Self { issuers, verified_tokens, verifiers, credentials, forwards } = self;
         issuers.settle();
         verified_tokens.settle();
         verifiers.settle();
+        credentials.settle();
         forwards.settle();
     }
 }

@@ -9,6 +9,7 @@ use mcp_auth::verifier::VerifiedTokens;
 use tower_layer::Layer as _;
 
 use crate::config::{Config, RouteConfig};
+use crate::credentials::{Credentials, PublishedKeys, Surroundings};
 use crate::observe::RouteObserver;
 use crate::router::{Route, Table};
 use crate::snapshot::Components;
@@ -39,8 +40,10 @@ pub(crate) fn table(
         .routes
         .iter()
         .map(|route| guarded(route, config, components, &issuers, loopback))
-        .collect::<anyhow::Result<Vec<Route>>>()?;
-    Ok(Table::new(routes))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let keys = PublishedKeys::of(routes.iter().map(|(_, credentials)| &**credentials));
+    let keys = keys.map(|keys| (config.jwks_path.clone(), keys));
+    Ok(Table::new(routes.into_iter().map(|(route, _)| route).collect(), keys))
 }
 
 fn guarded(
@@ -49,7 +52,7 @@ fn guarded(
     components: &mut Components,
     issuers: &Issuers<'_>,
     loopback: bool,
-) -> anyhow::Result<Route> {
+) -> anyhow::Result<(Route, Arc<Credentials>)> {
     let believed = (route.resource.clone(), config.issuers.clone(), config.verified_tokens_bytes);
     let verifier = components.verifiers.get_or_try_build(&believed, || issuers.verifier(&route.resource))?;
     let policy = config.policy(route).context("a route without its policy")?;
@@ -70,15 +73,24 @@ fn guarded(
     if let Some(name) = &route.resource_name {
         layer = layer.resource_name(name.as_str());
     }
+    let presented = (route.credentials.clone(), config.public_url.origin.clone());
+    let credentials = components
+        .credentials
+        .get_or_try_build(&presented, || {
+            Credentials::new(&route.credentials, &config.public_url.origin, &Surroundings::default())
+        })
+        .with_context(|| format!("cannot set up the credentials of {}", route.path))?;
+    layer = layer.hand_on_caller_token(credentials.need_caller_token());
     let own = (route.clone(), config.public_url.clone());
     let forward = components
         .forwards
-        .get_or_try_build(&own, || Forward::new(route, &config.public_url))
+        .get_or_try_build(&own, || Forward::new(route, &config.public_url, Credentials::clone(&credentials)))
         .with_context(|| format!("cannot set up TLS towards {}", route.upstream))?;
-    Ok(Route {
+    let route = Route {
         observer: RouteObserver::new(&route.path),
         path: route.path.clone(),
         resource_path: route.resource.path().to_owned(),
         service: layer.build()?.layer(Forward::clone(&forward)),
-    })
+    };
+    Ok((route, credentials))
 }

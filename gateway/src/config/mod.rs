@@ -7,11 +7,14 @@
 //!
 //! Whatever is wrong is reported at once, policy files included, each fault with its file, line and key.
 
+mod client;
+mod credentials;
 mod introspection;
 mod issuer;
 mod limits;
 mod raw;
 mod route;
+mod secret;
 mod status_list;
 #[cfg(test)]
 mod tests;
@@ -30,10 +33,15 @@ use url::Url;
 
 pub use mcp_auth_runtime::config::ConfigError;
 
+pub(crate) use credentials::{
+    AssertionConfig, ClientCredentialsConfig, CredentialsConfig, HeaderConfig, TokenEndpointConfig,
+    TokenExchangeConfig,
+};
 pub(crate) use introspection::IntrospectionConfig;
 pub(crate) use issuer::{IssuerConfig, KeysFrom};
 pub(crate) use limits::LimitsConfig;
 pub(crate) use route::{Authorities, PolicyFile, RouteConfig};
+pub(crate) use secret::one_line;
 pub(crate) use status_list::StatusListConfig;
 pub(crate) use tls::{CertificateFiles, TlsConfig};
 
@@ -66,6 +74,8 @@ pub struct Config {
     pub(crate) log_json: bool,
     pub(crate) log_requests: LogRequests,
     pub(crate) verified_tokens_bytes: u64,
+    /// Where the public keys of the gateway's own assertions are.
+    pub(crate) jwks_path: String,
     pub(crate) issuers: Vec<IssuerConfig>,
     pub(crate) routes: Vec<RouteConfig>,
     /// Each policy file once, whatever number of routes it is for.
@@ -131,6 +141,8 @@ impl Config {
         let limits = limits::understand(&raw.server.limits, &server.key("limits"), &mut report);
         let issuers = issuer::all(&raw.issuers, &mut report);
         let (routes, policies) = route::all(&raw.routes, public_url.as_ref(), &mut report);
+        let taken = raw.routes.iter().filter_map(|route| route.path.as_deref());
+        credentials::check_jwks_path(&raw.server.jwks_path, taken, &server.key("jwks_path"), &mut report);
         let config = public_url.map(|public_url| Self {
             listen,
             public_url,
@@ -146,6 +158,7 @@ impl Config {
             log_json: raw.server.log_json,
             log_requests: raw.server.log_requests,
             verified_tokens_bytes: raw.server.verified_tokens_bytes,
+            jwks_path: raw.server.jwks_path.clone(),
             issuers,
             routes,
             policies,

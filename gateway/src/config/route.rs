@@ -13,7 +13,7 @@ use mcp_auth_runtime::config::Report;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::{PublicUrl, http_url, raw};
+use super::{CredentialsConfig, PublicUrl, credentials, http_url, raw};
 use crate::upstream::IDENTITY_HEADERS;
 
 /// One MCP server behind the gateway.
@@ -30,6 +30,8 @@ pub(crate) struct RouteConfig {
     pub(crate) forward_claims: Vec<(HeaderName, String)>,
     pub(crate) connect_timeout: Duration,
     pub(crate) response_timeout: Duration,
+    /// What the gateway presents to the upstream.
+    pub(crate) credentials: CredentialsConfig,
     pub(crate) upstream_era: UpstreamEra,
 }
 
@@ -112,6 +114,13 @@ fn one(
         }
     }
     let resource = resource(raw, path, &at.key("resource"), public_url, report);
+    let credentials = credentials::understand(
+        raw.credentials.as_ref(),
+        &at.key("credentials"),
+        resource.as_ref(),
+        raw.upstream.as_deref(),
+        report,
+    );
     Some(RouteConfig {
         path: path?.to_owned(),
         resource: resource?,
@@ -122,6 +131,7 @@ fn one(
         forward_claims: forward_claims?,
         connect_timeout: Duration::from_secs(raw.connect_timeout_seconds.into()),
         response_timeout: Duration::from_secs(raw.response_timeout_seconds.into()),
+        credentials: credentials?,
         upstream_era: match raw.upstream_era {
             raw::Era::Legacy => UpstreamEra::Legacy,
             raw::Era::Modern => UpstreamEra::Modern,

@@ -46,9 +46,8 @@ impl CredentialError {
                 response.headers_mut().insert(RETRY_AFTER, seconds);
                 response
             }
-            Self::Refused => {
-                reply.error(StatusCode::BAD_GATEWAY, "the gateway is not allowed to sign in to the MCP server")
-            }
+            Self::Refused => reply
+                .error(StatusCode::BAD_GATEWAY, "the gateway is not allowed to sign in to the MCP server"),
             Self::Anonymous => reply.refuse("this server serves only those who have signed in"),
             Self::Bound => reply.refuse(
                 "this server cannot be used with an access token that is bound to a key or a certificate",

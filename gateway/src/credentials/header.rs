@@ -26,10 +26,9 @@ impl StaticHeader {
             value: ArcSwap::from_pointee(config.value.clone()),
             following: OnceLock::new(),
         });
-        if let Some((path, text)) = &config.file {
-            let known = Zeroizing::new(text.expose().to_owned());
-            let _only_once =
-                header.following.set(follow(&header, path.clone(), known, |header, text| header.take(text)));
+        if let Some(file) = &config.file {
+            let known = Zeroizing::new(file.text.expose().to_owned());
+            let _only_once = header.following.set(follow(&header, file.path.clone(), known, Self::take));
         }
         header
     }

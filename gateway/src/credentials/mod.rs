@@ -7,6 +7,7 @@ mod assertion;
 mod bearer;
 mod client_credentials;
 mod error;
+mod follow;
 mod header;
 mod pause;
 mod published;
@@ -28,7 +29,9 @@ use mcp_auth::{CallerToken, Judged};
 
 use crate::config::{CredentialsConfig, TokenEndpointConfig};
 
+pub(crate) use assertion::{AssertionAlgorithm, SigningKey};
 pub(crate) use error::CredentialError;
+pub(crate) use header::value as header_value;
 pub(crate) use published::PublishedKeys;
 
 use assertion::Assertions;
@@ -117,10 +120,16 @@ impl Credentials {
         }))
     }
 
+    /// Nothing.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        Self(Kind::None)
+    }
+
     /// Puts the credentials for one request into its headers, from which all that clients may not say was removed.
     ///
-    /// `body` is what is forwarded, byte for byte. A request that was not judged as MCP has no `judged`, and one that is
-    /// served as nobody, or whose token may not be used elsewhere, has no `caller`.
+    /// `body` is what is forwarded, byte for byte; a request that was not judged as MCP, whose body is not at hand, has
+    /// none. A request that is served as nobody, or with a token that may not be used elsewhere, has no `caller`.
     ///
     /// # Errors
     ///
@@ -128,11 +137,11 @@ impl Credentials {
     pub(crate) async fn apply(
         &self,
         headers: &mut HeaderMap,
-        judged: Option<&Judged>,
-        body: &Bytes,
+        judged: &Judged,
+        body: Option<&Bytes>,
         caller: Option<&CallerToken>,
     ) -> Result<Presented, CredentialError> {
-        let principal = judged.and_then(Judged::permit).and_then(mcp_auth::Permit::principal);
+        let principal = judged.permit().and_then(mcp_auth::Permit::principal);
         let cached = match &self.0 {
             Kind::None => Cached::Nothing,
             Kind::Header(header) => {
@@ -202,6 +211,3 @@ fn exchange(config: &TokenEndpointConfig) -> anyhow::Result<Arc<dyn Exchange>> {
         client.build().with_context(|| format!("cannot set up a client for `{}`", config.endpoint))?;
     Ok(Arc::new(client))
 }
-
-#[cfg(test)]
-mod tests;

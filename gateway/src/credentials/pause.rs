@@ -45,6 +45,6 @@ mod tests {
         assert_eq!(seconds[79], 60);
         assert_eq!(pause.left(159), Some(Duration::from_secs(1)));
         assert_eq!(pause.left(160), None);
-        assert_eq!(pause.left(0), Some(Duration::from_secs(60)), "the clock was set back");
+        assert_eq!(pause.left(0), Some(Duration::from_mins(1)), "the clock was set back");
     }
 }

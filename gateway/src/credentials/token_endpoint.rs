@@ -110,7 +110,9 @@ impl TokenEndpoint {
             return Err((failure(status, code.as_deref()), why));
         }
         if !is_json(response.headers().get(header::CONTENT_TYPE)) {
-            return Err(unavailable("expected an answer of type `application/json`, but found another".into()));
+            return Err(unavailable(
+                "expected an answer of type `application/json`, but found another".into(),
+            ));
         }
         // not what the parser found: it may quote the token
         let answer: Answer = serde_json::from_slice(response.body()).map_err(|error| {
@@ -126,7 +128,9 @@ impl TokenEndpoint {
         let seconds = match &answer.expires_in {
             None | Some(Value::Null) => UNDATED_SECONDS,
             Some(value) => seconds(value).filter(|seconds| *seconds > 0).ok_or_else(|| {
-                unavailable("expected `expires_in` to be a number of seconds above 0, but found another".into())
+                unavailable(
+                    "expected `expires_in` to be a number of seconds above 0, but found another".into(),
+                )
             })?,
         };
         Ok(Issued { token: answer.access_token, kind: answer.issued_token_type, asked_at, seconds })

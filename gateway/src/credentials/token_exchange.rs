@@ -182,12 +182,16 @@ impl TokenExchange {
             kind == self.requested || [kind, &self.requested].iter().all(|kind| ACCESS_TOKENS.contains(kind))
         });
         if !is_wanted {
-            tracing::error!("the authorization server does not say that it exchanged a token for one of the type that was asked for");
+            tracing::error!(
+                "the authorization server does not say that it exchanged a token for one of the type that was asked for"
+            );
             return Err(Failure::Unavailable);
         }
         // it would reach the upstream, which could use it here as the user
         if issued.token.expose_secret() == caller.expose() {
-            tracing::error!("the authorization server gave the caller's own token back, which is not passed on");
+            tracing::error!(
+                "the authorization server gave the caller's own token back, which is not passed on"
+            );
             return Err(Failure::Refused);
         }
         Ok(issued)

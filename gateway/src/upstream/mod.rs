@@ -17,18 +17,19 @@ use std::task::{Context, Poll};
 
 use http::{HeaderName, Request, Response, StatusCode};
 use mcp_auth::challenge::ReplyTo;
-use mcp_auth::{Judged, Permit};
+use mcp_auth::{CallerToken, Judged, Permit};
 use tower_service::Service;
 
 use crate::body::{ForwardedBody, RequestBody};
 use crate::config::{PublicUrl, RouteConfig};
+use crate::credentials::Credentials;
 use crate::observe::Record;
 use crate::respond::rpc_error;
 
 pub(crate) use body::UpstreamBody;
 pub(crate) use client::ClientError;
 pub(crate) use endpoint::{Endpoint, EndpointConfig, Failure, SendError};
-pub(crate) use request::{CleanBody, IDENTITY_HEADERS};
+pub(crate) use request::{CleanBody, IDENTITY_HEADERS, breaks_hygiene};
 
 /// Forwards to one upstream.
 #[derive(Clone, Debug)]
@@ -41,13 +42,18 @@ struct Target {
     endpoint: Endpoint,
     public_url: PublicUrl,
     forward_claims: Vec<(HeaderName, String)>,
+    credentials: Credentials,
 }
 
 impl Forward {
     /// # Errors
     ///
     /// If TLS cannot be set up.
-    pub(crate) fn new(route: &RouteConfig, public_url: &PublicUrl) -> Result<Self, ClientError> {
+    pub(crate) fn new(
+        route: &RouteConfig,
+        public_url: &PublicUrl,
+        credentials: Credentials,
+    ) -> Result<Self, ClientError> {
         Ok(Self(Arc::new(Target {
             route: route.path.clone(),
             endpoint: Endpoint::new(EndpointConfig {
@@ -58,6 +64,7 @@ impl Forward {
             })?,
             public_url: public_url.clone(),
             forward_claims: route.forward_claims.clone(),
+            credentials,
         })))
     }
 }
@@ -81,6 +88,7 @@ impl Service<Request<RequestBody>> for Forward {
 impl Target {
     async fn forward(&self, mut request: Request<RequestBody>) -> Response<ForwardedBody> {
         let extensions = request.extensions_mut();
+        let caller = extensions.remove::<CallerToken>();
         let (Some(permit), Some(reply), Some(judged), Some(record)) = (
             extensions.remove::<Permit>(),
             extensions.remove::<ReplyTo>(),
@@ -97,6 +105,16 @@ impl Target {
                 return reply.refuse("your identity cannot be passed on to this server: it has characters that no header can carry").map(ForwardedBody::from);
             }
         };
+        let body = outgoing.body().judged();
+        let applied =
+            self.credentials.apply(outgoing.headers_mut(), &judged, body.as_ref(), caller.as_ref()).await;
+        let presented = match applied {
+            Ok(presented) => presented,
+            Err(reason) => {
+                tracing::warn!(route = %self.route, %reason, "a request is not forwarded");
+                return reason.answer(&reply).map(ForwardedBody::from);
+            }
+        };
         if record.forwarding(&judged, outgoing.headers_mut()).is_err() {
             return reply
                 .error(
@@ -111,6 +129,9 @@ impl Target {
         match answer {
             Ok(answer) => {
                 record.answered(answer.status());
+                if answer.status() == StatusCode::UNAUTHORIZED {
+                    self.credentials.refused(presented);
+                }
                 self.incoming(answer, &reply)
             }
             Err(error) => self.failed(&error, &reply),
@@ -189,6 +210,7 @@ mod tests {
     use super::{Endpoint, EndpointConfig, Forward, Target};
     use crate::body::RequestBody;
     use crate::config::PublicUrl;
+    use crate::credentials::Credentials;
 
     #[tokio::test]
     async fn without_a_permit_nothing_is_forwarded() {
@@ -202,6 +224,7 @@ mod tests {
             endpoint: Endpoint::new(config).unwrap(),
             public_url: PublicUrl { origin: String::new(), scheme: String::new(), authority: String::new() },
             forward_claims: Vec::new(),
+            credentials: Credentials::none(),
         }));
         let request = Request::post("/mcp").body(RequestBody::from(Bytes::from_static(b"{}"))).unwrap();
         let response = forward.call(request).await.unwrap();

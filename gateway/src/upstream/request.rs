@@ -81,6 +81,13 @@ const REMOVED: [HeaderName; 22] = [
 #[derive(Debug)]
 pub(crate) struct CleanBody(pub(super) RequestBody);
 
+impl CleanBody {
+    /// The whole of it, where it was judged.
+    pub(super) fn judged(&self) -> Option<Bytes> {
+        self.0.judged()
+    }
+}
+
 impl Body for CleanBody {
     type Data = Bytes;
     type Error = BodyError;
@@ -154,6 +161,19 @@ fn is_removed(name: &HeaderName) -> bool {
         // as `Origin`
         || name.starts_with("sec-fetch-")
         || HOP_BY_HOP.iter().chain(&REMOVED).any(|removed| removed.as_str() == name)
+}
+
+/// Whether credentials in this header would undo what is removed or said here, or frame and describe the request
+/// itself. `Authorization` and `Cookie` are removed as the client's, and may be the gateway's.
+pub(crate) fn breaks_hygiene(name: &HeaderName) -> bool {
+    let read = as_servers_read_it(name);
+    let credentials = [AUTHORIZATION, COOKIE].iter().any(|own| own.as_str() == read);
+    (is_removed(name) && !credentials)
+        || read.starts_with("mcp-")
+        || read.starts_with("content-")
+        || read.starts_with("accept")
+        || ["last-event-id", "via", "date", "range", "max-forwards", "traceparent", "tracestate", "baggage"]
+            .contains(&read.as_str())
 }
 
 /// CGI and its descendants hand `X-Auth-Subject` and `X_Auth_Subject` to the program under one name, and some do so

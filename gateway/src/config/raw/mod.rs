@@ -1,5 +1,6 @@
 //! The configuration as it is written: every key, with its default. What the values mean is checked in the parent.
 
+mod credentials;
 mod issuer;
 mod limits;
 mod route;
@@ -8,6 +9,7 @@ mod tls;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use credentials::CredentialsTable;
 pub(crate) use issuer::{IntrospectionTable, IssuerTable, RequiredValue, StatusListTable};
 pub(crate) use limits::LimitsTable;
 pub(crate) use route::{Era, RouteTable};

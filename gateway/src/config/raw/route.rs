@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::CredentialsTable;
+
 /// `[[routes]]`: one MCP server behind the gateway.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -30,6 +32,8 @@ pub(crate) struct RouteTable {
     pub(crate) connect_timeout_seconds: u16,
     /// Seconds until the head of the upstream's answer; a stream may then last as long as it likes. Default: 300.
     pub(crate) response_timeout_seconds: u16,
+    /// What the gateway presents to the upstream. Default: nothing.
+    pub(crate) credentials: Option<CredentialsTable>,
 }
 
 /// Which protocol eras an upstream speaks.
@@ -54,6 +58,7 @@ impl Default for RouteTable {
             upstream_era: Era::Dual,
             connect_timeout_seconds: 5,
             response_timeout_seconds: 300,
+            credentials: None,
         }
     }
 }

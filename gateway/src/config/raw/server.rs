@@ -36,6 +36,9 @@ pub(crate) struct ServerTable {
     pub(crate) workers: u16,
     /// Networks (`10.0.0.0/8`) or addresses of proxies whose `X-Forwarded-For` or `Forwarded` is believed. Default: none.
     pub(crate) trusted_proxies: Vec<String>,
+    /// Where the public keys of the gateway's own assertions are, below `public_url`; served where a route has
+    /// `credentials` of the kind `assertion`. Default: `/.well-known/jwks.json`.
+    pub(crate) jwks_path: String,
     /// https instead of http. Default: http.
     pub(crate) tls: Option<TlsTable>,
     /// What clients may take. Default: those of the table.
@@ -68,6 +71,7 @@ impl Default for ServerTable {
             log_json: true,
             workers: 0,
             trusted_proxies: Vec::new(),
+            jwks_path: "/.well-known/jwks.json".to_owned(),
             tls: None,
             limits: LimitsTable::default(),
             log_requests: LogRequests::default(),
