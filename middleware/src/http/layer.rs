@@ -99,6 +99,11 @@ impl HttpAuthLayerBuilder {
         Self(self.0.clock(clock), self.1)
     }
 
+    /// Whether the server gets the caller's own token: [`McpAuthLayerBuilder::hand_on_caller_token`].
+    pub fn hand_on_caller_token(self, hand_on: bool) -> Self {
+        Self(self.0.hand_on_caller_token(hand_on), self.1)
+    }
+
     /// How refusals are put to people: [`McpAuthLayerBuilder::challenge_response`].
     pub fn challenge_response(self, response: Arc<dyn ChallengeResponse>) -> Self {
         Self(self.0.challenge_response(response), self.1)

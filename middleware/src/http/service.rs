@@ -105,9 +105,9 @@ async fn judge(shared: &Shared, rule: &HttpRule, parts: &mut Parts) -> Result<Pa
     headers::check_connection(&parts.headers).map_err(Refusal::Malformed)?;
     let policy = shared.policy.load();
     let proven = shared.authenticate(parts).await.map_err(|why| why.refusal(&policy, &[]))?;
-    let (caller, new_nonce) = match proven {
-        Some(proven) => (Some(proven.caller), proven.new_nonce),
-        None => (None, None),
+    let (caller, token, new_nonce) = match proven {
+        Some(proven) => (Some(proven.caller), proven.token, proven.new_nonce),
+        None => (None, None, None),
     };
     let permit = rule.decide(&policy, caller.as_ref())?;
     // Meant for us, both of them; and behind another protocol nothing would be judged any more (RFC 9110 §7.8).
@@ -115,6 +115,10 @@ async fn judge(shared: &Shared, rule: &HttpRule, parts: &mut Parts) -> Result<Pa
         parts.headers.remove(name);
     }
     let judged = Judged::permitted(&[], permit.clone());
+    // An anonymous request is nobody's, whoever's token came with it.
+    if let Some(token) = token.filter(|_| permit.principal().is_some()) {
+        parts.extensions.insert(token);
+    }
     parts.extensions.insert(permit);
     parts.extensions.insert(judged.clone());
     parts.extensions.insert(ReplyTo::http());
