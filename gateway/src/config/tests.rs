@@ -591,6 +591,7 @@ fn every_key_is_in_the_readme_with_its_default() {
     let raw = serde_json::to_value(raw).unwrap();
     let introspection = serde_json::to_value(raw::IntrospectionTable::default()).unwrap();
     let status_list = serde_json::to_value(raw::StatusListTable::default()).unwrap();
+    let credentials = serde_json::to_value(raw::CredentialsTable::default()).unwrap();
     let tls = serde_json::to_value(raw::TlsTable::default()).unwrap();
     let certificate = serde_json::to_value(raw::CertificateTable::default()).unwrap();
     let tables = [
@@ -602,6 +603,7 @@ fn every_key_is_in_the_readme_with_its_default() {
         &raw["routes"][0],
         &introspection,
         &status_list,
+        &credentials,
     ];
     for (key, default) in tables.iter().flat_map(|table| table.as_object().unwrap()) {
         let row = readme.lines().find(|line| line.starts_with(&format!("| `{key}` |")));

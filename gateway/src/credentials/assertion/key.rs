@@ -64,14 +64,14 @@ impl SigningKey {
 
     fn from_pkcs8(der: &[u8]) -> Option<Self> {
         let _chosen_before = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
-        let readings = [
-            (EncodingKey::from_ec_der(der), Algorithm::ES256),
-            (EncodingKey::from_ed_der(der), Algorithm::EdDSA),
-        ];
+        // in the form that the library of JWTs expects: without the public half, which some write as well
+        let plain = Ed25519KeyPair::from_pkcs8(der).ok().and_then(|key| key.to_pkcs8v1().ok());
+        let (encoding, algorithm) = match &plain {
+            Some(plain) => (EncodingKey::from_ed_der(plain.as_ref()), Algorithm::EdDSA),
+            None => (EncodingKey::from_ec_der(der), Algorithm::ES256),
+        };
         // only a signature shows what kind of key is in there
-        let (encoding, algorithm) = readings
-            .into_iter()
-            .find(|(key, algorithm)| jsonwebtoken::crypto::sign(b"", key, *algorithm).is_ok())?;
+        jsonwebtoken::crypto::sign(b"", &encoding, algorithm).ok()?;
         let mut public = Jwk::from_encoding_key(&encoding, algorithm).ok()?;
         let id = public.thumbprint(ThumbprintHash::SHA256).ok()?;
         public.common.key_id = Some(id.clone());
