@@ -125,16 +125,14 @@ impl Body for ForwardedBody {
     }
 }
 
-/// How long a client may take for a body. The layer holds all of it before it judges, so that one that trickles in
-/// would hold memory for as long as it likes.
-const DEADLINE: Duration = Duration::from_secs(30);
-
 /// What the upstream gets: the client's body as it comes, or the bytes that the layer has judged.
 #[derive(Debug)]
 pub(crate) enum RequestBody {
-    /// The time begins where the body is first waited for: most are there with the head.
+    /// The client's. The layer holds all of it before it judges, so that one that trickles in would hold memory for as
+    /// long as it likes: it has `limit` from where it is first waited for. Most are there with the head.
     Streamed {
         body: Incoming,
+        limit: Duration,
         deadline: Option<Pin<Box<Sleep>>>,
     },
     Judged(Full<Bytes>),
@@ -157,9 +155,10 @@ impl From<Bytes> for RequestBody {
     }
 }
 
-impl From<Incoming> for RequestBody {
-    fn from(body: Incoming) -> Self {
-        Self::Streamed { body, deadline: None }
+impl RequestBody {
+    /// What the client sends, all of it within `limit`.
+    pub(crate) fn streamed(body: Incoming, limit: Duration) -> Self {
+        Self::Streamed { body, limit, deadline: None }
     }
 }
 
@@ -172,11 +171,11 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
-            Self::Streamed { body, deadline } => {
+            Self::Streamed { body, limit, deadline } => {
                 if let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) {
                     return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
                 }
-                let deadline = deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(DEADLINE)));
+                let deadline = deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(*limit)));
                 if deadline.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Some(Err("the client took too long for a body".into())));
                 }

@@ -11,7 +11,6 @@ mod observe;
 mod reload;
 mod respond;
 mod router;
-#[expect(dead_code, reason = "the accept loop that uses it follows")]
 mod server;
 mod snapshot;
 mod stack;
@@ -19,7 +18,6 @@ mod tokens;
 mod upstream;
 
 use anyhow::Context as _;
-use mcp_auth_runtime::serve::serve;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use config::Config;
 use router::Router;
+use server::{Server, Tls};
 use snapshot::Snapshot;
 
 /// Starts the gateway on the given listeners, whatever addresses the configuration names, and returns at once.
@@ -46,12 +45,24 @@ pub async fn start(config: Config, listeners: Vec<TcpListener>) -> anyhow::Resul
     let draining = CancellationToken::new();
     let stop = CancellationToken::new();
     let watches = TaskTracker::new();
+    let tls = config.tls.clone().map(Tls::new).transpose()?;
+    if let Some(tls) = &tls {
+        watches.spawn(tls.clone().follow(stop.clone()).await?);
+    }
     for policy in config.policies {
         watches.spawn(reload::follow(policy, stop.clone()).await?);
     }
     watches.close();
 
-    let served = serve(listeners, router.clone(), stop.clone(), config.shutdown_grace);
+    let server = Server {
+        limits: config.limits,
+        proxies: config.trusted_proxies,
+        tls,
+        workers: config.workers,
+        grace: config.shutdown_grace,
+        streams: config.shutdown_streams,
+    };
+    let serving = server.start(listeners, router.clone(), stop.clone())?;
     let drained = draining.clone();
     let delay = config.shutdown_delay;
     let task = tokio::spawn(async move {
@@ -63,7 +74,9 @@ pub async fn start(config: Config, listeners: Vec<TcpListener>) -> anyhow::Resul
             tokio::time::sleep(delay).await;
             stop.cancel();
         };
-        tokio::join!(served, ending);
+        if let (Err(fault), ()) = tokio::join!(serving, ending) {
+            tracing::error!(reason = %format!("{fault:#}"), "the server did not end in order");
+        }
         watches.wait().await;
         tracing::info!("stopped");
     });

@@ -9,21 +9,17 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri};
-use hyper::body::Incoming;
 use mcp_auth::McpAuth;
 use mcp_auth::resource::WELL_KNOWN_PREFIX;
-use mcp_auth_runtime::serve::PeerAddr;
 use tower_service::Service;
 
 use crate::body::{RequestBody, ResponseBody};
 use crate::credentials::PublishedKeys;
 use crate::observe::{Observe, RouteObserver, Watched};
 use crate::respond::{health, may_ask, not_found, rpc_error};
-use crate::server::TrustedProxies;
 use crate::snapshot::{Live, Snapshot};
 use crate::upstream::Forward;
 
@@ -120,7 +116,7 @@ impl Router {
         self.0.draining.store(true, Ordering::Relaxed);
     }
 
-    async fn respond(self, mut request: Request<Incoming>) -> Response<Watched<ResponseBody>> {
+    async fn respond(self, mut request: Request<RequestBody>) -> Response<Watched<ResponseBody>> {
         let mut observed = self.0.observe.begin(&mut request);
         let http_method = request.method().clone();
         let (destination, route) = self.0.live.load().table.find(request.uri().path());
@@ -156,16 +152,16 @@ fn health_of(method: &Method, well: bool) -> Response<ResponseBody> {
     }
 }
 
-async fn guarded(route: &Route, request: Request<Incoming>) -> Response<ResponseBody> {
+async fn guarded(route: &Route, request: Request<RequestBody>) -> Response<ResponseBody> {
     // always ready: neither the guard nor what is behind it has a limit to wait for
     let mut service = route.service.clone();
-    match service.call(request.map(RequestBody::from)).await {
+    match service.call(request).await {
         Ok(response) => response.map(ResponseBody::from),
         Err(never) => match never {},
     }
 }
 
-fn with_path(mut request: Request<Incoming>, path: PathAndQuery) -> Request<Incoming> {
+fn with_path(mut request: Request<RequestBody>, path: PathAndQuery) -> Request<RequestBody> {
     let mut parts = request.uri().clone().into_parts();
     parts.path_and_query = Some(path);
     // scheme and authority are as they were
@@ -175,20 +171,12 @@ fn with_path(mut request: Request<Incoming>, path: PathAndQuery) -> Request<Inco
     request
 }
 
-impl Service<Request<Incoming>> for Router {
+impl hyper::service::Service<Request<RequestBody>> for Router {
     type Response = Response<Watched<ResponseBody>>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
-        if let Some(peer) = request.extensions().get::<PeerAddr>() {
-            let client = TrustedProxies::default().client(peer.0, request.headers());
-            request.extensions_mut().insert(client);
-        }
+    fn call(&self, request: Request<RequestBody>) -> Self::Future {
         let router = self.clone();
         Box::pin(async move { Ok(router.respond(request).await) })
     }

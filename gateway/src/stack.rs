@@ -60,7 +60,9 @@ fn guarded(
         McpAuthLayer::builder(route.resource.clone(), policy.handle.clone(), Arc::clone(&verifier))
             .allowed_host(config.public_url.authority.as_str())
             .allow_loopback(loopback)
-            .upstream_era(route.upstream_era);
+            .upstream_era(route.upstream_era)
+            .max_body_bytes(config.limits.max_body_bytes)
+            .certificate_bound_tokens(config.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some()));
     for issuer in &config.issuers {
         layer = layer.authorization_server(issuer.issuer.as_str());
     }

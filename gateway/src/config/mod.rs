@@ -56,7 +56,6 @@ const ENV_PREFIX: &str = "MCP_AUTH_GATEWAY";
 
 /// A valid configuration.
 #[derive(Debug)]
-#[expect(dead_code, reason = "the listener that uses them follows")]
 pub struct Config {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) public_url: PublicUrl,

@@ -61,10 +61,13 @@ impl Files {
         self.dir.path().join("gateway.toml")
     }
 
-    /// Writes `gateway.toml`; `server` and `route` are more lines for those tables.
+    /// Writes `gateway.toml`; `server` and `route` are more lines for those tables. The gateway serves on the runtime of
+    /// the test unless `server` says otherwise.
     pub fn configure(&self, listen: SocketAddr, public_url: &str, upstream: &str, server: &str, route: &str) {
+        // one thread, so that a paused clock is everybody's
+        let workers = if server.contains("workers") { "" } else { "workers = 1" };
         let text = format!(
-            "[server]\nlisten = [\"{listen}\"]\npublic_url = \"{public_url}\"\nlog_requests = \"all\"\n{server}\n\
+            "[server]\n{workers}\nlisten = [\"{listen}\"]\npublic_url = \"{public_url}\"\nlog_requests = \"all\"\n{server}\n\
              [[issuers]]\nissuer = \"{ISSUER}\"\njwks_file = \"keys.json\"\n\
              [[routes]]\npath = \"/mcp\"\nupstream = \"{upstream}\"\npolicy = \"policy.toml\"\n{route}\n"
         );

@@ -61,8 +61,9 @@ async fn only_the_exact_path_is_the_route() {
     for target in ["/mcp".to_owned(), "/mcp?a".to_owned(), format!("http://{host}/mcp")] {
         assert_eq!(raw(&gateway, "POST", &target, &host).await.0, 200, "{target}");
     }
-    // the absolute form names a host too (RFC 9112 §3.2.2)
-    assert_eq!(raw(&gateway, "POST", "http://evil.example/mcp", &host).await.0, 403);
+    // the absolute form names a host too (RFC 9112 §3.2.2), and there is one host only
+    assert_eq!(raw(&gateway, "POST", "http://evil.example/mcp", &host).await.0, 400);
+    assert_eq!(raw(&gateway, "POST", "http://evil.example/mcp", "evil.example").await.0, 403);
     assert_eq!(raw(&gateway, "OPTIONS", "*", &host).await.0, 404);
 }
 
