@@ -11,7 +11,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
-use crate::upstream::UpstreamBody;
+use crate::upstream::CountedBody;
 
 /// Any error of a body.
 pub(crate) type BodyError = Box<dyn StdError + Send + Sync>;
@@ -87,7 +87,7 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> ResponseBody {
 #[derive(Debug)]
 pub(crate) enum ForwardedBody {
     Own(Full<Bytes>),
-    Upstream(UpstreamBody),
+    Upstream(CountedBody),
 }
 
 impl From<Bytes> for ForwardedBody {

@@ -18,7 +18,7 @@ use crate::credentials::Credentials;
 use crate::router::Table;
 use crate::stack;
 use crate::tokens::IssuerParts;
-use crate::upstream::Forward;
+use crate::upstream::{Forward, Group, GroupConfig};
 
 /// Everything that a request needs to know of the configuration. Never changed, only replaced.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub(crate) struct Components {
     pub(crate) verifiers: Kept<(ResourceUri, Vec<IssuerConfig>, u64), Arc<dyn TokenVerifier>>,
     /// By their configuration and the gateway that presents them.
     pub(crate) credentials: Kept<(CredentialsConfig, String), Credentials>,
+    /// Connections, health and what is under way, by where the upstream is and how it is reached.
+    pub(crate) groups: Kept<GroupConfig, Group>,
     pub(crate) forwards: Kept<(RouteConfig, PublicUrl), Forward>,
 }
 
@@ -50,16 +52,18 @@ impl Components {
             verified_tokens: self.verified_tokens.next(),
             verifiers: self.verifiers.next(),
             credentials: self.credentials.next(),
+            groups: self.groups.next(),
             forwards: self.forwards.next(),
         }
     }
 
     fn settle(&mut self) {
-        let Self { issuers, verified_tokens, verifiers, credentials, forwards } = self;
+        let Self { issuers, verified_tokens, verifiers, credentials, groups, forwards } = self;
         issuers.settle();
         verified_tokens.settle();
         verifiers.settle();
         credentials.settle();
+        groups.settle();
         forwards.settle();
     }
 }

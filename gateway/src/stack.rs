@@ -14,7 +14,7 @@ use crate::observe::RouteObserver;
 use crate::router::{Route, Table};
 use crate::snapshot::Components;
 use crate::tokens::Issuers;
-use crate::upstream::Forward;
+use crate::upstream::{Forward, Group, GroupConfig};
 
 /// Assembles the routes of a configuration of components, those that are kept and new ones; `loopback` says whether only
 /// this machine can reach the listeners.
@@ -56,11 +56,16 @@ fn guarded(
     let believed = (route.resource.clone(), config.issuers.clone(), config.verified_tokens_bytes);
     let verifier = components.verifiers.get_or_try_build(&believed, || issuers.verifier(&route.resource))?;
     let policy = config.policy(route).context("a route without its policy")?;
+    let grouped = GroupConfig::of(route);
+    let group = components
+        .groups
+        .get_or_try_build(&grouped, || Group::new(&grouped))
+        .with_context(|| format!("cannot set up TLS towards the upstream of {}", route.path))?;
     let mut layer =
         McpAuthLayer::builder(route.resource.clone(), policy.handle.clone(), Arc::clone(&verifier))
             .allowed_host(config.public_url.authority.as_str())
             .allow_loopback(loopback)
-            .upstream_era(route.upstream_era)
+            .upstream_era(group.era().clone())
             .max_body_bytes(config.limits.max_body_bytes)
             .certificate_bound_tokens(config.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some()));
     for issuer in &config.issuers {
@@ -84,10 +89,9 @@ fn guarded(
         .with_context(|| format!("cannot set up the credentials of {}", route.path))?;
     layer = layer.hand_on_caller_token(credentials.need_caller_token());
     let own = (route.clone(), config.public_url.clone());
-    let forward = components
-        .forwards
-        .get_or_try_build(&own, || Forward::new(route, &config.public_url, Credentials::clone(&credentials)))
-        .with_context(|| format!("cannot set up TLS towards {}", route.upstream))?;
+    let forward = components.forwards.get_or_build(&own, || {
+        Forward::new(route, &config.public_url, Credentials::clone(&credentials), group)
+    });
     let route = Route {
         observer: RouteObserver::new(&route.path),
         path: route.path.clone(),

@@ -9,6 +9,7 @@
 
 mod client;
 mod credentials;
+mod group;
 mod introspection;
 mod issuer;
 mod limits;
@@ -37,6 +38,7 @@ pub(crate) use credentials::{
     AssertionConfig, ClientCredentialsConfig, CredentialsConfig, HeaderConfig, TokenEndpointConfig,
     TokenExchangeConfig,
 };
+pub(crate) use group::{Check, ConcurrencyConfig, EraConfig, HealthConfig};
 pub(crate) use introspection::IntrospectionConfig;
 pub(crate) use issuer::{IssuerConfig, KeysFrom};
 pub(crate) use limits::LimitsConfig;
@@ -113,7 +115,8 @@ impl Config {
             .routes
             .iter()
             .map(|route| {
-                format!("{} -> {} ({})", route.resource, route.upstream, route.policy_path.display())
+                let upstreams: Vec<_> = route.upstreams.iter().map(ToString::to_string).collect();
+                format!("{} -> {} ({})", route.resource, upstreams.join(", "), route.policy_path.display())
             })
             .collect();
         routes.join("\n")

@@ -7,14 +7,16 @@ use std::time::Duration;
 use http::{HeaderName, Uri};
 use mcp_auth::document::KeyPath;
 use mcp_auth::policy::{Policy, PolicyHandle};
-use mcp_auth::request::UpstreamEra;
 use mcp_auth::resource::ResourceUri;
 use mcp_auth_runtime::config::Report;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::{CredentialsConfig, PublicUrl, credentials, http_url, raw};
-use crate::upstream::IDENTITY_HEADERS;
+use super::{
+    ConcurrencyConfig, CredentialsConfig, EraConfig, HealthConfig, PublicUrl, credentials, group, http_url,
+    raw,
+};
+use crate::upstream::{IDENTITY_HEADERS, MOST_ADDRESSES};
 
 /// One MCP server behind the gateway.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +24,8 @@ pub(crate) struct RouteConfig {
     pub(crate) path: String,
     pub(crate) resource: ResourceUri,
     pub(crate) resource_name: Option<String>,
-    pub(crate) upstream: Uri,
+    /// Its addresses: at least one, each once.
+    pub(crate) upstreams: Vec<Uri>,
     /// Certificate authorities of the upstream; `None` for the system's.
     pub(crate) upstream_ca: Option<Authorities>,
     /// The path by which [`Config::policies`](super::Config) has it.
@@ -32,7 +35,9 @@ pub(crate) struct RouteConfig {
     pub(crate) response_timeout: Duration,
     /// What the gateway presents to the upstream.
     pub(crate) credentials: CredentialsConfig,
-    pub(crate) upstream_era: UpstreamEra,
+    pub(crate) upstream_era: EraConfig,
+    pub(crate) health: HealthConfig,
+    pub(crate) concurrency: ConcurrencyConfig,
 }
 
 /// Certificate authorities, compared by what they are.
@@ -98,8 +103,10 @@ fn one(
 ) -> Option<RouteConfig> {
     // everything is read before anything is given up: all faults at once
     let path = path(raw.path.as_deref(), &at.key("path"), report);
-    let upstream = upstream(raw.upstream.as_deref(), &at.key("upstream"), report);
+    let upstreams = upstreams(raw.upstream.as_ref(), &at.key("upstream"), report);
     let policy = policy(raw.policy.as_deref(), &at.key("policy"), policies, report);
+    let health = group::health(&raw.health, &at.key("health"), report);
+    let concurrency = group::concurrency(&raw.concurrency, &at.key("concurrency"), report);
     let forward_claims = forward_claims(raw, &at.key("forward_claims"), report);
     let upstream_ca = match raw.upstream_ca_file.as_deref() {
         None => Some(None),
@@ -118,25 +125,23 @@ fn one(
         raw.credentials.as_ref(),
         &at.key("credentials"),
         resource.as_ref(),
-        raw.upstream.as_deref(),
+        raw.upstream.as_ref().and_then(raw::UpstreamValue::one),
         report,
     );
     Some(RouteConfig {
         path: path?.to_owned(),
         resource: resource?,
         resource_name: raw.resource_name.clone(),
-        upstream: upstream?,
+        upstreams: upstreams?,
         upstream_ca: upstream_ca?,
         policy_path: policy?,
         forward_claims: forward_claims?,
         connect_timeout: Duration::from_secs(raw.connect_timeout_seconds.into()),
         response_timeout: Duration::from_secs(raw.response_timeout_seconds.into()),
         credentials: credentials?,
-        upstream_era: match raw.upstream_era {
-            raw::Era::Legacy => UpstreamEra::Legacy,
-            raw::Era::Modern => UpstreamEra::Modern,
-            raw::Era::Dual => UpstreamEra::Dual,
-        },
+        upstream_era: group::era(raw.upstream_era),
+        health: health?,
+        concurrency,
     })
 }
 
@@ -158,6 +163,33 @@ fn path<'a>(value: Option<&'a str>, at: &KeyPath, report: &mut Report) -> Option
     };
     report.unexpected(at, wanted);
     None
+}
+
+fn upstreams(value: Option<&raw::UpstreamValue>, at: &KeyPath, report: &mut Report) -> Option<Vec<Uri>> {
+    let texts = match value {
+        None => return upstream(None, at, report).map(|one| vec![one]),
+        Some(raw::UpstreamValue::One(text)) => return upstream(Some(text), at, report).map(|one| vec![one]),
+        Some(raw::UpstreamValue::Several(texts)) => texts,
+    };
+    if texts.is_empty() || texts.len() > MOST_ADDRESSES {
+        report.unexpected(at, format!("1 to {MOST_ADDRESSES} URLs"));
+        return None;
+    }
+    let mut all = Vec::new();
+    let mut sound = true;
+    for (index, text) in texts.iter().enumerate() {
+        let at = at.index(index);
+        match upstream(Some(text), &at, report) {
+            // its sessions could not be told from the other's, nor its share
+            Some(one) if all.contains(&one) => {
+                report.fault(&at, format!("expected each address once, but found `{one}` again"));
+                sound = false;
+            }
+            Some(one) => all.push(one),
+            None => sound = false,
+        }
+    }
+    sound.then_some(all)
 }
 
 fn upstream(value: Option<&str>, at: &KeyPath, report: &mut Report) -> Option<Uri> {

@@ -1,6 +1,8 @@
 use std::path::Path;
 
-use super::{Config, raw};
+use mcp_auth::request::UpstreamEra;
+
+use super::{Check, Config, EraConfig, raw};
 
 const POLICY: &str = "version = 1\n[tools.echo]\nauth = \"public\"\n";
 
@@ -41,7 +43,7 @@ fn the_smallest_configuration_is_sound() {
     assert_eq!(config.routes[0].resource.as_str(), "http://localhost:3000/mcp");
     assert_eq!(config.issuers[0].leeway_seconds, 30);
     assert_eq!(config.issuers[0].algorithms.len(), 3);
-    assert_eq!(config.routes[0].upstream, "http://127.0.0.1:5000/mcp");
+    assert_eq!(config.routes[0].upstreams, ["http://127.0.0.1:5000/mcp"]);
     assert!(config.workers >= 1 && config.tls.is_none());
     assert_eq!((config.limits.max_headers, config.limits.max_body_bytes), (100, 4 * 1024 * 1024));
 }
@@ -305,6 +307,24 @@ fn every_bad_value_is_a_fault_at_its_place() {
         (upstream, "upstream = \"ftp://a\"", format!("7:12: {wanted_upstream}, but found `\"ftp://a\"`")),
         (upstream, "upstream = \"http://a:0/\"", format!("7:12: {wanted_upstream}, but found `\"http://a:0/\"`")),
         (upstream, "upstream = \"http://a/?q=1\"", format!("7:12: {wanted_upstream}, but found `\"http://a/?q=1\"`")),
+        (
+            upstream,
+            "upstream = 7",
+            format!(
+                "7:12: `routes[0].upstream`: expected a URL or a list of URLs\ngateway.toml:7:12: {wanted_upstream}, but found `7`"
+            ),
+        ),
+        (upstream, "upstream = []", "7:12: `routes[0].upstream`: expected 1 to 64 URLs, but found `[]`".to_owned()),
+        (
+            upstream,
+            "upstream = [\"http://a\", \"http://b?q\"]",
+            format!("7:25: {}, but found `\"http://b?q\"`", wanted_upstream.replace("upstream`", "upstream[1]`")),
+        ),
+        (
+            upstream,
+            "upstream = [\"http://a\", \"http://A:80/\"]",
+            "7:25: `routes[0].upstream[1]`: expected each address once, but found `http://a/` again".to_owned(),
+        ),
         (policy, "", "5:1: `routes[0].policy`: expected the path of a policy file, but the key is missing".to_owned()),
         (
             policy,
@@ -348,8 +368,63 @@ fn every_bad_value_is_a_fault_at_its_place() {
         ),
         (
             policy,
+            "policy = \"policy.toml\"\nhealth = { path = \"healthz\" }",
+            "9:19: `routes[0].health.path`: expected a path that begins with a slash, such as `/healthz`, but found `\"healthz\"`".to_owned(),
+        ),
+        (
+            policy,
+            "policy = \"policy.toml\"\nhealth = { path = \"/a b\" }",
+            "9:19: `routes[0].health.path`: expected a path that begins with a slash, such as `/healthz`, but found `\"/a b\"`".to_owned(),
+        ),
+        (
+            policy,
+            "policy = \"policy.toml\"\nhealth = { path = \"/a\", ping = true }",
+            "9:32: `routes[0].health.ping`: expected `path` or `ping`, but found both".to_owned(),
+        ),
+        (
+            policy,
+            "policy = \"policy.toml\"\nhealth = { interval_seconds = 0 }",
+            "9:31: `routes[0].health.interval_seconds`: expected at least 1, but found `0`".to_owned(),
+        ),
+        (
+            policy,
+            "policy = \"policy.toml\"\nhealth = { timeout_seconds = 0 }",
+            "9:30: `routes[0].health.timeout_seconds`: expected at least 1, but found `0`".to_owned(),
+        ),
+        (
+            policy,
+            "policy = \"policy.toml\"\nhealth = { timeout_seconds = 11 }",
+            "9:30: `routes[0].health.timeout_seconds`: expected at most `interval_seconds`, which is 10, but found `11`".to_owned(),
+        ),
+        (
+            policy,
+            "policy = \"policy.toml\"\nhealth = { healthy_after = 0 }",
+            "9:28: `routes[0].health.healthy_after`: expected at least 1, but found `0`".to_owned(),
+        ),
+        (
+            policy,
+            "policy = \"policy.toml\"\nhealth = { unhealthy_after = 0 }",
+            "9:30: `routes[0].health.unhealthy_after`: expected at least 1, but found `0`".to_owned(),
+        ),
+        (
+            policy,
+            "policy = \"policy.toml\"\nhealth = { pings = true }",
+            "9:12: `routes[0].health.pings`: unknown key `pings`; did you mean `ping`?".to_owned(),
+        ),
+        (
+            policy,
+            "policy = \"policy.toml\"\nconcurrency = { max_requests = 0 }",
+            "9:32: `routes[0].concurrency.max_requests`: expected at least 1 request, but found `0`".to_owned(),
+        ),
+        (
+            policy,
+            "policy = \"policy.toml\"\nconcurrency = { queue_seconds = 0 }",
+            "9:33: `routes[0].concurrency.queue_seconds`: expected at least 1 second, but found `0`".to_owned(),
+        ),
+        (
+            policy,
             "policy = \"policy.toml\"\nupstream_era = \"Legacy\"",
-            "9:16: `routes[0].upstream_era`: expected one of `legacy`, `modern`, `dual`, but found `\"Legacy\"`".to_owned(),
+            "9:16: `routes[0].upstream_era`: expected one of `legacy`, `modern`, `dual`, `auto`, but found `\"Legacy\"`".to_owned(),
         ),
     ];
     for (line, instead, expected) in cases {
@@ -601,6 +676,8 @@ fn every_key_is_in_the_readme_with_its_default() {
         &certificate,
         &raw["issuers"][0],
         &raw["routes"][0],
+        &raw["routes"][0]["health"],
+        &raw["routes"][0]["concurrency"],
         &introspection,
         &status_list,
         &credentials,
@@ -614,4 +691,25 @@ fn every_key_is_in_the_readme_with_its_default() {
             assert!(row.contains(&format!("| `{default}` |")), "{row}: {default}");
         }
     }
+}
+
+#[test]
+fn an_upstream_may_have_several_addresses_and_limits() {
+    let upstream = "upstream = \"http://127.0.0.1:5000/mcp\"";
+    let several = "upstream = [\"http://a/mcp\", \"https://b:8443/\"]\nupstream_era = \"auto\"\n\
+                   health = { path = \"/healthz?deep=1\", interval_seconds = 5, slow_start_seconds = 0 }\n\
+                   concurrency = { max_requests = 8, max_queue = 0, queue_seconds = 1 }";
+    let config = load(&with(upstream, several), &[]).unwrap();
+    let route = &config.routes[0];
+    assert_eq!(route.upstreams, ["http://a/mcp", "https://b:8443/"]);
+    assert_eq!(route.upstream_era, EraConfig::Auto);
+    assert_eq!(route.health.check, Some(Check::Get("/healthz?deep=1".parse().unwrap())));
+    assert_eq!((route.health.interval.as_secs(), route.health.slow_start.as_secs()), (5, 0));
+    assert_eq!((route.concurrency.max_requests, route.concurrency.max_queue), (8, 0));
+
+    let defaults = &load(&with(upstream, upstream), &[]).unwrap().routes[0];
+    assert_eq!(defaults.upstream_era, EraConfig::Known(UpstreamEra::Dual));
+    assert_eq!((&defaults.health.check, defaults.concurrency.max_requests), (&None, 1024));
+    let ping = load(&with(upstream, &format!("{upstream}\nhealth = {{ ping = true }}")), &[]).unwrap();
+    assert_eq!(ping.routes[0].health.check, Some(Check::Ping));
 }

@@ -6,6 +6,7 @@
 mod body;
 mod client;
 mod endpoint;
+mod group;
 mod request;
 mod response;
 
@@ -29,6 +30,7 @@ use crate::respond::rpc_error;
 pub(crate) use body::UpstreamBody;
 pub(crate) use client::ClientError;
 pub(crate) use endpoint::{Endpoint, EndpointConfig, Failure, SendError};
+pub(crate) use group::{CountedBody, Group, GroupConfig, MOST_ADDRESSES, Unserved};
 pub(crate) use request::{CleanBody, IDENTITY_HEADERS, breaks_hygiene};
 
 /// Forwards to one upstream.
@@ -39,33 +41,26 @@ pub(crate) struct Forward(Arc<Target>);
 struct Target {
     /// For the log.
     route: String,
-    endpoint: Endpoint,
+    group: Arc<Group>,
     public_url: PublicUrl,
     forward_claims: Vec<(HeaderName, String)>,
     credentials: Credentials,
 }
 
 impl Forward {
-    /// # Errors
-    ///
-    /// If TLS cannot be set up.
     pub(crate) fn new(
         route: &RouteConfig,
         public_url: &PublicUrl,
         credentials: Credentials,
-    ) -> Result<Self, ClientError> {
-        Ok(Self(Arc::new(Target {
+        group: Arc<Group>,
+    ) -> Self {
+        Self(Arc::new(Target {
             route: route.path.clone(),
-            endpoint: Endpoint::new(EndpointConfig {
-                uri: route.upstream.clone(),
-                authorities: route.upstream_ca.clone(),
-                connect_timeout: route.connect_timeout,
-                response_timeout: route.response_timeout,
-            })?,
+            group,
             public_url: public_url.clone(),
             forward_claims: route.forward_claims.clone(),
             credentials,
-        })))
+        }))
     }
 }
 
@@ -124,7 +119,7 @@ impl Target {
                 .map(ForwardedBody::from);
         }
         let waiting = record.wait_for_upstream();
-        let answer = self.endpoint.send(outgoing).await;
+        let answer = self.group.send(outgoing).await;
         drop(waiting);
         match answer {
             Ok(answer) => {
@@ -134,22 +129,21 @@ impl Target {
                 }
                 self.incoming(answer, &reply)
             }
-            Err(error) => self.failed(&error, &reply),
+            Err(unserved) => self.failed(&unserved, &reply),
         }
     }
 
     /// What the client is told of a request without an answer; all else is for the log.
-    fn failed(&self, error: &SendError, reply: &ReplyTo) -> Response<ForwardedBody> {
-        tracing::warn!(route = %self.route, upstream = %self.endpoint.uri(), reason = %with_causes(error), "the upstream gave no answer");
-        let (status, message) = match error.kind {
-            Failure::NoAnswer | Failure::ConnectTimeout => {
-                (StatusCode::GATEWAY_TIMEOUT, "the MCP server did not answer in time")
+    fn failed(&self, unserved: &Unserved, reply: &ReplyTo) -> Response<ForwardedBody> {
+        match unserved {
+            Unserved::Failed { address, error } => {
+                tracing::warn!(route = %self.route, upstream = address, reason = %with_causes(error), "the upstream gave no answer");
             }
-            Failure::Connect | Failure::Broken => {
-                (StatusCode::BAD_GATEWAY, "the MCP server cannot be reached")
+            Unserved::Busy { .. } | Unserved::Down { .. } | Unserved::SessionGone => {
+                tracing::info!(route = %self.route, reason = unserved.code(), "a request was not sent to the upstream");
             }
-        };
-        reply.error(status, message).map(ForwardedBody::from)
+        }
+        unserved.answer(reply).map(ForwardedBody::from)
     }
 
     fn outgoing(
@@ -170,10 +164,10 @@ impl Target {
         Ok(outgoing)
     }
 
-    fn incoming(&self, answer: Response<UpstreamBody>, reply: &ReplyTo) -> Response<ForwardedBody> {
+    fn incoming(&self, answer: Response<CountedBody>, reply: &ReplyTo) -> Response<ForwardedBody> {
         let status = answer.status();
         if let Some(reason) = response::unfit(status) {
-            tracing::warn!(route = %self.route, upstream = %self.endpoint.uri(), %status, reason, "the upstream's answer is not passed on");
+            tracing::warn!(route = %self.route, %status, reason, "the upstream's answer is not passed on");
             return reply
                 .error(StatusCode::BAD_GATEWAY, "the MCP server gave an answer that cannot be passed on")
                 .map(ForwardedBody::from);
@@ -207,7 +201,7 @@ mod tests {
     use tokio::net::TcpListener;
     use tower_service::Service as _;
 
-    use super::{Endpoint, EndpointConfig, Forward, Target};
+    use super::{Arc, Forward, Group, GroupConfig, Target};
     use crate::body::RequestBody;
     use crate::config::PublicUrl;
     use crate::credentials::Credentials;
@@ -215,13 +209,11 @@ mod tests {
     #[tokio::test]
     async fn without_a_permit_nothing_is_forwarded() {
         let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let uri = format!("http://{}/", upstream.local_addr().unwrap()).parse::<http::Uri>().unwrap();
-        let second = Duration::from_secs(1);
-        let config =
-            EndpointConfig { uri, authorities: None, connect_timeout: second, response_timeout: second };
-        let mut forward = Forward(std::sync::Arc::new(Target {
+        let address = format!("http://{}/", upstream.local_addr().unwrap());
+        let group = Group::new(&GroupConfig::for_tests(&[&address])).unwrap();
+        let mut forward = Forward(Arc::new(Target {
             route: "/mcp".to_owned(),
-            endpoint: Endpoint::new(config).unwrap(),
+            group: Arc::new(group),
             public_url: PublicUrl { origin: String::new(), scheme: String::new(), authority: String::new() },
             forward_claims: Vec::new(),
             credentials: Credentials::none(),

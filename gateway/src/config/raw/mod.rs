@@ -1,6 +1,7 @@
 //! The configuration as it is written: every key, with its default. What the values mean is checked in the parent.
 
 mod credentials;
+mod group;
 mod issuer;
 mod limits;
 mod route;
@@ -10,9 +11,10 @@ mod tls;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use credentials::CredentialsTable;
+pub(crate) use group::{ConcurrencyTable, HealthTable};
 pub(crate) use issuer::{IntrospectionTable, IssuerTable, RequiredValue, StatusListTable};
 pub(crate) use limits::LimitsTable;
-pub(crate) use route::{Era, RouteTable};
+pub(crate) use route::{Era, RouteTable, UpstreamValue};
 pub(crate) use server::{LogRequests, ServerTable};
 #[cfg(test)]
 pub(crate) use tls::CertificateTable;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::CredentialsTable;
+use super::group::{ConcurrencyTable, HealthTable};
 
 /// `[[routes]]`: one MCP server behind the gateway.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -12,8 +13,8 @@ use super::CredentialsTable;
 pub(crate) struct RouteTable {
     /// The path at the gateway, exact: `/mcp`. Required.
     pub(crate) path: Option<String>,
-    /// The MCP server: an absolute http or https URL. Required.
-    pub(crate) upstream: Option<String>,
+    /// The MCP server: an absolute http or https URL, or a list of them: addresses that serve the same. Required.
+    pub(crate) upstream: Option<UpstreamValue>,
     /// The policy file, relative to the configuration; watched. Required.
     pub(crate) policy: Option<String>,
     /// The resource identifier, which tokens must name as their audience. Default: `public_url` + `path`.
@@ -25,8 +26,8 @@ pub(crate) struct RouteTable {
     /// Certificate authorities (PEM) to trust for this upstream instead of the system's, relative to the
     /// configuration. Default: the system's.
     pub(crate) upstream_ca_file: Option<String>,
-    /// The revisions of MCP that the server speaks: `legacy` (up to 2025-11-25), `modern` (from 2026-07-28) or `dual`.
-    /// Default: `dual`.
+    /// The revisions of MCP that the server speaks: `legacy` (up to 2025-11-25), `modern` (from 2026-07-28), `dual`, or
+    /// `auto`: it is asked. Default: `dual`.
     pub(crate) upstream_era: Era,
     /// Seconds to connect to the upstream. Default: 5.
     pub(crate) connect_timeout_seconds: u16,
@@ -34,6 +35,28 @@ pub(crate) struct RouteTable {
     pub(crate) response_timeout_seconds: u16,
     /// What the gateway presents to the upstream. Default: nothing.
     pub(crate) credentials: Option<CredentialsTable>,
+    /// How it is found out which of the upstream's addresses can be used. Default: by what becomes of requests.
+    pub(crate) health: HealthTable,
+    /// How many requests the upstream gets at a time, and how many wait. Default: the defaults of the table.
+    pub(crate) concurrency: ConcurrencyTable,
+}
+
+/// Where an upstream is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a URL or a list of URLs")]
+pub(crate) enum UpstreamValue {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl UpstreamValue {
+    /// The one URL, where there is one.
+    pub(crate) fn one(&self) -> Option<&str> {
+        match self {
+            Self::One(url) => Some(url),
+            Self::Several(urls) => <&[String; 1]>::try_from(&**urls).ok().map(|[url]| url.as_str()),
+        }
+    }
 }
 
 /// Which protocol eras an upstream speaks.
@@ -43,6 +66,7 @@ pub(crate) enum Era {
     Legacy,
     Modern,
     Dual,
+    Auto,
 }
 
 impl Default for RouteTable {
@@ -59,6 +83,8 @@ impl Default for RouteTable {
             connect_timeout_seconds: 5,
             response_timeout_seconds: 300,
             credentials: None,
+            health: HealthTable::default(),
+            concurrency: ConcurrencyTable::default(),
         }
     }
 }

@@ -1,0 +1,118 @@
+use std::convert::Infallible;
+use std::sync::Mutex;
+
+use axum::body::Body;
+use axum::response::Response as Answer;
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::body::RequestBody;
+
+/// A server whose answers are of this type, and consist of what is sent.
+async fn server(content_type: &'static str) -> (String, mpsc::Sender<&'static str>) {
+    let (sender, receiver) = mpsc::channel::<&'static str>(1);
+    let receiver = Arc::new(Mutex::new(Some(receiver)));
+    let answer = move || {
+        let receiver = receiver.lock().unwrap().take().expect("one request");
+        let pieces = futures_util::stream::unfold(receiver, |mut receiver| async move {
+            let piece = receiver.recv().await?;
+            Some((Ok::<_, Infallible>(Bytes::from_static(piece.as_bytes())), receiver))
+        });
+        let answer = Answer::builder().header("content-type", content_type);
+        std::future::ready(answer.body(Body::from_stream(pieces)).unwrap())
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await.unwrap() });
+    (address, sender)
+}
+
+fn request(method: &str) -> Request<CleanBody> {
+    let body = CleanBody(RequestBody::from(Bytes::from_static(b"{}")));
+    Request::builder().method(method).body(body).unwrap()
+}
+
+/// Calls, streams and slots.
+fn counts(group: &Group) -> (u32, u32, usize) {
+    let state = group.state();
+    let [address] = &state.addresses[..] else { panic!("{state:?}") };
+    assert_eq!((state.route, state.waiting), ("/mcp", 0));
+    (address.calls, address.streams, state.running)
+}
+
+async fn group(content_type: &'static str) -> (Group, mpsc::Sender<&'static str>) {
+    let (address, pieces) = server(content_type).await;
+    (Group::new(&GroupConfig::for_tests(&[&address])).unwrap(), pieces)
+}
+
+#[tokio::test]
+async fn an_answer_counts_until_it_has_been_read() {
+    let (group, pieces) = group("application/json").await;
+    assert_eq!(counts(&group), (0, 0, 0));
+    let mut answer = group.send(request("POST")).await.unwrap();
+    pieces.send("{").await.unwrap();
+    answer.frame().await.unwrap().unwrap();
+    assert_eq!(counts(&group), (1, 0, 1));
+    drop(pieces);
+    assert!(answer.frame().await.is_none());
+    // although nobody has dropped it
+    assert_eq!(counts(&group), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_reads_any_more_counts_no_more() {
+    let (group, pieces) = group("application/json").await;
+    let mut answer = group.send(request("POST")).await.unwrap();
+    pieces.send("{").await.unwrap();
+    answer.frame().await.unwrap().unwrap();
+    drop(answer);
+    assert_eq!(counts(&group), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_stream_of_events_holds_no_slot_and_is_counted_by_what_it_is_for() {
+    for (method, calls, streams) in [("POST", 1, 0), ("GET", 0, 1)] {
+        let (group, pieces) = group("text/event-stream; charset=utf-8").await;
+        let mut answer = group.send(request(method)).await.unwrap();
+        assert_eq!(counts(&group), (calls, streams, 0), "{method}");
+        pieces.send("data: 1\n\n").await.unwrap();
+        answer.frame().await.unwrap().unwrap();
+        assert_eq!(counts(&group), (calls, streams, 0), "{method}");
+        drop(pieces);
+        assert!(answer.frame().await.is_none());
+        assert_eq!(counts(&group), (0, 0, 0), "{method}");
+    }
+}
+
+/// Without anybody to talk to, it is the request that goes away.
+#[tokio::test]
+async fn a_request_that_goes_away_before_its_answer_counts_no_more() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/", listener.local_addr().unwrap());
+    let group = Arc::new(Group::new(&GroupConfig::for_tests(&[&address])).unwrap());
+    let asking = Arc::clone(&group);
+    let call = tokio::spawn(async move { asking.send(request("POST")).await });
+    let _connection = listener.accept().await.unwrap();
+    assert_eq!(counts(&group), (1, 0, 1));
+    call.abort();
+    assert!(call.await.unwrap_err().is_cancelled());
+    assert_eq!(counts(&group), (0, 0, 0));
+}
+
+#[test]
+fn event_streams_are_told_by_their_type() {
+    for (content_type, expected) in [
+        ("text/event-stream", true),
+        ("Text/Event-Stream ; charset=utf-8", true),
+        ("text/event-streams", false),
+        ("application/json", false),
+        ("", false),
+    ] {
+        let mut headers = HeaderMap::new();
+        assert!(!is_event_stream(&headers));
+        headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+        assert_eq!(is_event_stream(&headers), expected, "{content_type}");
+    }
+}
