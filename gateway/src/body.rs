@@ -144,7 +144,8 @@ impl RequestBody {
         match self {
             Self::Streamed { .. } => None,
             // a copy of a pointer
-            Self::Judged(body) => body.clone().into_inner(),
+            // a body that is empty is none to it
+            Self::Judged(body) => Some(body.clone().into_inner().unwrap_or_default()),
         }
     }
 }

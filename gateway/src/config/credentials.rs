@@ -55,9 +55,9 @@ impl TokenEndpointConfig {
 /// What a token is to be good for.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TokenTarget {
-    scopes: Vec<String>,
-    resource: Option<String>,
-    audience: Option<String>,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) resource: Option<String>,
+    pub(crate) audience: Option<String>,
 }
 
 impl TokenTarget {

@@ -34,6 +34,8 @@ use url::Url;
 
 pub use mcp_auth_runtime::config::ConfigError;
 
+#[cfg(test)]
+pub(crate) use credentials::TokenTarget;
 pub(crate) use credentials::{
     AssertionConfig, ClientCredentialsConfig, CredentialsConfig, HeaderConfig, TokenEndpointConfig,
     TokenExchangeConfig,

@@ -713,3 +713,213 @@ fn an_upstream_may_have_several_addresses_and_limits() {
     let ping = load(&with(upstream, &format!("{upstream}\nhealth = {{ ping = true }}")), &[]).unwrap();
     assert_eq!(ping.routes[0].health.check, Some(Check::Ping));
 }
+
+/// `credentials` of the route, with these keys.
+fn with_credentials(keys: &str) -> String {
+    with("policy = \"policy.toml\"", &format!("policy = \"policy.toml\"\ncredentials = {{ {keys} }}"))
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn every_bad_value_of_credentials_is_a_fault_at_its_place() {
+    let client =
+        "token_endpoint = \"https://as/token\", client_id = \"g\", client_secret_env = \"CARGO_PKG_NAME\"";
+    let cases = [
+        (
+            "name = \"X-Api-Key\"".to_owned(),
+            "kind`: expected one of `none`, `header`, `client_credentials`, `token_exchange`, `assertion`, `insecure_pass_caller_token`, but the key is missing",
+        ),
+        (
+            "kind = \"basic\"".to_owned(),
+            "kind`: expected one of `none`, `header`, `client_credentials`, `token_exchange`, `assertion`, `insecure_pass_caller_token`, but found `\"basic\"`",
+        ),
+        (
+            "kind = \"none\", secret_env = \"PATH\"".to_owned(),
+            "secret_env`: expected no `secret_env` with `kind = \"none\"`, but found one",
+        ),
+        (
+            format!("kind = \"client_credentials\", {client}, anonymous = \"none\""),
+            "anonymous`: expected no `anonymous` with `kind = \"client_credentials\"`, but found one",
+        ),
+        (
+            "kind = \"header\", name = \"A\"".to_owned(),
+            "secret_file`: expected `secret_env` or `secret_file`, but found neither",
+        ),
+        (
+            "kind = \"header\", name = \"A\", secret_env = \"PATH\", secret_file = \"a\"".to_owned(),
+            "secret_file`: expected `secret_env` or `secret_file`, but found both",
+        ),
+        (
+            "kind = \"header\", name = \"A\", secret_env = \"NOT_SET_ANYWHERE\"".to_owned(),
+            "secret_env`: expected the environment variable `NOT_SET_ANYWHERE` to be set, to text",
+        ),
+        (
+            "kind = \"header\", name = \"A\", secret_file = \"absent\"".to_owned(),
+            "secret_file`: expected a secret, but `absent` cannot be read: No such file or directory (os error 2)",
+        ),
+        (
+            "kind = \"header\", name = \"A\", secret_file = \"empty\"".to_owned(),
+            "secret_file`: expected a secret, but found nothing",
+        ),
+        (
+            "kind = \"header\", name = \"A\", secret_file = \"policy.toml\"".to_owned(),
+            "secret_file`: expected a secret of visible ASCII characters, but found others in it",
+        ),
+        (
+            "kind = \"client_credentials\", client_id = \"g\", client_secret_env = \"CARGO_PKG_NAME\""
+                .to_owned(),
+            "token_endpoint`: expected an https URL, or an http one of this machine, but the key is missing",
+        ),
+        (
+            format!("kind = \"client_credentials\", {}", client.replace("https", "http")),
+            "token_endpoint`: expected an https URL, or an http one of this machine, but found `\"http://as/token\"`",
+        ),
+        (
+            format!("kind = \"client_credentials\", {}", client.replace("\"g\"", "\"\"")),
+            "client_id`: expected the identifier of the gateway as a client of the issuer, but found an empty string",
+        ),
+        (
+            format!("kind = \"client_credentials\", {client}, auth = \"tls\""),
+            "auth`: expected one of `basic`, `post`, `private_key_jwt`, but found `\"tls\"`",
+        ),
+        (
+            format!("kind = \"client_credentials\", {client}, private_key_id = \"1\""),
+            "private_key_id`: expected no `private_key_id` with `auth = \"basic\"`, but found one",
+        ),
+        (
+            format!("kind = \"client_credentials\", {client}, scopes = [\"a\", \"b c\"]"),
+            "scopes[1]`: expected a scope, such as `notes:read`, but found `\"b c\"`",
+        ),
+        (
+            format!("kind = \"client_credentials\", {client}, resource = \"up#a\""),
+            "resource`: expected an absolute URI without fragment, but found `\"up#a\"`",
+        ),
+        (
+            format!("kind = \"client_credentials\", {client}, audience = \"\""),
+            "audience`: expected the name of a service, but found an empty string",
+        ),
+        (
+            format!("kind = \"client_credentials\", {client}, private_hosts = [\"https://a\"]"),
+            "private_hosts[0]`: expected a host as in a URL, without a port, such as `login.corp.example`, but found `\"https://a\"`",
+        ),
+        (
+            format!("kind = \"token_exchange\", {client}"),
+            "audience`: expected `audience`, `resource` or `scopes`, but found none of them",
+        ),
+        (
+            format!("kind = \"token_exchange\", {client}, audience = \"a\", anonymous = \"pass\""),
+            "anonymous`: expected one of `refuse`, `none`, but found `\"pass\"`",
+        ),
+        (
+            format!("kind = \"token_exchange\", {client}, audience = \"a\", requested_token_type = \"jwt\""),
+            "requested_token_type`: expected the URN of a type of token, such as `urn:ietf:params:oauth:token-type:access_token`, but found `\"jwt\"`",
+        ),
+        (
+            format!(
+                "kind = \"token_exchange\", {client}, audience = \"a\", subject_token_type = \"urn:a b\""
+            ),
+            "subject_token_type`: expected the URN of a type of token, such as `urn:ietf:params:oauth:token-type:access_token`, but found `\"urn:a b\"`",
+        ),
+        (
+            "kind = \"assertion\", audience = \"\"".to_owned(),
+            "audience`: expected what the upstream is called, as it expects it in `aud`, but found an empty string",
+        ),
+        (
+            "kind = \"assertion\", algorithm = \"HS256\"".to_owned(),
+            "algorithm`: expected one of `ES256`, `EdDSA`, but found `\"HS256\"`",
+        ),
+        (
+            "kind = \"assertion\", lifetime_seconds = 61".to_owned(),
+            "lifetime_seconds`: expected 1 to 60 seconds, but found `61`",
+        ),
+        (
+            "kind = \"assertion\", publish_ahead_seconds = 0".to_owned(),
+            "publish_ahead_seconds`: expected 1 to 86400 seconds, but found `0`",
+        ),
+        (
+            "kind = \"assertion\", key_file = \"policy.toml\"".to_owned(),
+            "key_file`: `policy.toml`: expected private keys in PEM form (PKCS #8; P-256 or Ed25519, the first one signs), but found none",
+        ),
+        (
+            "kind = \"assertion\", key_file = \"absent\"".to_owned(),
+            "key_file`: `absent`: expected private keys, but the file cannot be read: No such file or directory (os error 2)",
+        ),
+        (
+            "kind = \"insecure_pass_caller_token\"".to_owned(),
+            "upstream_resource`: expected the resource that the upstream takes tokens for, which must be the route's, but the key is missing",
+        ),
+        (
+            "kind = \"insecure_pass_caller_token\", upstream_resource = \"https://other/mcp\"".to_owned(),
+            "upstream_resource`: expected the route's own resource, `http://localhost:3000/mcp`, since a token for one server must not reach another, but found `https://other/mcp`",
+        ),
+    ];
+    for (keys, expected) in cases {
+        let error = load(&with_credentials(&keys), &[("empty", "\n")]).unwrap_err();
+        let expected = format!("`routes[0].credentials.{expected}");
+        let faults: Vec<_> = error.lines().filter(|line| !line.starts_with("  hint")).collect();
+        assert!(faults.len() == 1 && faults[0].ends_with(&expected), "{keys}\n{error}\nwanted: {expected}");
+    }
+}
+
+#[test]
+fn a_header_that_frames_routes_or_describes_a_request_holds_no_credentials() {
+    for name in [
+        "",
+        "a b",
+        "Host",
+        "Content-Length",
+        "content-type",
+        "Transfer-Encoding",
+        "Connection",
+        "TE",
+        "Trailer",
+        "Upgrade",
+        "Keep-Alive",
+        "Proxy-Authorization",
+        "X-Auth-Subject",
+        "x_auth_subject",
+        "X-Forwarded-For",
+        "Forwarded",
+        "X-Original-URL",
+        "X-HTTP-Method-Override",
+        "Mcp-Session-Id",
+        "MCP-Protocol-Version",
+        "Mcp-Method",
+        "Accept",
+        "Accept-Encoding",
+        "Origin",
+        "Sec-Fetch-Site",
+        "DPoP",
+        "Last-Event-ID",
+        "Expect",
+        "Via",
+        "traceparent",
+        "Proxy",
+    ] {
+        let keys = format!("kind = \"header\", name = \"{name}\", secret_env = \"CARGO_PKG_NAME\"");
+        let error = load(&with_credentials(&keys), &[]).unwrap_err();
+        assert!(
+            error.contains("`routes[0].credentials.name`: expected the name of a header for credentials"),
+            "{name}"
+        );
+    }
+    for name in ["Authorization", "X-Api-Key", "Cookie", "api_key"] {
+        let keys = format!("kind = \"header\", name = \"{name}\", secret_env = \"CARGO_PKG_NAME\"");
+        let config = load(&with_credentials(&keys), &[]).unwrap();
+        assert!(!format!("{config:?}").contains("\"mcp-auth-gateway\""), "a secret is printed");
+    }
+}
+
+#[test]
+fn the_keys_of_assertions_are_where_nothing_else_is() {
+    for path in
+        ["", "keys", "/", "/mcp", "/livez", "/a/../b", "/a b", "/.well-known/oauth-protected-resource/x"]
+    {
+        let text = with("[server]", &format!("[server]\njwks_path = \"{path}\""));
+        let error = load(&text, &[]).unwrap_err();
+        assert!(
+            error.contains("`server.jwks_path`: expected a path that nothing else is at"),
+            "{path}: {error}"
+        );
+    }
+}

@@ -211,3 +211,6 @@ fn exchange(config: &TokenEndpointConfig) -> anyhow::Result<Arc<dyn Exchange>> {
         client.build().with_context(|| format!("cannot set up a client for `{}`", config.endpoint))?;
     Ok(Arc::new(client))
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use mcp_auth::clock::Clock;
 use mcp_auth::random::Random;
 use mcp_auth::verifier::Exchange;
 use mcp_auth::verifier::introspection::ClientAuthentication;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
@@ -121,6 +121,13 @@ impl TokenEndpoint {
                 "expected `access_token` and `token_type`, but found no such object (line {line}, column {column})"
             ))
         })?;
+        // RFC 6750 §2.1
+        let token = answer.access_token.expose_secret();
+        if token.is_empty() || !token.bytes().all(|byte| matches!(byte, b'!'..=b'~')) {
+            return Err(unavailable(
+                "expected `access_token` to be a token, but found other characters".into(),
+            ));
+        }
         // RFC 6749 §7.1: a token of a type that is not understood must not be used
         if !answer.token_type.eq_ignore_ascii_case("Bearer") {
             return Err(unavailable("expected `token_type` to be `Bearer`, but found another".into()));

@@ -129,6 +129,12 @@ impl TokenExchange {
         }
     }
 
+    /// Lets the cache do at once what it would do in time.
+    #[cfg(test)]
+    pub(super) fn run_pending_tasks(&self) {
+        self.entries.run_pending_tasks();
+    }
+
     async fn exchange(
         &self,
         key: Digest,

@@ -12,6 +12,7 @@
 
 mod binary;
 mod conformance;
+mod credentials;
 mod failures;
 mod harness;
 mod headers;

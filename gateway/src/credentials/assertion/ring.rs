@@ -59,7 +59,10 @@ impl Ring {
         }
         let first = published.first()?;
         let next = (first.key.id() != signer.id())
-            .then(|| (Arc::clone(&first.key), now.max(first.since.saturating_add(ahead_seconds))));
+            // one more: the second that it came in had begun before
+            .then(|| {
+                (Arc::clone(&first.key), now.max(first.since.saturating_add(ahead_seconds).saturating_add(1)))
+            });
         let signs_until = |key: &SigningKey| match &next {
             Some((_, from)) if key.id() == signer.id() => *from,
             _ => now,
@@ -127,17 +130,17 @@ mod tests {
         // the file is replaced, all at once
         let ring = ring.next(keys(&[&new]), 1_000, AHEAD, LIFETIME).unwrap();
         assert_eq!(published(&ring, 1_000), [new_id.clone(), old_id.clone()]);
-        assert_eq!(ring.signer(1_299).id(), old_id);
-        assert_eq!(ring.signer(1_300).id(), new_id);
-        // the last assertion of the old key, made at 1299, ends at 1329
-        assert_eq!(published(&ring, 1_389), [new_id.clone(), old_id.clone()]);
-        assert_eq!(published(&ring, 1_390), *std::slice::from_ref(&new_id));
+        assert_eq!(ring.signer(1_300).id(), old_id);
+        assert_eq!(ring.signer(1_301).id(), new_id);
+        // the last assertion of the old key, made at 1300, ends at 1330
+        assert_eq!(published(&ring, 1_390), [new_id.clone(), old_id.clone()]);
+        assert_eq!(published(&ring, 1_391), *std::slice::from_ref(&new_id));
 
-        // the key that signs from 1300 on is the one that signs; another edit changes nothing of that
+        // the key that signs from 1301 on is the one that signs; another edit changes nothing of that
         let ring = ring.next(keys(&[&new]), 1_350, AHEAD, LIFETIME).unwrap();
         assert_eq!(ring.signer(1_350).id(), new_id);
-        assert_eq!(published(&ring, 1_389), [new_id.clone(), old_id]);
-        assert_eq!(published(&ring, 1_390), [new_id]);
+        assert_eq!(published(&ring, 1_390), [new_id.clone(), old_id]);
+        assert_eq!(published(&ring, 1_391), [new_id]);
     }
 
     #[test]
@@ -153,8 +156,8 @@ mod tests {
         let (newest, newest_key) = key();
         let ring = ring.next(keys(&[&new, &newest]), 2_010, AHEAD, LIFETIME).unwrap();
         let ring = ring.next(keys(&[&newest]), 2_020, AHEAD, LIFETIME).unwrap();
-        assert_eq!(ring.signer(2_309).id(), new_key.id());
-        assert_eq!(ring.signer(2_310).id(), newest_key.id());
+        assert_eq!(ring.signer(2_310).id(), new_key.id());
+        assert_eq!(ring.signer(2_311).id(), newest_key.id());
     }
 
     #[test]
