@@ -41,7 +41,7 @@ pub(crate) struct Components {
     pub(crate) credentials: Kept<(CredentialsConfig, String), Credentials>,
     /// Connections, health and what is under way, by where the upstream is and how it is reached.
     pub(crate) groups: Kept<GroupConfig, Group>,
-    pub(crate) forwards: Kept<(RouteConfig, PublicUrl), Forward>,
+    pub(crate) forwards: Kept<(RouteConfig, PublicUrl, bool), Forward>,
 }
 
 impl Components {

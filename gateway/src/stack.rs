@@ -88,9 +88,9 @@ fn guarded(
         })
         .with_context(|| format!("cannot set up the credentials of {}", route.path))?;
     layer = layer.hand_on_caller_token(credentials.need_caller_token());
-    let own = (route.clone(), config.public_url.clone());
+    let own = (route.clone(), config.public_url.clone(), config.via);
     let forward = components.forwards.get_or_build(&own, || {
-        Forward::new(route, &config.public_url, Credentials::clone(&credentials), group)
+        Forward::new(route, &config.public_url, Credentials::clone(&credentials), group, config.via)
     });
     let route = Route {
         observer: RouteObserver::new(&route.path),

@@ -14,6 +14,7 @@ mod introspection;
 mod issuer;
 mod limits;
 mod raw;
+mod reach;
 mod route;
 mod secret;
 mod status_list;
@@ -44,7 +45,8 @@ pub(crate) use group::{Check, ConcurrencyConfig, EraConfig, HealthConfig};
 pub(crate) use introspection::IntrospectionConfig;
 pub(crate) use issuer::{IssuerConfig, KeysFrom};
 pub(crate) use limits::LimitsConfig;
-pub(crate) use route::{Authorities, PolicyFile, RouteConfig};
+pub(crate) use reach::Authorities;
+pub(crate) use route::{PolicyFile, RouteConfig};
 pub(crate) use secret::one_line;
 pub(crate) use status_list::StatusListConfig;
 pub(crate) use tls::{CertificateFiles, TlsConfig};
@@ -72,6 +74,8 @@ pub struct Config {
     /// Threads that serve connections: at least one.
     pub(crate) workers: usize,
     pub(crate) trusted_proxies: TrustedProxies,
+    /// Whether `Via` is written.
+    pub(crate) via: bool,
     pub(crate) tls: Option<Arc<TlsConfig>>,
     pub(crate) limits: LimitsConfig,
     pub(crate) log_json: bool,
@@ -157,6 +161,7 @@ impl Config {
             shutdown_streams: Duration::from_secs(raw.server.shutdown_streams_seconds.into()),
             workers: workers(raw.server.workers),
             trusted_proxies: TrustedProxies::new(proxies),
+            via: raw.server.via,
             tls,
             limits,
             log_json: raw.server.log_json,

@@ -1,17 +1,14 @@
 //! `[[routes]]`
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderName, Uri};
 use mcp_auth::document::KeyPath;
 use mcp_auth::policy::{Policy, PolicyHandle};
 use mcp_auth::resource::ResourceUri;
 use mcp_auth_runtime::config::Report;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 
+use super::reach::{self, Reach};
 use super::{
     ConcurrencyConfig, CredentialsConfig, EraConfig, HealthConfig, PublicUrl, credentials, group, http_url,
     raw,
@@ -26,28 +23,18 @@ pub(crate) struct RouteConfig {
     pub(crate) resource_name: Option<String>,
     /// Its addresses: at least one, each once.
     pub(crate) upstreams: Vec<Uri>,
-    /// Certificate authorities of the upstream; `None` for the system's.
-    pub(crate) upstream_ca: Option<Authorities>,
+    /// How its addresses are reached.
+    pub(crate) reach: Reach,
+    /// Whether clients see that the upstream refuses the gateway itself.
+    pub(crate) pass_refusals: bool,
     /// The path by which [`Config::policies`](super::Config) has it.
     pub(crate) policy_path: PathBuf,
     pub(crate) forward_claims: Vec<(HeaderName, String)>,
-    pub(crate) connect_timeout: Duration,
-    pub(crate) response_timeout: Duration,
     /// What the gateway presents to the upstream.
     pub(crate) credentials: CredentialsConfig,
     pub(crate) upstream_era: EraConfig,
     pub(crate) health: HealthConfig,
     pub(crate) concurrency: ConcurrencyConfig,
-}
-
-/// Certificate authorities, compared by what they are.
-#[derive(Clone, Debug)]
-pub(crate) struct Authorities(pub(crate) Arc<rustls::RootCertStore>);
-
-impl PartialEq for Authorities {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.roots == other.0.roots
-    }
 }
 
 /// A policy file and the handle that it keeps up to date.
@@ -108,18 +95,7 @@ fn one(
     let health = group::health(&raw.health, &at.key("health"), report);
     let concurrency = group::concurrency(&raw.concurrency, &at.key("concurrency"), report);
     let forward_claims = forward_claims(raw, &at.key("forward_claims"), report);
-    let upstream_ca = match raw.upstream_ca_file.as_deref() {
-        None => Some(None),
-        Some(file) => authorities(file, &at.key("upstream_ca_file"), report).map(Some),
-    };
-    for (key, seconds) in [
-        ("connect_timeout_seconds", raw.connect_timeout_seconds),
-        ("response_timeout_seconds", raw.response_timeout_seconds),
-    ] {
-        if seconds == 0 {
-            report.unexpected(&at.key(key), "at least 1 second");
-        }
-    }
+    let reach = reach::understand(raw, at, report);
     let resource = resource(raw, path, &at.key("resource"), public_url, report);
     let credentials = credentials::understand(
         raw.credentials.as_ref(),
@@ -133,11 +109,10 @@ fn one(
         resource: resource?,
         resource_name: raw.resource_name.clone(),
         upstreams: upstreams?,
-        upstream_ca: upstream_ca?,
+        reach: reach?,
+        pass_refusals: raw.upstream_refusals == raw::Refusals::Pass,
         policy_path: policy?,
         forward_claims: forward_claims?,
-        connect_timeout: Duration::from_secs(raw.connect_timeout_seconds.into()),
-        response_timeout: Duration::from_secs(raw.response_timeout_seconds.into()),
         credentials: credentials?,
         upstream_era: group::era(raw.upstream_era),
         health: health?,
@@ -300,29 +275,4 @@ fn forward_claims(
         sound = false;
     }
     sound.then_some(claims)
-}
-
-fn authorities(file: &str, at: &KeyPath, report: &mut Report) -> Option<Authorities> {
-    let path = report.resolve(file);
-    let read = || -> Result<rustls::RootCertStore, String> {
-        let pem = std::fs::read(&path).map_err(|reason| format!("cannot be read: {reason}"))?;
-        let mut store = rustls::RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(&pem) {
-            let certificate = certificate.map_err(|reason| format!("holds something else: {reason}"))?;
-            store
-                .add(certificate)
-                .map_err(|reason| format!("holds a certificate that is not valid: {reason}"))?;
-        }
-        if store.is_empty() { Err("holds none".to_owned()) } else { Ok(store) }
-    };
-    match read() {
-        Ok(store) => Some(Authorities(Arc::new(store))),
-        Err(reason) => {
-            report.fault(
-                at,
-                format!("expected certificates in PEM form in `{}`, but it {reason}", path.display()),
-            );
-            None
-        }
-    }
 }

@@ -338,6 +338,33 @@ fn every_bad_value_is_a_fault_at_its_place() {
         ),
         (
             policy,
+            "policy = \"policy.toml\"\nidle_timeout_seconds = 0\ntotal_timeout_seconds = 0\nresponse_timeout_seconds = 0",
+            "9:24: `routes[0].idle_timeout_seconds`: expected at least 1 second, but found `0`\n\
+             gateway.toml:10:25: `routes[0].total_timeout_seconds`: expected at least 1 second, but found `0`\n\
+             gateway.toml:11:28: `routes[0].response_timeout_seconds`: expected at least 1 second, but found `0`".to_owned(),
+        ),
+        (
+            policy,
+            "policy = \"policy.toml\"\nupstream_client_key_file = \"policy.toml\"",
+            "5:1: `routes[0].upstream_client_certificate_file`: expected the path of a PEM file, beside `upstream_client_key_file`, but the key is missing".to_owned(),
+        ),
+        (
+            policy,
+            "policy = \"policy.toml\"\nupstream_client_certificate_file = \"policy.toml\"",
+            "5:1: `routes[0].upstream_client_key_file`: expected the path of a PEM file, beside `upstream_client_certificate_file`, but the key is missing".to_owned(),
+        ),
+        (
+            policy,
+            "policy = \"policy.toml\"\nupstream_client_certificate_file = \"policy.toml\"\nupstream_client_key_file = \"policy.toml\"",
+            "9:36: `routes[0].upstream_client_certificate_file`: expected a certificate in PEM, but `policy.toml` holds none".to_owned(),
+        ),
+        (
+            policy,
+            "policy = \"policy.toml\"\nupstream_refusals = \"show\"",
+            "9:21: `routes[0].upstream_refusals`: expected one of `hide`, `pass`, but found `\"show\"`".to_owned(),
+        ),
+        (
+            policy,
             "policy = \"policy.toml\"\nconnect_timeout_seconds = 0",
             "9:27: `routes[0].connect_timeout_seconds`: expected at least 1 second, but found `0`".to_owned(),
         ),

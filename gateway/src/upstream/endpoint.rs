@@ -1,14 +1,23 @@
 //! One address of an upstream.
 
-use std::error::Error as StdError;
 use std::sync::Arc;
-use std::time::Duration;
 
-use http::{Request, Response, Uri};
+use http::header::HOST;
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Response, Uri};
+use rustls::sign::CertifiedKey;
+use thread_local::ThreadLocal;
 
 use super::body::UpstreamBody;
-use super::client::{Client, ClientError};
-use super::request::{CleanBody, with_query};
+use super::call::Call;
+use super::connect::Dial;
+use super::failure::{Failure, SendError};
+use super::limits::Limits;
+use super::multiplexed::{Multiplexed, Slot};
+use super::request::CleanBody;
+use super::shard::Shard;
+use super::tls;
+use crate::body::BodyError;
 use crate::config::Authorities;
 
 /// How one address is reached. Two that are equal may share their connections.
@@ -16,67 +25,92 @@ use crate::config::Authorities;
 pub(crate) struct EndpointConfig {
     /// Scheme, host, port and path; no query.
     pub(crate) uri: Uri,
+    /// Whether the path of a request goes behind the one of `uri`, which is the only one otherwise.
+    pub(crate) appends_path: bool,
     /// Certificate authorities of the upstream; `None` for the system's.
     pub(crate) authorities: Option<Authorities>,
-    pub(crate) connect_timeout: Duration,
-    /// Until the head of the answer is there.
-    pub(crate) response_timeout: Duration,
+    /// What the gateway shows where the upstream asks who it is.
+    pub(crate) client_certificate: Option<ClientCertificate>,
+    /// Whether HTTP/2 is spoken: with TLS where the upstream agrees, without TLS in any case.
+    pub(crate) http2: bool,
+    pub(crate) limits: Limits,
+}
+
+#[cfg(test)]
+impl EndpointConfig {
+    /// HTTP/1.1 with the default limits.
+    pub(crate) fn plain(uri: Uri) -> Self {
+        let seconds = std::time::Duration::from_secs;
+        Self {
+            uri,
+            appends_path: false,
+            authorities: None,
+            client_certificate: None,
+            http2: false,
+            limits: Limits {
+                connect: seconds(5),
+                response: seconds(300),
+                idle: seconds(60),
+                total: seconds(600),
+                stream_idle: None,
+            },
+        }
+    }
+}
+
+/// A certificate with its key, compared by what it is.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientCertificate(pub(crate) Arc<CertifiedKey>);
+
+impl PartialEq for ClientCertificate {
+    fn eq(&self, other: &Self) -> bool {
+        // a certificate belongs to one key
+        self.0.cert == other.0.cert
+    }
 }
 
 /// One address, with connections of its own, so that nothing of one leaks into another.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     config: EndpointConfig,
-    client: Client,
+    host: HeaderValue,
+    /// The path alone, as a request of HTTP/1 has it.
+    path: Uri,
+    dial: Dial,
+    shards: ThreadLocal<Arc<Shard>>,
 }
 
-/// What became of a request that got no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
-    /// No connection: refused, unreachable, a name that does not resolve, TLS that fails.
-    Connect,
-    /// No connection in time.
-    ConnectTimeout,
-    /// Sent, and no head of an answer in time.
-    NoAnswer,
-    /// The connection broke before the head of an answer, or what came was none.
-    Broken,
-}
-
-/// A request without an answer.
+/// Why an address cannot be used at all.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", self.says())]
-pub(crate) struct SendError {
-    pub(crate) kind: Failure,
-    /// The request, where not one byte of it went out: then, and only then, it may be sent again.
-    pub(crate) unsent: Option<Box<Request<CleanBody>>>,
-    /// For the log; never for clients.
-    #[source]
-    pub(crate) reason: Option<Box<dyn StdError + Send + Sync>>,
-}
-
-impl SendError {
-    fn says(&self) -> &'static str {
-        match self.kind {
-            Failure::Connect => "no connection",
-            Failure::ConnectTimeout => "no connection in time",
-            Failure::NoAnswer => "no answer in time",
-            Failure::Broken => "the connection broke",
-        }
-    }
+pub(crate) enum EndpointError {
+    #[error("TLS cannot be set up")]
+    Tls(#[from] rustls::Error),
+    #[error("`{0}` is no address of a server")]
+    Address(Uri),
 }
 
 impl Endpoint {
+    /// Connects to nobody yet.
+    ///
     /// # Errors
     ///
-    /// If TLS, or the system's certificate authorities, cannot be set up.
-    pub(crate) fn new(config: EndpointConfig) -> Result<Self, ClientError> {
-        let client = Client::new(
-            &config.uri,
-            config.connect_timeout,
-            config.authorities.as_ref().map(|authorities| Arc::clone(&authorities.0)),
-        )?;
-        Ok(Self { config, client })
+    /// If TLS, or the system's certificate authorities, cannot be set up, or the host is none that a certificate could be
+    /// for.
+    pub(crate) fn new(config: EndpointConfig) -> Result<Self, EndpointError> {
+        let unfit = || EndpointError::Address(config.uri.clone());
+        let authority = config.uri.authority().ok_or_else(unfit)?;
+        let with_tls = config.uri.scheme() == Some(&Scheme::HTTPS);
+        let tls = if with_tls {
+            let certificate = config.client_certificate.as_ref().map(|own| Arc::clone(&own.0));
+            Some(tls::client_config(config.authorities.as_ref(), certificate, config.http2)?)
+        } else {
+            None
+        };
+        let port = authority.port_u16().unwrap_or(if with_tls { 443 } else { 80 });
+        let dial = Dial::new(authority.host(), port, tls, config.limits.connect).map_err(|_| unfit())?;
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| unfit())?;
+        let path = config.uri.path().parse().map_err(|_| unfit())?;
+        Ok(Self { config, host, path, dial, shards: ThreadLocal::new() })
     }
 
     /// Its URL, for logs and labels.
@@ -84,8 +118,9 @@ impl Endpoint {
         &self.config.uri
     }
 
-    /// Sends the request; returns when the head of the answer is there. Of the request's URL only the query counts: all
-    /// else, and `Host`, is the address's own. Dropping the future, or the answer's body, ends the exchange at once.
+    /// Sends the request; returns when the head of the answer is there. Of the request's URL only the query counts, and
+    /// the path where the configuration says so: all else, and `Host`, is the address's own. Dropping the future, or the
+    /// answer's body, ends the exchange at once.
     ///
     /// # Errors
     ///
@@ -94,30 +129,174 @@ impl Endpoint {
         &self,
         mut request: Request<CleanBody>,
     ) -> Result<Response<UpstreamBody>, SendError> {
-        *request.uri_mut() = with_query(&self.config.uri, request.uri().query());
-        match tokio::time::timeout(self.config.response_timeout, self.client.send(request)).await {
-            Ok(Ok(answer)) => Ok(answer.map(UpstreamBody::new)),
-            Ok(Err(reason)) => {
-                let kind = match reason.is_connect() {
-                    true if timed_out(&reason) => Failure::ConnectTimeout,
-                    true => Failure::Connect,
-                    false => Failure::Broken,
-                };
-                Err(SendError { kind, unsent: None, reason: Some(reason.into()) })
+        // taken along only where it is needed again
+        let asked = self.config.appends_path.then(|| request.uri().clone());
+        let shard = self.shards.get_or(Shard::new);
+        let answer = if self.config.http2 {
+            Box::pin(self.send_multiplexed(shard, request)).await
+        } else {
+            *request.uri_mut() = self.address(request.uri(), &self.path);
+            request.headers_mut().insert(HOST, self.host.clone());
+            self.send_alone(shard, request).await
+        };
+        answer.map_err(|mut error| {
+            if let (Some(unsent), Some(asked)) = (&mut error.unsent, asked) {
+                *unsent.uri_mut() = asked;
             }
-            Err(_) => Err(SendError { kind: Failure::NoAnswer, unsent: None, reason: None }),
+            error
+        })
+    }
+
+    /// Over HTTP/1: on an idle connection, and where that turns out to have ended before, on a new one.
+    async fn send_alone(
+        &self,
+        shard: &Arc<Shard>,
+        mut request: Request<CleanBody>,
+    ) -> Result<Response<UpstreamBody>, SendError> {
+        if let Some(call) = shard.take() {
+            match call.send(request, &self.config.limits, shard).await {
+                Err(SendError { unsent: Some(unsent), .. }) => request = *unsent,
+                other => return other,
+            }
         }
+        // large, and rare
+        Box::pin(async move {
+            let stream = match self.dial.connect().await {
+                Ok(stream) => stream,
+                Err(reason) => return Err(SendError::unsent(reason, request)),
+            };
+            match Call::over(stream, shard).await {
+                Ok(call) => call.send(request, &self.config.limits, shard).await,
+                Err(reason) => Err(SendError::unsent((Failure::Broken, reason.into()), request)),
+            }
+        })
+        .await
+    }
+
+    /// Over HTTP/2, unless the upstream agrees to HTTP/1 alone.
+    async fn send_multiplexed(
+        &self,
+        shard: &Arc<Shard>,
+        request: Request<CleanBody>,
+    ) -> Result<Response<UpstreamBody>, SendError> {
+        let asked = request.uri().clone();
+        let (mut parts, body) = request.into_parts();
+        parts.uri = self.address(&asked, &self.config.uri);
+        let mut request = Request::from_parts(parts, body);
+        // once more where the connection had ended before anything was written
+        for last in [false, true] {
+            let slot = match self.slot(shard).await {
+                Ok(Ok(slot)) => slot,
+                Ok(Err(call)) => {
+                    *request.uri_mut() = self.address(&asked, &self.path);
+                    request.headers_mut().insert(HOST, self.host.clone());
+                    return call.send(request, &self.config.limits, shard).await;
+                }
+                Err(reason) => return Err(SendError::unsent(reason, request)),
+            };
+            match self.send_on(slot, request).await {
+                Err(SendError { unsent: Some(unsent), .. }) if !last => request = *unsent,
+                other => return other,
+            }
+        }
+        Err(SendError::new(Failure::Broken, None))
+    }
+
+    /// A stream on a connection of HTTP/2, or a connection of HTTP/1 where the upstream speaks nothing else.
+    async fn slot(&self, shard: &Arc<Shard>) -> Result<Result<Slot, Box<Call>>, (Failure, BodyError)> {
+        if let Some(slot) = shard.stream() {
+            return Ok(Ok(slot));
+        }
+        if let Some(call) = shard.take() {
+            return Ok(Err(call));
+        }
+        let _one_at_a_time = shard.dialing.lock().await;
+        if let Some(slot) = shard.stream() {
+            return Ok(Ok(slot));
+        }
+        let stream = self.dial.connect().await?;
+        let broken = |reason: hyper::Error| (Failure::Broken, BodyError::from(reason));
+        if self.dial.uses_tls() && !stream.agreed_on_http2() {
+            return Ok(Err(Call::over(stream, shard).await.map_err(broken)?));
+        }
+        let connection = Multiplexed::over(stream).await.map_err(broken)?;
+        let slot = Slot::on(&connection);
+        shard.add_multiplexed(connection);
+        slot.map(Ok).ok_or_else(|| (Failure::Broken, "the upstream allows no streams".into()))
+    }
+
+    async fn send_on(
+        &self,
+        slot: Slot,
+        request: Request<CleanBody>,
+    ) -> Result<Response<UpstreamBody>, SendError> {
+        let limits = &self.config.limits;
+        let mut sender = slot.sender();
+        match tokio::time::timeout(limits.response, sender.try_send_request(request)).await {
+            Ok(Ok(answer)) => {
+                let (idle, total) = limits.by_type(answer.headers());
+                Ok(answer.map(|body| UpstreamBody::over_stream(body, slot, idle, total)))
+            }
+            Ok(Err(error)) => Err(SendError::refused(error)),
+            Err(_) => Err(SendError::new(Failure::NoAnswer, None)),
+        }
+    }
+
+    /// `base`, which is the address's own URL or its path, with what the request adds.
+    fn address(&self, asked: &Uri, base: &Uri) -> Uri {
+        let added = if self.config.appends_path { asked.path() } else { "" };
+        let query = asked.query();
+        if added.is_empty() && query.is_none() {
+            return base.clone();
+        }
+        let own = if added.is_empty() { base.path() } else { base.path().trim_end_matches('/') };
+        let mark = if query.is_some() { "?" } else { "" };
+        let mut parts = base.clone().into_parts();
+        let path_and_query = format!("{own}{added}{mark}{}", query.unwrap_or_default());
+        parts.path_and_query = PathAndQuery::try_from(path_and_query).ok();
+        // all of it came out of valid URLs
+        Uri::from_parts(parts).unwrap_or_else(|_| base.clone())
     }
 }
 
-fn timed_out(error: &(dyn StdError + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let io = error.downcast_ref::<std::io::Error>();
-        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut) {
-            return true;
-        }
-        next = error.source();
+#[cfg(test)]
+mod tests {
+    use super::{Endpoint, EndpointConfig};
+
+    fn address(base: &str, appends_path: bool, asked: &str) -> String {
+        let config = EndpointConfig { appends_path, ..EndpointConfig::plain(base.parse().unwrap()) };
+        let endpoint = Endpoint::new(config).unwrap();
+        let asked = asked.parse().unwrap();
+        let absolute = endpoint.address(&asked, endpoint.uri());
+        assert!(absolute.to_string().ends_with(&endpoint.address(&asked, &endpoint.path).to_string()));
+        absolute.to_string()
     }
-    false
+
+    #[test]
+    fn the_query_goes_with_the_addresses_own_path() {
+        let cases = [
+            ("http://up:5000/mcp", "/x", "http://up:5000/mcp"),
+            ("http://up:5000/mcp", "/x?a=1&b=%2F", "http://up:5000/mcp?a=1&b=%2F"),
+            ("http://up:5000", "/x?a", "http://up:5000/?a"),
+            ("http://up/mcp", "/x?", "http://up/mcp?"),
+            ("http://up/mcp", "http://evil/x?@evil/../", "http://up/mcp?@evil/../"),
+        ];
+        for (base, asked, expected) in cases {
+            assert_eq!(address(base, false, asked), expected, "{base} {asked}");
+        }
+    }
+
+    #[test]
+    fn a_path_goes_behind_the_addresses_own_where_it_is_to() {
+        let cases = [
+            ("http://up:5000/base", "/x?a", "http://up:5000/base/x?a"),
+            ("http://up:5000/base/", "/x", "http://up:5000/base/x"),
+            ("http://up:5000", "/x/y", "http://up:5000/x/y"),
+            ("http://up:5000", "/", "http://up:5000/"),
+            ("http://up/base", "http://evil/x", "http://up/base/x"),
+        ];
+        for (base, asked, expected) in cases {
+            assert_eq!(address(base, true, asked), expected, "{base} {asked}");
+        }
+    }
 }

@@ -4,14 +4,20 @@
 //! gateway itself, and ends here.
 
 mod body;
-mod client;
+mod call;
+mod connect;
 mod endpoint;
+mod failure;
 mod group;
+mod limits;
+mod multiplexed;
 mod request;
 mod response;
+mod shard;
+mod tls;
+mod watch;
 
 use std::convert::Infallible;
-use std::error::Error as StdError;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -28,9 +34,10 @@ use crate::observe::Record;
 use crate::respond::rpc_error;
 
 pub(crate) use body::UpstreamBody;
-pub(crate) use client::ClientError;
-pub(crate) use endpoint::{Endpoint, EndpointConfig, Failure, SendError};
+pub(crate) use endpoint::{ClientCertificate, Endpoint, EndpointConfig, EndpointError};
+pub(crate) use failure::{Failure, SendError};
 pub(crate) use group::{CountedBody, Group, GroupConfig, MOST_ADDRESSES, Unserved};
+pub(crate) use limits::Limits;
 pub(crate) use request::{CleanBody, IDENTITY_HEADERS, breaks_hygiene};
 
 /// Forwards to one upstream.
@@ -45,6 +52,8 @@ struct Target {
     public_url: PublicUrl,
     forward_claims: Vec<(HeaderName, String)>,
     credentials: Credentials,
+    pass_refusals: bool,
+    via: bool,
 }
 
 impl Forward {
@@ -53,6 +62,7 @@ impl Forward {
         public_url: &PublicUrl,
         credentials: Credentials,
         group: Arc<Group>,
+        via: bool,
     ) -> Self {
         Self(Arc::new(Target {
             route: route.path.clone(),
@@ -60,6 +70,8 @@ impl Forward {
             public_url: public_url.clone(),
             forward_claims: route.forward_claims.clone(),
             credentials,
+            pass_refusals: route.pass_refusals,
+            via,
         }))
     }
 }
@@ -137,7 +149,7 @@ impl Target {
     fn failed(&self, unserved: &Unserved, reply: &ReplyTo) -> Response<ForwardedBody> {
         match unserved {
             Unserved::Failed { address, error } => {
-                tracing::warn!(route = %self.route, upstream = address, reason = %with_causes(error), "the upstream gave no answer");
+                tracing::warn!(route = %self.route, upstream = address, reason = %failure::with_causes(error), "the upstream gave no answer");
             }
             Unserved::Busy { .. } | Unserved::Down { .. } | Unserved::SessionGone => {
                 tracing::info!(route = %self.route, reason = unserved.code(), "a request was not sent to the upstream");
@@ -154,6 +166,9 @@ impl Target {
         let (mut parts, body) = request.into_parts();
         request::clean(&mut parts.headers);
         request::say_where_from(&mut parts, &self.public_url);
+        if self.via {
+            request::say_via(&mut parts.headers, parts.version);
+        }
         if let Some(user) = permit.principal() {
             request::say_who(&mut parts.headers, user, &self.forward_claims)?;
         }
@@ -166,7 +181,7 @@ impl Target {
 
     fn incoming(&self, answer: Response<CountedBody>, reply: &ReplyTo) -> Response<ForwardedBody> {
         let status = answer.status();
-        if let Some(reason) = response::unfit(status) {
+        if let Some(reason) = response::unfit(status, self.pass_refusals) {
             tracing::warn!(route = %self.route, %status, reason, "the upstream's answer is not passed on");
             return reply
                 .error(StatusCode::BAD_GATEWAY, "the MCP server gave an answer that cannot be passed on")
@@ -174,22 +189,14 @@ impl Target {
         }
         let (mut parts, body) = answer.into_parts();
         response::clean(&mut parts.headers);
+        response::unbuffer(&mut parts.headers);
+        if self.via {
+            request::say_via(&mut parts.headers, parts.version);
+        }
         // what the connection to the upstream left here says nothing about the one to the client
         parts.extensions.clear();
         Response::from_parts(parts, ForwardedBody::Upstream(body))
     }
-}
-
-/// An error says *that* something failed; why stands in the chain of its causes.
-fn with_causes(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
@@ -217,6 +224,8 @@ mod tests {
             public_url: PublicUrl { origin: String::new(), scheme: String::new(), authority: String::new() },
             forward_claims: Vec::new(),
             credentials: Credentials::none(),
+            pass_refusals: false,
+            via: false,
         }));
         let request = Request::post("/mcp").body(RequestBody::from(Bytes::from_static(b"{}"))).unwrap();
         let response = forward.call(request).await.unwrap();

@@ -6,11 +6,10 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, ORIGIN, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use http_body::{Body, Frame, SizeHint};
 use mcp_auth::verifier::VerifiedToken;
 use mcp_auth_runtime::serve::PeerAddr;
@@ -18,6 +17,7 @@ use serde_json::Value;
 
 use crate::body::{BodyError, RequestBody};
 use crate::config::PublicUrl;
+use crate::server::ClientAddr;
 
 const X_AUTH_ISSUER: HeaderName = HeaderName::from_static("x-auth-issuer");
 const X_AUTH_SUBJECT: HeaderName = HeaderName::from_static("x-auth-subject");
@@ -121,30 +121,23 @@ pub(super) struct UnfitIdentity {
     pub(super) reason: &'static str,
 }
 
-/// The upstream's URL with the query of the request. The path is the upstream's alone: nothing of the client's can
-/// lead it elsewhere.
-pub(super) fn with_query(upstream: &Uri, query: Option<&str>) -> Uri {
-    let Some(query) = query else {
-        return upstream.clone();
-    };
-    let mut parts = upstream.clone().into_parts();
-    parts.path_and_query = PathAndQuery::try_from(format!("{}?{query}", upstream.path())).ok();
-    // both came out of valid URIs
-    Uri::from_parts(parts).unwrap_or_else(|_| upstream.clone())
-}
-
 /// Removes everything that must not reach the upstream.
 pub(super) fn clean(headers: &mut HeaderMap) {
+    remove(headers, is_removed);
+}
+
+/// Removes the headers that are `unwanted`, and those that their sender declares to be for the next hop only.
+pub(super) fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
     let named = named_by_connection(headers);
     let unwanted: Vec<HeaderName> =
-        headers.keys().filter(|name| named.contains(name) || is_removed(name)).cloned().collect();
+        headers.keys().filter(|name| unwanted(name) || named.contains(name)).cloned().collect();
     for name in unwanted {
         headers.remove(name);
     }
 }
 
 /// Headers that the sender of these declares to be for the next hop only.
-pub(super) fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     headers
         .get_all(CONNECTION)
         .iter()
@@ -155,7 +148,11 @@ pub(super) fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
 }
 
 fn is_removed(name: &HeaderName) -> bool {
-    let name = as_servers_read_it(name);
+    is_ambiguous(name) || is_the_gateways(name.as_str())
+}
+
+/// Whether a header of this name is not the client's to send.
+fn is_the_gateways(name: &str) -> bool {
     name.starts_with("x-auth-")
         || name.starts_with("x-forwarded-")
         // as `Origin`
@@ -166,9 +163,11 @@ fn is_removed(name: &HeaderName) -> bool {
 /// Whether credentials in this header would undo what is removed or said here, or frame and describe the request
 /// itself. `Authorization` and `Cookie` are removed as the client's, and may be the gateway's.
 pub(crate) fn breaks_hygiene(name: &HeaderName) -> bool {
-    let read = as_servers_read_it(name);
+    // `X_Api_Key` is nothing else than it seems, `X_Auth_Subject` is
+    let read: String =
+        name.as_str().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let credentials = [AUTHORIZATION, COOKIE].iter().any(|own| own.as_str() == read);
-    (is_removed(name) && !credentials)
+    (is_the_gateways(&read) && !credentials)
         || read.starts_with("mcp-")
         || read.starts_with("content-")
         || read.starts_with("accept")
@@ -176,17 +175,24 @@ pub(crate) fn breaks_hygiene(name: &HeaderName) -> bool {
             .contains(&read.as_str())
 }
 
-/// CGI and its descendants hand `X-Auth-Subject` and `X_Auth_Subject` to the program under one name, and some do so
-/// with every character that is no letter or digit.
-fn as_servers_read_it(name: &HeaderName) -> String {
-    name.as_str().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
+/// Whether a name may be taken for another one: CGI and its descendants hand `Mcp-Session-Id` and `Mcp_Session_Id` to the
+/// program under one name, and some do so with every character that is no letter or digit. Nobody needs such names, and
+/// nginx drops them as well.
+pub(super) fn is_ambiguous(name: &HeaderName) -> bool {
+    !name.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// Says where the request came in, from what the gateway knows itself and never from the request's own `Host`.
+/// Says where the request came in, from what the gateway knows itself and never from the request's own `Host`: the
+/// client's address, behind it the proxy's that spoke for it, and the public URL.
 pub(super) fn say_where_from(parts: &mut Parts, public_url: &PublicUrl) {
-    let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip().to_canonical().to_string());
+    let client = parts.extensions.get::<ClientAddr>().map(|client| client.0);
+    let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip().to_canonical());
+    let addresses = match (client, peer) {
+        (Some(client), Some(peer)) if client != peer => Some(format!("{client}, {peer}")),
+        (one, other) => one.or(other).map(|address| address.to_string()),
+    };
     let facts = [
-        (X_FORWARDED_FOR, peer.as_deref()),
+        (X_FORWARDED_FOR, addresses.as_deref()),
         (X_FORWARDED_HOST, Some(public_url.authority.as_str())),
         (X_FORWARDED_PROTO, Some(public_url.scheme.as_str())),
     ];
@@ -196,6 +202,21 @@ pub(super) fn say_where_from(parts: &mut Parts, public_url: &PublicUrl) {
             parts.headers.insert(name, value);
         }
     }
+}
+
+/// Says that the message came through here (RFC 9110 §7.6.3), behind whatever it came through before.
+pub(super) fn say_via(headers: &mut HeaderMap, version: Version) {
+    const HTTP_1_0: HeaderValue = HeaderValue::from_static("1.0 mcp-auth-gateway");
+    const HTTP_1_1: HeaderValue = HeaderValue::from_static("1.1 mcp-auth-gateway");
+    const HTTP_2: HeaderValue = HeaderValue::from_static("2.0 mcp-auth-gateway");
+    headers.append(
+        VIA,
+        match version {
+            Version::HTTP_2 => HTTP_2,
+            Version::HTTP_10 => HTTP_1_0,
+            _ => HTTP_1_1,
+        },
+    );
 }
 
 /// Says whom the request is served as.

@@ -1,26 +1,36 @@
 //! What the client gets of the upstream's answer.
 
-use http::header::{HeaderName, PROXY_AUTHENTICATE, SET_COOKIE, WWW_AUTHENTICATE};
-use http::{HeaderMap, StatusCode};
+use http::header::{HeaderName, PROXY_AUTHENTICATE, SERVER, SET_COOKIE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::request::{HOP_BY_HOP, named_by_connection};
+use super::limits::is_event_stream;
+use super::request::{HOP_BY_HOP, is_ambiguous, remove};
 
-/// What is removed besides hop-by-hop headers: challenges are the gateway's to make, cookies would never come back, and
-/// an alternative service would lead around the gateway.
-const REMOVED: [HeaderName; 5] = [
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// What is removed besides hop-by-hop headers: challenges are the gateway's to make, cookies would never come back, an
+/// alternative service would lead around the gateway, what the server is made of is nobody's business, and orders to a
+/// proxy in front are not the upstream's to give.
+const REMOVED: [HeaderName; 9] = [
     WWW_AUTHENTICATE,
     HeaderName::from_static("authentication-info"),
     PROXY_AUTHENTICATE,
     SET_COOKIE,
     HeaderName::from_static("alt-svc"),
+    SERVER,
+    HeaderName::from_static("x-powered-by"),
+    // the gateway's own proofs are no business of the upstream's
+    HeaderName::from_static("dpop-nonce"),
+    HeaderName::from_static("x-sendfile"),
 ];
 
 /// Why an answer of this status is not passed on, if it is not.
 ///
-/// A client that got the upstream's 401 or 403 would believe that its own sign-in failed, and a redirect would send it,
-/// token in hand, to a place that the gateway does not guard.
-pub(super) fn unfit(status: StatusCode) -> Option<&'static str> {
+/// A client that got the upstream's 401 or 403 would believe that its own sign-in failed, unless the route says that it is
+/// to `pass_refusals`; and a redirect would send it, token in hand, to a place that the gateway does not guard.
+pub(super) fn unfit(status: StatusCode, pass_refusals: bool) -> Option<&'static str> {
     match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if pass_refusals => None,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
             Some("it asks for credentials of its own")
         }
@@ -31,38 +41,55 @@ pub(super) fn unfit(status: StatusCode) -> Option<&'static str> {
     }
 }
 
-/// Removes what is for the gateway only.
+/// Removes what is for the gateway only; of trailers as well.
 pub(super) fn clean(headers: &mut HeaderMap) {
-    let named = named_by_connection(headers);
-    let unwanted: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| {
-            named.contains(name)
-                || HOP_BY_HOP.contains(name)
-                || REMOVED.contains(name)
-                // who may read an answer is decided in front of the upstream
-                || name.as_str().starts_with("access-control-")
-        })
-        .cloned()
-        .collect();
-    for name in unwanted {
-        headers.remove(name);
+    remove(headers, is_removed);
+}
+
+/// Asks proxies in front to let a stream of events pass as it comes, as nginx and its descendants understand it.
+pub(super) fn unbuffer(headers: &mut HeaderMap) {
+    if is_event_stream(headers) {
+        headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     }
+}
+
+fn is_removed(name: &HeaderName) -> bool {
+    let text = name.as_str();
+    is_ambiguous(name)
+        // who may read an answer is decided in front of the upstream
+        || text.starts_with("access-control-")
+        || (text.starts_with("x-accel-") && *name != X_ACCEL_BUFFERING)
+        || HOP_BY_HOP.contains(name)
+        || REMOVED.contains(name)
 }
 
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, HeaderValue, StatusCode};
 
-    use super::{clean, unfit};
+    use super::{clean, unbuffer, unfit};
 
     #[test]
     fn challenges_and_redirects_do_not_pass() {
         for status in [100, 101, 300, 301, 302, 303, 307, 308, 401, 403, 407] {
-            assert!(unfit(StatusCode::from_u16(status).unwrap()).is_some(), "{status}");
+            assert!(unfit(StatusCode::from_u16(status).unwrap(), false).is_some(), "{status}");
         }
         for status in [200, 202, 204, 304, 400, 404, 405, 409, 410, 429, 500, 503] {
-            assert!(unfit(StatusCode::from_u16(status).unwrap()).is_none(), "{status}");
+            assert!(unfit(StatusCode::from_u16(status).unwrap(), false).is_none(), "{status}");
+        }
+        for (status, passes) in [(401, true), (403, true), (407, false), (302, false), (101, false)] {
+            let unfit = unfit(StatusCode::from_u16(status).unwrap(), true);
+            assert_eq!(unfit.is_none(), passes, "{status}");
+        }
+    }
+
+    #[test]
+    fn only_event_streams_are_said_to_be_some() {
+        for (kind, said) in [("text/event-stream", Some("no")), ("application/json", None)] {
+            let mut headers = HeaderMap::new();
+            headers.insert("content-type", HeaderValue::from_static(kind));
+            unbuffer(&mut headers);
+            assert_eq!(headers.get("x-accel-buffering").map(|value| value.to_str().unwrap()), said);
         }
     }
 
@@ -83,6 +110,14 @@ mod tests {
             ("access-control-allow-credentials", "true"),
             ("trailer", "x"),
             ("upgrade", "websocket"),
+            ("server", "uvicorn"),
+            ("x-powered-by", "Express"),
+            ("dpop-nonce", "n"),
+            ("mcp_session_id", "s"),
+            ("www_authenticate", "Bearer"),
+            ("x.accel.redirect", "/internal"),
+            ("x-accel-redirect", "/internal"),
+            ("x-sendfile", "/etc/passwd"),
         ];
         let kept = [
             ("content-type", "text/event-stream"),

@@ -14,7 +14,7 @@ pub(crate) use credentials::CredentialsTable;
 pub(crate) use group::{ConcurrencyTable, HealthTable};
 pub(crate) use issuer::{IntrospectionTable, IssuerTable, RequiredValue, StatusListTable};
 pub(crate) use limits::LimitsTable;
-pub(crate) use route::{Era, RouteTable, UpstreamValue};
+pub(crate) use route::{Era, Refusals, RouteTable, UpstreamValue};
 pub(crate) use server::{LogRequests, ServerTable};
 #[cfg(test)]
 pub(crate) use tls::CertificateTable;

@@ -29,7 +29,18 @@ pub(crate) struct RouteTable {
     /// The revisions of MCP that the server speaks: `legacy` (up to 2025-11-25), `modern` (from 2026-07-28), `dual`, or
     /// `auto`: it is asked. Default: `dual`.
     pub(crate) upstream_era: Era,
-    /// Seconds to connect to the upstream. Default: 5.
+    /// The gateway's own certificate (PEM, with its chain), for an upstream that asks for one, relative to the
+    /// configuration. Default: none.
+    pub(crate) upstream_client_certificate_file: Option<String>,
+    /// The private key (PEM) of that certificate. Default: none.
+    pub(crate) upstream_client_key_file: Option<String>,
+    /// Whether HTTP/2 is spoken: to an https upstream where it agrees (ALPN), to an http one without asking (prior
+    /// knowledge). Default: false, which is HTTP/1.1.
+    pub(crate) upstream_http2: bool,
+    /// What becomes of the upstream's own 401 and 403: `hide` makes them 502, `pass` passes them on, without a challenge.
+    /// Default: `hide`.
+    pub(crate) upstream_refusals: Refusals,
+    /// Seconds to connect to the upstream, TLS included. Default: 5.
     pub(crate) connect_timeout_seconds: u16,
     /// Seconds until the head of the upstream's answer; a stream may then last as long as it likes. Default: 300.
     pub(crate) response_timeout_seconds: u16,
@@ -39,6 +50,12 @@ pub(crate) struct RouteTable {
     pub(crate) health: HealthTable,
     /// How many requests the upstream gets at a time, and how many wait. Default: the defaults of the table.
     pub(crate) concurrency: ConcurrencyTable,
+    /// Seconds between two pieces of an answer that is no event stream. Default: 60.
+    pub(crate) idle_timeout_seconds: u16,
+    /// Seconds from the head to the end of an answer that is no event stream. Default: 600.
+    pub(crate) total_timeout_seconds: u16,
+    /// Seconds between two pieces of an event stream; 0 for no limit. Default: 0.
+    pub(crate) stream_idle_timeout_seconds: u16,
 }
 
 /// Where an upstream is.
@@ -57,6 +74,14 @@ impl UpstreamValue {
             Self::Several(urls) => <&[String; 1]>::try_from(&**urls).ok().map(|[url]| url.as_str()),
         }
     }
+}
+
+/// What becomes of an upstream's 401 and 403.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Refusals {
+    Hide,
+    Pass,
 }
 
 /// Which protocol eras an upstream speaks.
@@ -80,11 +105,18 @@ impl Default for RouteTable {
             forward_claims: BTreeMap::new(),
             upstream_ca_file: None,
             upstream_era: Era::Dual,
+            upstream_client_certificate_file: None,
+            upstream_client_key_file: None,
+            upstream_http2: false,
+            upstream_refusals: Refusals::Hide,
             connect_timeout_seconds: 5,
             response_timeout_seconds: 300,
             credentials: None,
             health: HealthTable::default(),
             concurrency: ConcurrencyTable::default(),
+            idle_timeout_seconds: 60,
+            total_timeout_seconds: 600,
+            stream_idle_timeout_seconds: 0,
         }
     }
 }

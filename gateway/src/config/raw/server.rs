@@ -39,6 +39,8 @@ pub(crate) struct ServerTable {
     /// Where the public keys of the gateway's own assertions are, below `public_url`; served where a route has
     /// `credentials` of the kind `assertion`. Default: `/.well-known/jwks.json`.
     pub(crate) jwks_path: String,
+    /// Whether `Via` says, to upstreams and clients, that a message came through the gateway. Default: false.
+    pub(crate) via: bool,
     /// https instead of http. Default: http.
     pub(crate) tls: Option<TlsTable>,
     /// What clients may take. Default: those of the table.
@@ -72,6 +74,7 @@ impl Default for ServerTable {
             workers: 0,
             trusted_proxies: Vec::new(),
             jwks_path: "/.well-known/jwks.json".to_owned(),
+            via: false,
             tls: None,
             limits: LimitsTable::default(),
             log_requests: LogRequests::default(),

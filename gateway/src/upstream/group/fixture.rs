@@ -12,11 +12,11 @@ impl GroupConfig {
     /// A group of these addresses with short times, without checks.
     pub(crate) fn for_tests(addresses: &[&str]) -> Self {
         let second = Duration::from_secs(1);
-        let endpoint = |address: &&str| EndpointConfig {
-            uri: address.parse::<Uri>().unwrap(),
-            authorities: None,
-            connect_timeout: second,
-            response_timeout: second,
+        let endpoint = |address: &&str| {
+            let mut config = EndpointConfig::plain(address.parse::<Uri>().unwrap());
+            config.limits.connect = second;
+            config.limits.response = second;
+            config
         };
         Self {
             route: "/mcp".to_owned(),

@@ -11,7 +11,7 @@ use mcp_auth::request::UpstreamEra;
 use super::era;
 use crate::body::RequestBody;
 use crate::config::Check;
-use crate::upstream::{CleanBody, ClientError, Endpoint, EndpointConfig};
+use crate::upstream::{CleanBody, Endpoint, EndpointConfig, EndpointError};
 
 /// The longest answer to a check that is read, in bytes.
 const MOST_BYTES: usize = 64 * 1024;
@@ -24,7 +24,7 @@ pub(super) struct Probe(Endpoint);
 
 impl Probe {
     /// Asks the MCP endpoint itself.
-    pub(super) fn of_server(config: &EndpointConfig) -> Result<Self, ClientError> {
+    pub(super) fn of_server(config: &EndpointConfig) -> Result<Self, EndpointError> {
         Endpoint::new(config.clone()).map(Self)
     }
 
@@ -32,7 +32,7 @@ impl Probe {
     pub(super) fn of_path(
         config: &EndpointConfig,
         path: &http::uri::PathAndQuery,
-    ) -> Result<Self, ClientError> {
+    ) -> Result<Self, EndpointError> {
         let mut parts = config.uri.clone().into_parts();
         parts.path_and_query = Some(path.clone());
         // scheme and authority are as they were

@@ -33,7 +33,7 @@ use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use mcp_auth::random::{Random, SystemRandom};
 use mcp_auth::request::UpstreamEraHandle;
 
-use super::{CleanBody, ClientError, Endpoint, EndpointConfig, Failure, UpstreamBody};
+use super::{CleanBody, Endpoint, EndpointConfig, EndpointError, Failure, UpstreamBody};
 use crate::config::{ConcurrencyConfig, EraConfig, HealthConfig, RouteConfig};
 use choice::{Tried, choose};
 use concurrency::Concurrency;
@@ -99,12 +99,7 @@ struct Address {
 impl GroupConfig {
     /// What a route says of its upstream.
     pub(crate) fn of(route: &RouteConfig) -> Self {
-        let endpoint = |uri: &Uri| EndpointConfig {
-            uri: uri.clone(),
-            authorities: route.upstream_ca.clone(),
-            connect_timeout: route.connect_timeout,
-            response_timeout: route.response_timeout,
-        };
+        let endpoint = |uri: &Uri| route.reach.endpoint(uri.clone());
         Self {
             route: route.path.clone(),
             addresses: route.upstreams.iter().map(endpoint).collect(),
@@ -121,11 +116,11 @@ impl Group {
     /// # Errors
     ///
     /// If TLS cannot be set up.
-    pub(crate) fn new(config: &GroupConfig) -> Result<Self, ClientError> {
+    pub(crate) fn new(config: &GroupConfig) -> Result<Self, EndpointError> {
         Self::with_random(config, Arc::new(SystemRandom))
     }
 
-    fn with_random(config: &GroupConfig, random: Arc<dyn Random>) -> Result<Self, ClientError> {
+    fn with_random(config: &GroupConfig, random: Arc<dyn Random>) -> Result<Self, EndpointError> {
         let addresses = config.addresses.iter().map(Address::new).collect::<Result<Box<[_]>, _>>()?;
         let (era, eras) = match config.era {
             EraConfig::Known(era) => (era.into(), None),
@@ -210,7 +205,7 @@ impl Group {
 }
 
 impl Address {
-    fn new(config: &EndpointConfig) -> Result<Self, ClientError> {
+    fn new(config: &EndpointConfig) -> Result<Self, EndpointError> {
         let endpoint = Endpoint::new(config.clone())?;
         Ok(Self {
             name: endpoint.uri().to_string(),

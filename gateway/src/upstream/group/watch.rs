@@ -8,7 +8,7 @@ use tokio::task::AbortHandle;
 use super::health::{Probe, Streak, Verdict, spread};
 use super::{EndpointConfig, Shared};
 use crate::config::Check;
-use crate::upstream::ClientError;
+use crate::upstream::EndpointError;
 
 /// Ends its task when it is dropped.
 #[derive(Debug)]
@@ -25,17 +25,17 @@ impl Watch {
     pub(super) fn begin(
         shared: &Arc<Shared>,
         addresses: &[EndpointConfig],
-    ) -> Result<Option<Self>, ClientError> {
+    ) -> Result<Option<Self>, EndpointError> {
         let server = |address: &EndpointConfig| Probe::of_server(address);
         let checks = match &shared.health.check {
             None => Vec::new(),
             Some(check @ Check::Get(path)) => {
                 let probe = |address| Ok((check.clone(), Probe::of_path(address, path)?));
-                addresses.iter().map(probe).collect::<Result<_, ClientError>>()?
+                addresses.iter().map(probe).collect::<Result<_, EndpointError>>()?
             }
             Some(check @ Check::Ping) => {
                 let probe = |address| Ok((check.clone(), server(address)?));
-                addresses.iter().map(probe).collect::<Result<_, ClientError>>()?
+                addresses.iter().map(probe).collect::<Result<_, EndpointError>>()?
             }
         };
         let askers = match &shared.eras {
