@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use mcp_auth_runtime::{serve, shutdown, telemetry};
+use mcp_auth_runtime::{shutdown, telemetry};
 
 use crate::config::Config;
+use crate::server::{descriptors, handover};
 
 /// OAuth 2.1 per tool in front of any MCP server.
 #[derive(Debug, Parser)]
@@ -53,7 +54,8 @@ impl Cli {
 async fn run(file: File) -> anyhow::Result<()> {
     let config = Config::load(&file.config)?;
     telemetry::init(config.log_json());
-    let listeners = serve::bind(config.listen()).await?;
+    descriptors::raise_limit(config.limits.max_connections);
+    let listeners = handover::listeners(config.listen()).await?;
     let running = crate::start(config, listeners).await?;
     shutdown::signal().await?;
     running.shutdown();
