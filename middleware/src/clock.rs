@@ -1,7 +1,8 @@
 //! Where the time comes from, so that a test can turn the clock instead of waiting.
 
 use std::fmt::Debug;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 
@@ -25,6 +26,12 @@ pub trait Clock: Debug + Send + Sync + 'static {
     /// Seconds since 1970-01-01T00:00:00Z, the unit of a JWT's `exp` and `nbf` (RFC 7519 §2, `NumericDate`).
     fn unix_seconds(&self) -> u64;
 
+    /// The time since some moment of the clock's own, which no setting of the clock changes: for what is measured, not
+    /// dated. By default, [`unix_seconds`](Self::unix_seconds).
+    fn monotonic(&self) -> Duration {
+        Duration::from_secs(self.unix_seconds())
+    }
+
     /// Waits until [`unix_seconds`](Self::unix_seconds) is at least this; at once where it is already.
     fn sleep_until(&self, unix_seconds: u64) -> BoxFuture<'static, ()>;
 }
@@ -32,6 +39,9 @@ pub trait Clock: Debug + Send + Sync + 'static {
 /// The machine's clock. Waiting needs a tokio runtime with its time driver.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
+
+/// The moment that the machine's clock measures from.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The longest sleep before the clock is read again: it may have been set, and a machine may have been suspended.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
@@ -41,6 +51,10 @@ impl Clock for SystemClock {
     fn unix_seconds(&self) -> u64 {
         // A clock set before 1970 reads as 0: every token is then not yet valid or long to live, and `nbf` refuses.
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    }
+
+    fn monotonic(&self) -> Duration {
+        START.elapsed()
     }
 
     fn sleep_until(&self, unix_seconds: u64) -> BoxFuture<'static, ()> {

@@ -1,7 +1,10 @@
 //! Answering a request that was let through and got no further.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, Response, StatusCode};
 
 use super::wire;
 use crate::request::{Classified, Era, Incoming, RequestId};
@@ -68,6 +71,41 @@ impl ReplyTo {
             _ => self.error(StatusCode::FORBIDDEN, reason),
         }
     }
+
+    /// A refusal that time cures: `reason`, and when to try again; `None` where this very request never succeeds.
+    ///
+    /// As [`refuse`](Self::refuse), but 429 for methods other than `tools/call`; with `Retry-After` in both (RFC 6585 §4,
+    /// RFC 9110 §10.2.3). Time is rounded up to whole seconds, at least one.
+    ///
+    /// ```
+    /// # fn limited(reply: &mcp_auth::challenge::ReplyTo) {
+    /// # use std::time::Duration;
+    /// // "Too many calls of search: at most 10 in 60 seconds. Try again in 12 seconds."
+    /// reply.limited("Too many calls of search: at most 10 in 60 seconds", Some(Duration::from_secs(12)));
+    /// # }
+    /// ```
+    pub fn limited(&self, reason: &str, retry_after: Option<Duration>) -> Response<Bytes> {
+        let seconds = retry_after.map(whole_seconds);
+        let reason = match seconds {
+            Some(1) => format!("{reason}. Try again in 1 second."),
+            Some(seconds) => format!("{reason}. Try again in {seconds} seconds."),
+            None => format!("{reason}."),
+        };
+        let mut response = match &self.id {
+            Some(id) if self.is_tool_call => wire::tool_error(StatusCode::OK, &reason, None, id, self.era),
+            _ => self.error(StatusCode::TOO_MANY_REQUESTS, &reason),
+        };
+        if let Some(seconds) = seconds {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// Rounded up, so that whoever waits as long does not wait in vain.
+fn whole_seconds(time: Duration) -> u64 {
+    let seconds = time.as_secs();
+    if time.subsec_nanos() == 0 { seconds.max(1) } else { seconds.saturating_add(1) }
 }
 
 #[cfg(test)]
@@ -103,5 +141,31 @@ mod tests {
             silent,
             (403, r#"{"jsonrpc":"2.0","error":{"code":403,"message":"not today"}}"#.to_owned())
         );
+    }
+
+    #[test]
+    fn a_limit_says_when_to_try_again() {
+        let limited = |body: &str, headers: &HeaderMap, retry_after| {
+            let request = Incoming::from_body(headers, body.as_bytes(), UpstreamEra::Dual).unwrap();
+            let response = ReplyTo::new(&request).limited("Too many calls of t", retry_after);
+            assert!(!response.headers().contains_key("www-authenticate"));
+            let status = response.status().as_u16();
+            let retry_after =
+                response.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap().to_owned());
+            let body = String::from_utf8(response.into_body().to_vec()).unwrap();
+            format!("{status} {} {body}", retry_after.unwrap_or_default())
+        };
+        let legacy = HeaderMap::new();
+        let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t"}}"#;
+        let after = |millis| Some(Duration::from_millis(millis));
+        insta::assert_snapshot!(limited(call, &legacy, after(11_001)), @r#"200 12 {"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"Too many calls of t. Try again in 12 seconds."}],"isError":true}}"#);
+        insta::assert_snapshot!(limited(call, &legacy, after(0)), @r#"200 1 {"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"Too many calls of t. Try again in 1 second."}],"isError":true}}"#);
+        insta::assert_snapshot!(limited(call, &legacy, None), @r#"200  {"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"Too many calls of t."}],"isError":true}}"#);
+        let prompt = r#"{"jsonrpc":"2.0","id":"x","method":"prompts/get","params":{"name":"t"}}"#;
+        insta::assert_snapshot!(limited(prompt, &legacy, after(12_000)), @r#"429 12 {"jsonrpc":"2.0","id":"x","error":{"code":429,"message":"Too many calls of t. Try again in 12 seconds."}}"#);
+        let silent = r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"t"}}"#;
+        insta::assert_snapshot!(limited(silent, &legacy, after(12_000)), @r#"429 12 {"jsonrpc":"2.0","error":{"code":429,"message":"Too many calls of t. Try again in 12 seconds."}}"#);
+        let batch = format!("[{call}]");
+        insta::assert_snapshot!(limited(&batch, &legacy, after(12_000)), @r#"429 12 {"jsonrpc":"2.0","error":{"code":429,"message":"Too many calls of t. Try again in 12 seconds."}}"#);
     }
 }

@@ -41,6 +41,8 @@ pub(super) struct Expected<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Checked {
     pub(super) jti: String,
+    /// When it was made, as the client says.
+    pub(super) made_at: u64,
     /// The last second in which it is accepted.
     pub(super) good_until: u64,
     /// Whether the client needs a new nonce soon.
@@ -127,7 +129,7 @@ pub(super) fn check(proof: &str, expected: &Expected<'_>) -> Result<Checked, Not
         },
     };
     let good_until = iat.saturating_add(expected.window_seconds);
-    Ok(Checked { jti: claims.jti, good_until, nonce_ages })
+    Ok(Checked { jti: claims.jti, made_at: iat, good_until, nonce_ages })
 }
 
 fn part<T: DeserializeOwned>(encoded: &str) -> Option<T> {

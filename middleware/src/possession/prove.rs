@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::request::Scheme;
 use crate::request::credentials::Credentials;
 use crate::resource::ResourceUri;
-use crate::state::{Key, Space, State, StateError};
+use crate::state::{Account, Key, Once, Space, State, StateError};
 use crate::verifier::VerifiedToken;
 
 /// `DPoP`, which carries a proof.
@@ -149,7 +149,9 @@ impl Possession {
                 }
             }
             (Scheme::DPoP, Some(Confirmation::Key(jkt))) => {
-                Box::pin(self.check_dpop(jkt, credentials.token.expose(), parts, clock, state)).await?
+                let account = Account::new(&[token.issuer(), token.subject()]);
+                let token = credentials.token.expose();
+                Box::pin(self.check_dpop((jkt, account), token, parts, clock, state)).await?
             }
             (Scheme::DPoP, None | Some(Confirmation::Certificate(_))) => {
                 return Err(NotProven::NoKeyInDpop.into());
@@ -161,7 +163,7 @@ impl Possession {
     /// All of RFC 9449 §4.3, and that the proof is new; gives a new nonce where one is due.
     async fn check_dpop(
         &self,
-        jkt: &str,
+        (jkt, account): (&str, Account),
         token: &str,
         parts: &Parts,
         clock: &dyn Clock,
@@ -196,9 +198,13 @@ impl Possession {
             },
         )?;
         // A `jti` is its key's own, and used once for each target (RFC 9449 §11.1).
-        let used = Key::new(Space::Replay, &["dpop", target.as_str(), jkt, &checked.jti]);
-        let forget_at = checked.good_until.saturating_add(1 + STORE_CLOCK_SKEW);
-        match state.insert(used, bytes::Bytes::new(), forget_at).await {
+        let proof = Once {
+            key: Key::new(Space::Replay, &["dpop", target.as_str(), jkt, &checked.jti]),
+            account,
+            made_at: checked.made_at,
+            expires_at: checked.good_until.saturating_add(1 + STORE_CLOCK_SKEW),
+        };
+        match state.use_once(proof).await {
             Ok(true) => Ok(checked.nonce_ages.then(|| self.nonce(clock)).flatten()),
             Ok(false) => Err(NotProven::InvalidProof("The DPoP proof was used before").into()),
             Err(error) => Err(Unproven::Unavailable(error)),

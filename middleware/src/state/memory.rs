@@ -1,26 +1,35 @@
 //! [`MemoryState`]: for one instance.
 
+mod used;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::{Key, Space, State, StateError};
+use super::{Admission, Key, NotNow, Once, Quota, Rates, Space, State, StateError, Take};
 use crate::clock::Clock;
 use crate::verifier::BoxFuture;
+use used::Used;
 
 /// How many values of each kind are kept unless told otherwise; a value is some 150 bytes.
 const DEFAULT_CAPACITY: usize = 200_000;
 
 /// Keeps values in memory, so many of each kind. Where there is no room, the session or task that would expire first is
-/// forgotten; a used proof never is, so that new ones are refused then.
+/// forgotten. A used proof never is: whoever holds as much of the room for them as is still free is refused more, so that
+/// one account fills half of it at most, two fill two thirds, and there is some left for everybody else.
+///
+/// It begins empty: proofs that were used before a restart may be used again, while they are fresh, unless they need
+/// nonces of a key that has begun with the process as well.
 #[derive(Debug)]
 pub struct MemoryState {
     clock: Arc<dyn Clock>,
     capacity: usize,
-    replay: Mutex<Table>,
+    used: Mutex<Used>,
     sessions: Mutex<Table>,
     tasks: Mutex<Table>,
+    /// One for each quota: as many as there are in a configuration.
+    rates: Mutex<HashMap<Quota, Arc<Rates>>>,
 }
 
 #[derive(Debug, Default)]
@@ -60,18 +69,19 @@ impl MemoryState {
         Self {
             clock,
             capacity,
-            replay: Mutex::default(),
+            used: Mutex::default(),
             sessions: Mutex::default(),
             tasks: Mutex::default(),
+            rates: Mutex::default(),
         }
     }
 
     /// The table of a kind, without what has expired.
     fn table(&self, space: Space) -> MutexGuard<'_, Table> {
         let table = match space {
-            Space::Replay => &self.replay,
             Space::Session => &self.sessions,
-            Space::Task => &self.tasks,
+            // What is used once and what is taken have verbs and rooms of their own.
+            Space::Task | Space::Replay | Space::Rate => &self.tasks,
         };
         // Whoever panicked while holding it left whole entries behind: no step in between can panic.
         let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,24 +89,50 @@ impl MemoryState {
         table
     }
 
-    fn insert_now(&self, key: Key, value: Bytes, expires_at: u64) -> Result<bool, StateError> {
+    fn insert_now(&self, key: Key, value: Bytes, expires_at: u64) -> bool {
         let mut table = self.table(key.space);
         if table.values.contains_key(&key) {
-            return Ok(false);
+            return false;
         }
-        if table.values.len() >= self.capacity {
-            if key.space == Space::Replay {
-                return Err(StateError::new(format!(
-                    "expected at most {} proofs within their lifetime, but found more",
-                    self.capacity
-                )));
-            }
-            if let Some((_, digest)) = table.by_expiry.pop_first() {
-                table.values.remove(&Key { space: key.space, digest });
-            }
+        if table.values.len() >= self.capacity
+            && let Some((_, digest)) = table.by_expiry.pop_first()
+        {
+            table.values.remove(&Key { space: key.space, digest });
         }
         table.put(key, value, expires_at);
-        Ok(true)
+        true
+    }
+
+    fn use_now(&self, once: &Once) -> Result<bool, StateError> {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.first(once, self.clock.unix_seconds(), self.capacity)
+    }
+
+    fn take_now(&self, takes: &[Take<'_>]) -> Admission {
+        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        let buckets: Vec<_> = takes
+            .iter()
+            .map(|take| {
+                let new = || Arc::new(Rates::new(take.quota, Arc::clone(&self.clock)));
+                let rates = rates.entry(take.quota).or_insert_with(new);
+                (Arc::clone(rates), rates.bucket(take.bucket), take.count)
+            })
+            .collect();
+        // While this is held nobody else takes: what is there at the look is there after it.
+        let missing = buckets.iter().map(|(rates, bucket, count)| rates.look(*bucket, *count));
+        let longest = missing
+            .enumerate()
+            .filter_map(|(which, look)| Some((look.err()?, which)))
+            .max_by_key(|(NotNow(retry_after), _)| retry_after.unwrap_or(std::time::Duration::MAX));
+        if let Some((NotNow(retry_after), which)) = longest {
+            return Admission::Limited { which, retry_after };
+        }
+        for (which, (rates, bucket, count)) in buckets.iter().enumerate() {
+            if let Err(NotNow(retry_after)) = rates.take(*bucket, *count) {
+                return Admission::Limited { which, retry_after };
+            }
+        }
+        Admission::Admitted
     }
 
     fn compare_and_set_now(&self, key: Key, expected: &Bytes, value: Bytes, expires_at: u64) -> bool {
@@ -111,7 +147,7 @@ impl MemoryState {
 
 impl State for MemoryState {
     fn insert(&self, key: Key, value: Bytes, expires_at: u64) -> BoxFuture<'_, Result<bool, StateError>> {
-        Box::pin(std::future::ready(self.insert_now(key, value, expires_at)))
+        Box::pin(std::future::ready(Ok(self.insert_now(key, value, expires_at))))
     }
 
     fn get(&self, key: Key) -> BoxFuture<'_, Result<Option<Bytes>, StateError>> {
@@ -129,6 +165,14 @@ impl State for MemoryState {
         let replaced = self.compare_and_set_now(key, &expected, value, expires_at);
         Box::pin(std::future::ready(Ok(replaced)))
     }
+
+    fn use_once(&self, once: Once) -> BoxFuture<'_, Result<bool, StateError>> {
+        Box::pin(std::future::ready(self.use_now(&once)))
+    }
+
+    fn take<'a>(&'a self, takes: &'a [Take<'a>]) -> BoxFuture<'a, Result<Admission, StateError>> {
+        Box::pin(std::future::ready(Ok(self.take_now(takes))))
+    }
 }
 
 #[cfg(test)]
@@ -144,25 +188,40 @@ mod tests {
     }
 
     #[test]
-    fn without_room_a_proof_is_refused_and_a_session_makes_way() {
-        let (state, clock) = state(2);
-        for (name, expires_at) in [("a", 110), ("b", 120)] {
-            assert_eq!(
-                state.insert_now(Key::new(Space::Replay, &[name]), Bytes::new(), expires_at),
-                Ok(true)
-            );
-            assert_eq!(
-                state.insert_now(Key::new(Space::Session, &[name]), Bytes::new(), expires_at),
-                Ok(true)
-            );
+    fn without_room_a_session_makes_way() {
+        let (state, _) = state(2);
+        for (name, expires_at) in [("a", 110), ("b", 120), ("c", 130)] {
+            assert!(state.insert_now(Key::new(Space::Session, &[name]), Bytes::new(), expires_at));
         }
-        assert!(state.insert_now(Key::new(Space::Replay, &["c"]), Bytes::new(), 130).is_err());
-        assert_eq!(state.insert_now(Key::new(Space::Replay, &["a"]), Bytes::new(), 130), Ok(false));
-        assert_eq!(state.insert_now(Key::new(Space::Session, &["c"]), Bytes::new(), 130), Ok(true));
         assert!(!state.compare_and_set_now(Key::new(Space::Session, &["a"]), &Bytes::new(), "x".into(), 130));
+        assert!(state.compare_and_set_now(Key::new(Space::Session, &["b"]), &Bytes::new(), "x".into(), 130));
+    }
+
+    #[test]
+    fn of_several_buckets_all_are_taken_from_or_none() {
+        let (state, clock) = state(2);
+        let quota = |burst| Quota::new(1, Duration::from_secs(10), burst).unwrap();
+        let (wide, narrow) = (quota(3), quota(1));
+        let take = |tool| {
+            let buckets = [["user", "alex"], ["tool", tool]];
+            let of = |quota, bucket| Take { quota, bucket, count: 1 };
+            state.take_now(&[of(wide, &buckets[0]), of(narrow, &buckets[1])])
+        };
+        let limited =
+            |which, seconds| Admission::Limited { which, retry_after: Some(Duration::from_secs(seconds)) };
+        assert_eq!(take("a"), Admission::Admitted);
+        for _ in 0..3 {
+            assert_eq!(take("a"), limited(1, 10));
+        }
+        assert_eq!(take("b"), Admission::Admitted, "what was refused took nothing of the other");
+        assert_eq!(take("c"), Admission::Admitted);
+        assert_eq!(take("d"), limited(0, 10));
         clock.advance(Duration::from_secs(10));
-        assert_eq!(state.insert_now(Key::new(Space::Replay, &["c"]), Bytes::new(), 130), Ok(true));
-        assert_eq!(state.table(Space::Replay).by_expiry.len(), 2);
+        assert_eq!(take("d"), Admission::Admitted);
+        assert_eq!(
+            state.take_now(&[Take { quota: narrow, bucket: &["x"], count: 2 }]),
+            Admission::Limited { which: 0, retry_after: None }
+        );
     }
 
     #[test]
@@ -173,7 +232,7 @@ mod tests {
             state.compare_and_set_now(key, &from.into(), to.into(), 200)
         };
         assert!(!set("", "alex"), "there is nothing to claim");
-        assert_eq!(state.insert_now(key, Bytes::new(), 150), Ok(true));
+        assert!(state.insert_now(key, Bytes::new(), 150));
         assert!(set("", "alex"));
         assert!(!set("", "blake"));
         clock.advance(Duration::from_mins(1));

@@ -13,7 +13,7 @@ use mcp_auth::clock::ManualClock;
 use mcp_auth::policy::ScopeSet;
 use mcp_auth::possession::{DpopNonces, DpopOptions, PeerCertificate};
 use mcp_auth::request::UnverifiedToken;
-use mcp_auth::state::{Key, MemoryState, State, StateError};
+use mcp_auth::state::{Admission, Key, MemoryState, Once, State, StateError, Take};
 use mcp_auth::verifier::{BoxFuture, TokenVerifier, VerifiedToken, VerifyError};
 use mcp_auth::{McpAuthLayer, McpAuthLayerBuilder};
 use serde_json::{Value, json};
@@ -481,6 +481,12 @@ async fn a_store_that_fails_lets_no_proof_pass() {
             _: Bytes,
             _: u64,
         ) -> BoxFuture<'_, Result<bool, StateError>> {
+            Box::pin(std::future::ready(Err(StateError::new("down"))))
+        }
+        fn use_once(&self, _: Once) -> BoxFuture<'_, Result<bool, StateError>> {
+            Box::pin(std::future::ready(Err(StateError::new("down"))))
+        }
+        fn take<'a>(&'a self, _: &'a [Take<'a>]) -> BoxFuture<'a, Result<Admission, StateError>> {
             Box::pin(std::future::ready(Err(StateError::new("down"))))
         }
     }

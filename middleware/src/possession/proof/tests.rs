@@ -121,6 +121,7 @@ fn the_example_of_the_rfc_verifies() {
         check(proof, &expected(1_562_262_618 + 10, jkt)),
         Ok(Checked {
             jti: "e1j3V_bKic8-LAEB".to_owned(),
+            made_at: 1_562_262_618,
             good_until: 1_562_262_618 + WINDOW,
             nonce_ages: false
         })

@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use super::*;
 use crate::clock::{Clock as _, ManualClock};
 use crate::policy::ScopeSet;
-use crate::state::MemoryState;
+use crate::state::{Admission, MemoryState, Once, Take};
 use crate::verifier::{BoxFuture, VerifiedToken};
 
 fn caller(issuer: &str, subject: &str) -> Caller {
@@ -243,6 +243,12 @@ impl State for Raced {
         assert_eq!(won, Some(Ok(true)));
         self.inner.compare_and_set(key, expected, value, expires_at)
     }
+    fn use_once(&self, once: Once) -> BoxFuture<'_, Result<bool, StateError>> {
+        self.inner.use_once(once)
+    }
+    fn take<'a>(&'a self, takes: &'a [Take<'a>]) -> BoxFuture<'a, Result<Admission, StateError>> {
+        self.inner.take(takes)
+    }
 }
 
 #[test]
@@ -285,6 +291,12 @@ impl State for Down {
         Box::pin(std::future::ready(Err(StateError::new("down"))))
     }
     fn compare_and_set(&self, _: Key, _: Bytes, _: Bytes, _: u64) -> BoxFuture<'_, Result<bool, StateError>> {
+        Box::pin(std::future::ready(Err(StateError::new("down"))))
+    }
+    fn use_once(&self, _: Once) -> BoxFuture<'_, Result<bool, StateError>> {
+        Box::pin(std::future::ready(Err(StateError::new("down"))))
+    }
+    fn take<'a>(&'a self, _: &'a [Take<'a>]) -> BoxFuture<'a, Result<Admission, StateError>> {
         Box::pin(std::future::ready(Err(StateError::new("down"))))
     }
 }
