@@ -7,6 +7,7 @@ mod body;
 pub mod cli;
 pub mod config;
 mod credentials;
+mod limits;
 mod observe;
 mod reload;
 mod respond;
@@ -14,6 +15,7 @@ mod router;
 mod server;
 mod snapshot;
 mod stack;
+mod state;
 mod tokens;
 mod upstream;
 

@@ -16,8 +16,9 @@ use mcp_auth::McpAuth;
 use mcp_auth::resource::WELL_KNOWN_PREFIX;
 use tower_service::Service;
 
-use crate::body::{RequestBody, ResponseBody};
+use crate::body::{RequestBody, ResponseBody, full};
 use crate::credentials::PublishedKeys;
+use crate::limits::Gate;
 use crate::observe::{Observe, RouteObserver, Watched};
 use crate::respond::{health, may_ask, not_found, rpc_error};
 use crate::snapshot::{Live, Snapshot};
@@ -29,6 +30,8 @@ pub(crate) struct Route {
     /// The path of the resource identifier, under which its metadata is found (RFC 9728 §3.1).
     pub(crate) resource_path: String,
     pub(crate) observer: Arc<RouteObserver>,
+    /// What a request has to get past before it is read.
+    pub(crate) gate: Gate,
     pub(crate) service: McpAuth<Forward>,
 }
 
@@ -153,10 +156,17 @@ fn health_of(method: &Method, well: bool) -> Response<ResponseBody> {
 }
 
 async fn guarded(route: &Route, request: Request<RequestBody>) -> Response<ResponseBody> {
+    let entered = match route.gate.enter(&request) {
+        Ok(entered) => entered,
+        Err(limited) => return limited.answer_unread().map(full),
+    };
     // always ready: neither the guard nor what is behind it has a limit to wait for
     let mut service = route.service.clone();
     match service.call(request).await {
-        Ok(response) => response.map(ResponseBody::from),
+        Ok(response) => {
+            route.gate.leave(entered, &response);
+            response.map(ResponseBody::from)
+        }
         Err(never) => match never {},
     }
 }

@@ -13,10 +13,15 @@ use mcp_auth::clock::{Clock, SystemClock};
 use mcp_auth::resource::ResourceUri;
 use mcp_auth::verifier::{TokenVerifier, VerifiedTokens};
 
-use crate::config::{Config, CredentialsConfig, IssuerConfig, PublicUrl, RouteConfig};
+use crate::config::{
+    AddressRatesConfig, Config, CredentialsConfig, IssuerConfig, PublicUrl, RedisConfig, RouteConfig,
+    RouteRatesConfig,
+};
 use crate::credentials::Credentials;
+use crate::limits::{AddressRates, RateLimits};
 use crate::router::Table;
 use crate::stack;
+use crate::state::StateParts;
 use crate::tokens::IssuerParts;
 use crate::upstream::{Forward, Group, GroupConfig};
 
@@ -42,6 +47,11 @@ pub(crate) struct Components {
     /// Connections, health and what is under way, by where the upstream is and how it is reached.
     pub(crate) groups: Kept<GroupConfig, Group>,
     pub(crate) forwards: Kept<(RouteConfig, PublicUrl, bool), Forward>,
+    pub(crate) state: StateParts,
+    pub(crate) address_rates: Kept<AddressRatesConfig, AddressRates>,
+    /// By the resource and all that says how its requests are counted.
+    pub(crate) rate_limits:
+        Kept<(ResourceUri, RouteRatesConfig, Option<RedisConfig>), Option<Arc<RateLimits>>>,
 }
 
 impl Components {
@@ -54,17 +64,33 @@ impl Components {
             credentials: self.credentials.next(),
             groups: self.groups.next(),
             forwards: self.forwards.next(),
+            state: self.state.next(),
+            address_rates: self.address_rates.next(),
+            rate_limits: self.rate_limits.next(),
         }
     }
 
     fn settle(&mut self) {
-        let Self { issuers, verified_tokens, verifiers, credentials, groups, forwards } = self;
+        let Self {
+            issuers,
+            verified_tokens,
+            verifiers,
+            credentials,
+            groups,
+            forwards,
+            state,
+            address_rates,
+            rate_limits,
+        } = self;
         issuers.settle();
         verified_tokens.settle();
         verifiers.settle();
         credentials.settle();
         groups.settle();
         forwards.settle();
+        state.settle();
+        address_rates.settle();
+        rate_limits.settle();
     }
 }
 
@@ -138,12 +164,12 @@ impl<C: Clone + PartialEq, V> Kept<C, V> {
         Ok(value)
     }
 
-    fn next(&self) -> Self {
+    pub(crate) fn next(&self) -> Self {
         Self { now: Vec::new(), before: self.now.clone() }
     }
 
     /// Lets go of what nobody asked for.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.before = Vec::new();
     }
 }

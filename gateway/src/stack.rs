@@ -10,9 +10,11 @@ use tower_layer::Layer as _;
 
 use crate::config::{Config, RouteConfig};
 use crate::credentials::{Credentials, PublishedKeys, Surroundings};
+use crate::limits::{AddressRates, Gate, RateLimits};
 use crate::observe::RouteObserver;
 use crate::router::{Route, Table};
 use crate::snapshot::Components;
+use crate::state::Remembered;
 use crate::tokens::Issuers;
 use crate::upstream::{Forward, Group, GroupConfig};
 
@@ -36,14 +38,33 @@ pub(crate) fn table(
     {
         tracing::warn!(token.issuer = issuer.issuer, "with `audiences`, a token is good at every route");
     }
+    let remembered = components.state.of(&config.state, clock)?;
+    let rates =
+        components.address_rates.get_or_build(&config.rates, || AddressRates::new(&config.rates, clock));
     let routes = config
         .routes
         .iter()
-        .map(|route| guarded(route, config, components, &issuers, loopback))
+        .map(|route| {
+            guarded(
+                route,
+                config,
+                components,
+                &issuers,
+                &Limits { remembered: &remembered, rates: &rates, clock },
+                loopback,
+            )
+        })
         .collect::<anyhow::Result<Vec<_>>>()?;
     let keys = PublishedKeys::of(routes.iter().map(|(_, credentials)| &**credentials));
     let keys = keys.map(|keys| (config.jwks_path.clone(), keys));
     Ok(Table::new(routes.into_iter().map(|(route, _)| route).collect(), keys))
+}
+
+/// What counts, and by what.
+struct Limits<'a> {
+    remembered: &'a Remembered,
+    rates: &'a Arc<AddressRates>,
+    clock: &'a Arc<dyn Clock>,
 }
 
 fn guarded(
@@ -51,6 +72,7 @@ fn guarded(
     config: &Config,
     components: &mut Components,
     issuers: &Issuers<'_>,
+    limits: &Limits<'_>,
     loopback: bool,
 ) -> anyhow::Result<(Route, Arc<Credentials>)> {
     let believed = (route.resource.clone(), config.issuers.clone(), config.verified_tokens_bytes);
@@ -88,6 +110,12 @@ fn guarded(
         })
         .with_context(|| format!("cannot set up the credentials of {}", route.path))?;
     layer = layer.hand_on_caller_token(credentials.need_caller_token());
+    let counted = (route.resource.clone(), route.rates.clone(), config.state.redis.clone());
+    let rate_limits = components.rate_limits.get_or_try_build(&counted, || {
+        let shared = limits.remembered.shared_rates();
+        RateLimits::new(&route.rates, &route.resource, shared, limits.clock)
+            .map(|limits| limits.map(Arc::new))
+    })?;
     let own = (route.clone(), config.public_url.clone(), config.via);
     let forward = components.forwards.get_or_build(&own, || {
         Forward::new(route, &config.public_url, Credentials::clone(&credentials), group, config.via)
@@ -96,7 +124,12 @@ fn guarded(
         observer: RouteObserver::new(&route.path),
         path: route.path.clone(),
         resource_path: route.resource.path().to_owned(),
-        service: layer.build()?.layer(Forward::clone(&forward)),
+        gate: Gate::new(Arc::clone(limits.rates), Arc::clone(&verifier)),
+        service: limits
+            .remembered
+            .put_into(layer)
+            .build()?
+            .layer(forward.with_limits(Option::clone(&rate_limits))),
     };
     Ok((route, credentials))
 }

@@ -263,7 +263,7 @@ fn hosts(names: &[String], path: &KeyPath, report: &mut Report) -> Vec<String> {
     names.to_vec()
 }
 
-fn algorithms(names: &[String], path: &KeyPath, report: &mut Report) -> Vec<Algorithm> {
+pub(super) fn algorithms(names: &[String], path: &KeyPath, report: &mut Report) -> Vec<Algorithm> {
     let allowed = Algorithm::ALL.map(|algorithm| format!("`{algorithm}`")).join(", ");
     if names.is_empty() {
         report.unexpected(path, format!("at least one of {allowed}"));

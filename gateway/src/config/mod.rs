@@ -13,10 +13,12 @@ mod group;
 mod introspection;
 mod issuer;
 mod limits;
+mod rates;
 mod raw;
 mod reach;
 mod route;
 mod secret;
+mod state;
 mod status_list;
 #[cfg(test)]
 mod tests;
@@ -45,9 +47,11 @@ pub(crate) use group::{Check, ConcurrencyConfig, EraConfig, HealthConfig};
 pub(crate) use introspection::IntrospectionConfig;
 pub(crate) use issuer::{IssuerConfig, KeysFrom};
 pub(crate) use limits::LimitsConfig;
+pub(crate) use rates::{AddressQuota, AddressRatesConfig, RouteRatesConfig};
 pub(crate) use reach::Authorities;
 pub(crate) use route::{PolicyFile, RouteConfig};
 pub(crate) use secret::one_line;
+pub(crate) use state::{DpopConfig, RedisConfig, SessionSecrets, StateConfig};
 pub(crate) use status_list::StatusListConfig;
 pub(crate) use tls::{CertificateFiles, TlsConfig};
 
@@ -78,6 +82,8 @@ pub struct Config {
     pub(crate) via: bool,
     pub(crate) tls: Option<Arc<TlsConfig>>,
     pub(crate) limits: LimitsConfig,
+    pub(crate) rates: AddressRatesConfig,
+    pub(crate) state: StateConfig,
     pub(crate) log_json: bool,
     pub(crate) log_requests: LogRequests,
     pub(crate) verified_tokens_bytes: u64,
@@ -147,6 +153,8 @@ impl Config {
         let tls =
             raw.server.tls.as_ref().and_then(|tls| tls::understand(tls, &server.key("tls"), &mut report));
         let limits = limits::understand(&raw.server.limits, &server.key("limits"), &mut report);
+        let rates = rates::of_addresses(&raw.server.rates, &server.key("rates"), &mut report);
+        let state = state::understand(&raw.state, &KeyPath::from("state"), &mut report);
         let issuers = issuer::all(&raw.issuers, &mut report);
         let (routes, policies) = route::all(&raw.routes, public_url.as_ref(), &mut report);
         let taken = raw.routes.iter().filter_map(|route| route.path.as_deref());
@@ -164,6 +172,8 @@ impl Config {
             via: raw.server.via,
             tls,
             limits,
+            rates,
+            state,
             log_json: raw.server.log_json,
             log_requests: raw.server.log_requests,
             verified_tokens_bytes: raw.server.verified_tokens_bytes,

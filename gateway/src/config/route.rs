@@ -10,8 +10,8 @@ use mcp_auth_runtime::config::Report;
 
 use super::reach::{self, Reach};
 use super::{
-    ConcurrencyConfig, CredentialsConfig, EraConfig, HealthConfig, PublicUrl, credentials, group, http_url,
-    raw,
+    ConcurrencyConfig, CredentialsConfig, EraConfig, HealthConfig, PublicUrl, RouteRatesConfig, credentials,
+    group, http_url, rates, raw,
 };
 use crate::upstream::{IDENTITY_HEADERS, MOST_ADDRESSES};
 
@@ -35,6 +35,7 @@ pub(crate) struct RouteConfig {
     pub(crate) upstream_era: EraConfig,
     pub(crate) health: HealthConfig,
     pub(crate) concurrency: ConcurrencyConfig,
+    pub(crate) rates: RouteRatesConfig,
 }
 
 /// A policy file and the handle that it keeps up to date.
@@ -96,6 +97,7 @@ fn one(
     let concurrency = group::concurrency(&raw.concurrency, &at.key("concurrency"), report);
     let forward_claims = forward_claims(raw, &at.key("forward_claims"), report);
     let reach = reach::understand(raw, at, report);
+    let rates = rates::of_route(&raw.rates, &at.key("rates"), report);
     let resource = resource(raw, path, &at.key("resource"), public_url, report);
     let credentials = credentials::understand(
         raw.credentials.as_ref(),
@@ -117,6 +119,7 @@ fn one(
         upstream_era: group::era(raw.upstream_era),
         health: health?,
         concurrency,
+        rates,
     })
 }
 

@@ -30,8 +30,10 @@ use tower_service::Service;
 use crate::body::{ForwardedBody, RequestBody};
 use crate::config::{PublicUrl, RouteConfig};
 use crate::credentials::Credentials;
+use crate::limits::RateLimits;
 use crate::observe::Record;
 use crate::respond::rpc_error;
+use crate::server::ClientAddr;
 
 pub(crate) use body::UpstreamBody;
 pub(crate) use endpoint::{ClientCertificate, Endpoint, EndpointConfig, EndpointError};
@@ -42,7 +44,10 @@ pub(crate) use request::{CleanBody, IDENTITY_HEADERS, breaks_hygiene};
 
 /// Forwards to one upstream.
 #[derive(Clone, Debug)]
-pub(crate) struct Forward(Arc<Target>);
+pub(crate) struct Forward {
+    target: Arc<Target>,
+    limits: Option<Arc<RateLimits>>,
+}
 
 #[derive(Debug)]
 struct Target {
@@ -64,7 +69,7 @@ impl Forward {
         group: Arc<Group>,
         via: bool,
     ) -> Self {
-        Self(Arc::new(Target {
+        let target = Arc::new(Target {
             route: route.path.clone(),
             group,
             public_url: public_url.clone(),
@@ -72,7 +77,13 @@ impl Forward {
             credentials,
             pass_refusals: route.pass_refusals,
             via,
-        }))
+        });
+        Self { target, limits: None }
+    }
+
+    /// The same, for callers who may come so often.
+    pub(crate) fn with_limits(&self, limits: Option<Arc<RateLimits>>) -> Self {
+        Self { target: Arc::clone(&self.target), limits }
     }
 }
 
@@ -87,13 +98,17 @@ impl Service<Request<RequestBody>> for Forward {
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        let target = Arc::clone(&self.0);
-        Box::pin(async move { Ok(target.forward(request).await) })
+        let Self { target, limits } = self.clone();
+        Box::pin(async move { Ok(target.forward(request, limits.as_deref()).await) })
     }
 }
 
 impl Target {
-    async fn forward(&self, mut request: Request<RequestBody>) -> Response<ForwardedBody> {
+    async fn forward(
+        &self,
+        mut request: Request<RequestBody>,
+        limits: Option<&RateLimits>,
+    ) -> Response<ForwardedBody> {
         let extensions = request.extensions_mut();
         let caller = extensions.remove::<CallerToken>();
         let (Some(permit), Some(reply), Some(judged), Some(record)) = (
@@ -105,6 +120,12 @@ impl Target {
             tracing::error!(route = %self.route, "a request without a permit reached the upstream's door");
             return rpc_error(StatusCode::INTERNAL_SERVER_ERROR, "internal error");
         };
+        if let Some(limits) = limits {
+            let address = request.extensions().get::<ClientAddr>().copied();
+            if let Err(limited) = limits.admit(&judged, address).await {
+                return limited.answer(&reply).map(ForwardedBody::from);
+            }
+        }
         let mut outgoing = match self.outgoing(request, &permit) {
             Ok(outgoing) => outgoing,
             Err(refusal) => {
@@ -218,7 +239,7 @@ mod tests {
         let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}/", upstream.local_addr().unwrap());
         let group = Group::new(&GroupConfig::for_tests(&[&address])).unwrap();
-        let mut forward = Forward(Arc::new(Target {
+        let target = Arc::new(Target {
             route: "/mcp".to_owned(),
             group: Arc::new(group),
             public_url: PublicUrl { origin: String::new(), scheme: String::new(), authority: String::new() },
@@ -226,7 +247,8 @@ mod tests {
             credentials: Credentials::none(),
             pass_refusals: false,
             via: false,
-        }));
+        });
+        let mut forward = Forward { target, limits: None };
         let request = Request::post("/mcp").body(RequestBody::from(Bytes::from_static(b"{}"))).unwrap();
         let response = forward.call(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);

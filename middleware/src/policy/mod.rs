@@ -43,6 +43,7 @@
 //! results become `cacheScope: "private"`.
 
 mod batch;
+mod by_name;
 pub mod condition;
 mod decision;
 mod handle;
@@ -66,6 +67,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use batch::BatchRefusal;
+pub use by_name::{BadPattern, ByName};
 pub(crate) use decision::shows;
 pub use handle::PolicyHandle;
 pub use http::HttpRule;

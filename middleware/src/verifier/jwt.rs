@@ -192,6 +192,10 @@ impl TokenVerifier for JwtVerifier {
     ) -> BoxFuture<'a, Result<Arc<VerifiedToken>, VerifyError>> {
         Box::pin(self.verify(token.expose()))
     }
+
+    fn remembers(&self, token: &UnverifiedToken) -> bool {
+        self.verified.find(token.expose(), self.clock.unix_seconds()).1.is_some()
+    }
 }
 
 #[derive(Deserialize)]

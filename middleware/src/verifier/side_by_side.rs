@@ -76,6 +76,10 @@ impl TokenVerifier for JwtOrOpaqueVerifier {
         }
         TokenVerifier::verify(&self.opaque, token)
     }
+
+    fn remembers(&self, token: &UnverifiedToken) -> bool {
+        self.jwt.remembers(token) || self.opaque.remembers(token)
+    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,10 @@ mod credentials;
 mod group;
 mod issuer;
 mod limits;
+mod rates;
 mod route;
 mod server;
+mod state;
 mod tls;
 
 use serde::{Deserialize, Serialize};
@@ -14,8 +16,10 @@ pub(crate) use credentials::CredentialsTable;
 pub(crate) use group::{ConcurrencyTable, HealthTable};
 pub(crate) use issuer::{IntrospectionTable, IssuerTable, RequiredValue, StatusListTable};
 pub(crate) use limits::LimitsTable;
+pub(crate) use rates::{QuotaTable, Rate, RouteRatesTable, ServerRatesTable};
 pub(crate) use route::{Era, Refusals, RouteTable, UpstreamValue};
 pub(crate) use server::{LogRequests, ServerTable};
+pub(crate) use state::{DpopTable, StateTable};
 #[cfg(test)]
 pub(crate) use tls::CertificateTable;
 pub(crate) use tls::{ClientCertificates, TlsTable};
@@ -27,4 +31,5 @@ pub(crate) struct Raw {
     pub(crate) server: ServerTable,
     pub(crate) issuers: Vec<IssuerTable>,
     pub(crate) routes: Vec<RouteTable>,
+    pub(crate) state: StateTable,
 }

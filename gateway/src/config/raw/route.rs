@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::CredentialsTable;
+use super::RouteRatesTable;
 use super::group::{ConcurrencyTable, HealthTable};
 
 /// `[[routes]]`: one MCP server behind the gateway.
@@ -56,6 +57,8 @@ pub(crate) struct RouteTable {
     pub(crate) total_timeout_seconds: u16,
     /// Seconds between two pieces of an event stream; 0 for no limit. Default: 0.
     pub(crate) stream_idle_timeout_seconds: u16,
+    /// How often callers may come. Default: as often as they like.
+    pub(crate) rates: RouteRatesTable,
 }
 
 /// Where an upstream is.
@@ -117,6 +120,7 @@ impl Default for RouteTable {
             idle_timeout_seconds: 60,
             total_timeout_seconds: 600,
             stream_idle_timeout_seconds: 0,
+            rates: RouteRatesTable::default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{LimitsTable, TlsTable};
+use super::{LimitsTable, ServerRatesTable, TlsTable};
 
 /// `[server]`
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,6 +45,8 @@ pub(crate) struct ServerTable {
     pub(crate) tls: Option<TlsTable>,
     /// What clients may take. Default: those of the table.
     pub(crate) limits: LimitsTable,
+    /// How often clients may come before they are known. Default: those of the table.
+    pub(crate) rates: ServerRatesTable,
     /// Which requests the log names: those that were `refused` or failed, `all`, or `none`. Default: `refused`.
     pub(crate) log_requests: LogRequests,
 }
@@ -77,6 +79,7 @@ impl Default for ServerTable {
             via: false,
             tls: None,
             limits: LimitsTable::default(),
+            rates: ServerRatesTable::default(),
             log_requests: LogRequests::default(),
         }
     }

@@ -261,6 +261,10 @@ impl TokenVerifier for IntrospectionVerifier {
     ) -> BoxFuture<'a, Result<Arc<VerifiedToken>, VerifyError>> {
         Box::pin(self.verify(token.expose()))
     }
+
+    fn remembers(&self, token: &UnverifiedToken) -> bool {
+        self.verified.find(token.expose(), self.clock.unix_seconds()).1.is_some()
+    }
 }
 
 impl fmt::Debug for IntrospectionVerifier {

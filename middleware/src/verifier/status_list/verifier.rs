@@ -73,6 +73,10 @@ impl TokenVerifier for StatusVerifier {
             Ok(verified)
         })
     }
+
+    fn remembers(&self, token: &UnverifiedToken) -> bool {
+        self.inner.remembers(token)
+    }
 }
 
 impl fmt::Debug for StatusVerifier {
