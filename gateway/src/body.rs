@@ -125,6 +125,19 @@ impl Body for ForwardedBody {
     }
 }
 
+/// A client's body that is longer than the route allows.
+#[derive(Debug, thiserror::Error)]
+#[error("the body is longer than the route allows")]
+pub(crate) struct BodyTooLong;
+
+/// The frame, where there is room for it.
+fn counted(frame: Frame<Bytes>, left: &mut Option<usize>) -> Result<Frame<Bytes>, BodyError> {
+    if let (Some(left), Some(data)) = (left, frame.data_ref()) {
+        *left = left.checked_sub(data.len()).ok_or(BodyTooLong)?;
+    }
+    Ok(frame)
+}
+
 /// What the upstream gets: the client's body as it comes, or the bytes that the layer has judged.
 #[derive(Debug)]
 pub(crate) enum RequestBody {
@@ -134,6 +147,8 @@ pub(crate) enum RequestBody {
         body: Incoming,
         limit: Duration,
         deadline: Option<Pin<Box<Sleep>>>,
+        /// How many bytes may still come, where nobody reads it whole and counts.
+        left: Option<usize>,
     },
     Judged(Full<Bytes>),
 }
@@ -159,7 +174,15 @@ impl From<Bytes> for RequestBody {
 impl RequestBody {
     /// What the client sends, all of it within `limit`.
     pub(crate) fn streamed(body: Incoming, limit: Duration) -> Self {
-        Self::Streamed { body, limit, deadline: None }
+        Self::Streamed { body, limit, deadline: None, left: None }
+    }
+
+    /// The same, which ends with [`BodyTooLong`] where it has more bytes than these.
+    pub(crate) fn at_most(mut self, bytes: usize) -> Self {
+        if let Self::Streamed { left, .. } = &mut self {
+            *left = Some(bytes);
+        }
+        self
     }
 }
 
@@ -172,9 +195,9 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
-            Self::Streamed { body, limit, deadline } => {
+            Self::Streamed { body, limit, deadline, left } => {
                 if let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) {
-                    return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+                    return Poll::Ready(frame.map(|frame| counted(frame?, left)));
                 }
                 let deadline = deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(*limit)));
                 if deadline.as_mut().poll(cx).is_ready() {

@@ -1,11 +1,13 @@
 //! Answers of the gateway's own.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL,
-    CONTENT_TYPE,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW,
+    CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER,
 };
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode};
 
 use crate::body::{ResponseBody, full};
 
@@ -36,6 +38,58 @@ pub(crate) fn may_ask() -> Response<ResponseBody> {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, OPTIONS"));
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, ANY);
+    response
+}
+
+/// A document that any page may read.
+pub(crate) fn document(method: &Method, bytes: Bytes, fresh: Duration) -> Response<ResponseBody> {
+    let mut response = Response::new(full(if *method == Method::HEAD { Bytes::new() } else { bytes }));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, JSON);
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
+    if let Ok(value) = HeaderValue::try_from(format!("max-age={}", fresh.as_secs())) {
+        headers.insert(CACHE_CONTROL, value);
+    }
+    response
+}
+
+/// A text for whoever asks.
+pub(crate) fn text(method: &Method, bytes: Bytes) -> Response<ResponseBody> {
+    match *method {
+        Method::GET | Method::HEAD => {
+            let mut response = document(method, bytes, Duration::from_mins(1));
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+            response
+        }
+        Method::OPTIONS => may_ask(),
+        _ => only_to_read(),
+    }
+}
+
+/// What is only there to be read was asked to do something else.
+pub(crate) fn only_to_read() -> Response<ResponseBody> {
+    let body = r#"{"error":"method_not_allowed","error_description":"expected GET or HEAD"}"#;
+    let mut response = json(StatusCode::METHOD_NOT_ALLOWED, body.to_owned());
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+    response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
+    response
+}
+
+/// More than the route takes.
+pub(crate) fn too_long() -> Response<ResponseBody> {
+    let body =
+        r#"{"error":"content_too_large","error_description":"the body is longer than this route allows"}"#;
+    json(StatusCode::PAYLOAD_TOO_LARGE, body.to_owned())
+}
+
+/// What cannot be had now.
+pub(crate) fn unavailable(message: &'static str) -> Response<ResponseBody> {
+    let body = format!(r#"{{"error":"service_unavailable","error_description":"{message}"}}"#);
+    let mut response = json(StatusCode::SERVICE_UNAVAILABLE, body);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
+    response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
     response
 }
 

@@ -14,16 +14,16 @@ use mcp_auth::resource::ResourceUri;
 use mcp_auth::verifier::{TokenVerifier, VerifiedTokens};
 
 use crate::config::{
-    AddressRatesConfig, Config, CredentialsConfig, IssuerConfig, PublicUrl, RedisConfig, RouteConfig,
-    RouteRatesConfig,
+    AddressRatesConfig, Config, CredentialsConfig, IssuerConfig, RedisConfig, RouteRatesConfig,
 };
 use crate::credentials::Credentials;
 use crate::limits::{AddressRates, RateLimits};
 use crate::router::Table;
+use crate::server_metadata::ServerMetadata;
 use crate::stack;
 use crate::state::StateParts;
 use crate::tokens::IssuerParts;
-use crate::upstream::{Forward, Group, GroupConfig};
+use crate::upstream::{Group, GroupConfig};
 
 /// Everything that a request needs to know of the configuration. Never changed, only replaced.
 #[derive(Debug)]
@@ -46,12 +46,13 @@ pub(crate) struct Components {
     pub(crate) credentials: Kept<(CredentialsConfig, String), Credentials>,
     /// Connections, health and what is under way, by where the upstream is and how it is reached.
     pub(crate) groups: Kept<GroupConfig, Group>,
-    pub(crate) forwards: Kept<(RouteConfig, PublicUrl, bool), Forward>,
     pub(crate) state: StateParts,
     pub(crate) address_rates: Kept<AddressRatesConfig, AddressRates>,
     /// By the resource and all that says how its requests are counted.
     pub(crate) rate_limits:
         Kept<(ResourceUri, RouteRatesConfig, Option<RedisConfig>), Option<Arc<RateLimits>>>,
+    /// Copies of the metadata of issuers.
+    pub(crate) server_metadata: Kept<IssuerConfig, ServerMetadata>,
 }
 
 impl Components {
@@ -63,10 +64,10 @@ impl Components {
             verifiers: self.verifiers.next(),
             credentials: self.credentials.next(),
             groups: self.groups.next(),
-            forwards: self.forwards.next(),
             state: self.state.next(),
             address_rates: self.address_rates.next(),
             rate_limits: self.rate_limits.next(),
+            server_metadata: self.server_metadata.next(),
         }
     }
 
@@ -77,7 +78,7 @@ impl Components {
             verifiers,
             credentials,
             groups,
-            forwards,
+            server_metadata,
             state,
             address_rates,
             rate_limits,
@@ -87,10 +88,10 @@ impl Components {
         verifiers.settle();
         credentials.settle();
         groups.settle();
-        forwards.settle();
         state.settle();
         address_rates.settle();
         rate_limits.settle();
+        server_metadata.settle();
     }
 }
 

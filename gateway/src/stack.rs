@@ -1,21 +1,22 @@
-//! What stands in front of each upstream, from the outside in: router, [`McpAuthLayer`], forward.
+//! What stands in front of each upstream, from the outside in: router, [`McpAuthLayer`] or [`HttpAuthLayer`], forward.
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use mcp_auth::McpAuthLayer;
 use mcp_auth::clock::Clock;
-use mcp_auth::verifier::VerifiedTokens;
+use mcp_auth::verifier::{TokenVerifier, VerifiedTokens};
+use mcp_auth::{HttpAuthLayer, HttpRule, McpAuthLayer};
 use tower_layer::Layer as _;
 
-use crate::config::{Config, RouteConfig};
-use crate::credentials::{Credentials, PublishedKeys, Surroundings};
+use crate::config::{Config, Origins, RouteConfig, RouteKind};
+use crate::credentials::{self, Credentials, PublishedKeys};
+use crate::hop::Hop;
 use crate::limits::{AddressRates, Gate, RateLimits};
 use crate::observe::RouteObserver;
-use crate::router::{Route, Table};
+use crate::router::{Entry, Guard, Route, Surroundings, Table};
 use crate::snapshot::Components;
 use crate::state::Remembered;
-use crate::tokens::Issuers;
+use crate::tokens::{self, Issuers};
 use crate::upstream::{Forward, Group, GroupConfig};
 
 /// Assembles the routes of a configuration of components, those that are kept and new ones; `loopback` says whether only
@@ -33,7 +34,6 @@ pub(crate) fn table(
     let bytes = config.verified_tokens_bytes;
     let verified =
         components.verified_tokens.get_or_build(&bytes, || VerifiedTokens::with_capacity_bytes(bytes));
-    let issuers = Issuers::of(&config.issuers, &mut components.issuers, &verified, clock)?;
     for issuer in config.issuers.iter().filter(|issuer| config.routes.len() > 1 && issuer.audiences.is_some())
     {
         tracing::warn!(token.issuer = issuer.issuer, "with `audiences`, a token is good at every route");
@@ -41,95 +41,154 @@ pub(crate) fn table(
     let remembered = components.state.of(&config.state, clock)?;
     let rates =
         components.address_rates.get_or_build(&config.rates, || AddressRates::new(&config.rates, clock));
-    let routes = config
-        .routes
-        .iter()
-        .map(|route| {
-            guarded(
-                route,
-                config,
-                components,
-                &issuers,
-                &Limits { remembered: &remembered, rates: &rates, clock },
-                loopback,
-            )
-        })
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let keys = PublishedKeys::of(routes.iter().map(|(_, credentials)| &**credentials));
-    let keys = keys.map(|keys| (config.jwks_path.clone(), keys));
-    Ok(Table::new(routes.into_iter().map(|(route, _)| route).collect(), keys))
+    let mut entries = Vec::with_capacity(config.routes.len());
+    let mut presenting: Vec<Arc<Credentials>> = Vec::new();
+    for route in &config.routes {
+        let resource = &route.place.resource;
+        let issuers = Issuers::of(&route.issuers, &mut components.issuers, &verified, clock)?;
+        let believed = (resource.clone(), route.issuers.clone(), bytes);
+        let tokens = components.verifiers.get_or_try_build(&believed, || issuers.verifier(resource))?;
+        let presented = (route.credentials.clone(), config.public_url.origin.clone());
+        let credentials = components
+            .credentials
+            .get_or_try_build(&presented, || {
+                let surroundings = credentials::Surroundings::default();
+                Credentials::new(&route.credentials, &config.public_url.origin, &surroundings)
+            })
+            .with_context(|| format!("cannot set up the credentials of {}", route.name))?;
+        let grouped = GroupConfig::of(route);
+        let group = components
+            .groups
+            .get_or_try_build(&grouped, || Group::new(&grouped))
+            .with_context(|| format!("cannot set up TLS towards the upstream of {}", route.name))?;
+        let counted = (resource.clone(), route.rates.clone(), config.state.redis.clone());
+        let limits = components.rate_limits.get_or_try_build(&counted, || {
+            let limits = RateLimits::new(&route.rates, resource, remembered.shared_rates(), clock);
+            limits.map(|limits| limits.map(Arc::new))
+        })?;
+        let forward = Forward::new(route, Credentials::clone(&credentials), Arc::clone(&group), config.via)
+            .with_limits(Option::clone(&limits));
+        let server_metadata = match route.issuers.first().filter(|_| route.copies_server_metadata) {
+            Some(issuer) => {
+                let build = || tokens::server_metadata(issuer, clock);
+                Some(components.server_metadata.get_or_try_build(issuer, build)?)
+            }
+            None => None,
+        };
+        presenting.push(Arc::clone(&credentials));
+        let behind = Behind {
+            route,
+            verifier: &tokens,
+            credentials: &credentials,
+            group: &group,
+            forward,
+            remembered: &remembered,
+            loopback,
+        };
+        let guard = match &route.kind {
+            RouteKind::Mcp { .. } => mcp(behind, config)?,
+            RouteKind::Public => http(behind, HttpRule::public(), config)?,
+            RouteKind::OAuth2 { scopes } => http(behind, HttpRule::oauth2(scopes)?, config)?,
+        };
+        let guarded = Route {
+            observer: RouteObserver::new(&route.name),
+            guard,
+            gate: Gate::new(Arc::clone(&rates), Arc::clone(&tokens)),
+            hop: Hop::of(route),
+            max_body_bytes: route.max_body_bytes,
+        };
+        entries.push(Entry { config: route, route: guarded, server_metadata });
+    }
+    let surroundings = Surroundings {
+        public_url: &config.public_url,
+        allowed_hosts: &config.allowed_hosts,
+        loopback,
+        apps_challenges: &config.apps_challenges,
+        keys: PublishedKeys::of(presenting.iter().map(|credentials| &**credentials))
+            .map(|keys| (config.jwks_path.as_str(), keys)),
+    };
+    Ok(Table::new(entries, &surroundings))
 }
 
-/// What counts, and by what.
-struct Limits<'a> {
+/// What the guard of a route is made of.
+struct Behind<'a> {
+    route: &'a RouteConfig,
+    verifier: &'a Arc<dyn TokenVerifier>,
+    credentials: &'a Credentials,
+    group: &'a Group,
+    forward: Forward,
     remembered: &'a Remembered,
-    rates: &'a Arc<AddressRates>,
-    clock: &'a Arc<dyn Clock>,
+    loopback: bool,
 }
 
-fn guarded(
-    route: &RouteConfig,
-    config: &Config,
-    components: &mut Components,
-    issuers: &Issuers<'_>,
-    limits: &Limits<'_>,
-    loopback: bool,
-) -> anyhow::Result<(Route, Arc<Credentials>)> {
-    let believed = (route.resource.clone(), config.issuers.clone(), config.verified_tokens_bytes);
-    let verifier = components.verifiers.get_or_try_build(&believed, || issuers.verifier(&route.resource))?;
+fn mcp(behind: Behind<'_>, config: &Config) -> anyhow::Result<Guard> {
+    let Behind { route, verifier, credentials, group, forward, remembered, loopback } = behind;
     let policy = config.policy(route).context("a route without its policy")?;
-    let grouped = GroupConfig::of(route);
-    let group = components
-        .groups
-        .get_or_try_build(&grouped, || Group::new(&grouped))
-        .with_context(|| format!("cannot set up TLS towards the upstream of {}", route.path))?;
-    let mut layer =
-        McpAuthLayer::builder(route.resource.clone(), policy.handle.clone(), Arc::clone(&verifier))
-            .allowed_host(config.public_url.authority.as_str())
-            .allow_loopback(loopback)
-            .upstream_era(group.era().clone())
-            .max_body_bytes(config.limits.max_body_bytes)
-            .certificate_bound_tokens(config.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some()));
-    for issuer in &config.issuers {
+    let resource = route.place.resource.clone();
+    let mut layer = McpAuthLayer::builder(resource, policy.handle.clone(), Arc::clone(verifier))
+        .allow_loopback(loopback)
+        .max_body_bytes(route.max_body_bytes)
+        .upstream_era(group.era().clone())
+        .certificate_bound_tokens(offers_certificates(config))
+        .hand_on_caller_token(credentials.need_caller_token());
+    for issuer in &route.issuers {
         layer = layer.authorization_server(issuer.issuer.as_str());
     }
-    for host in &config.allowed_hosts {
-        layer = layer.allowed_host(host.as_str());
+    for host in hosts(route, config) {
+        layer = layer.allowed_host(host);
     }
-    for origin in &config.allowed_origins {
-        layer = layer.allowed_origin(origin.as_str());
+    if let Origins::Listed(origins) = &route.origins {
+        for origin in origins {
+            layer = layer.allowed_origin(origin.as_str());
+        }
+    }
+    if let RouteKind::Mcp { challenge: Some(form), .. } = &route.kind {
+        layer = layer.challenge_form(*form);
     }
     if let Some(name) = &route.resource_name {
         layer = layer.resource_name(name.as_str());
     }
-    let presented = (route.credentials.clone(), config.public_url.origin.clone());
-    let credentials = components
-        .credentials
-        .get_or_try_build(&presented, || {
-            Credentials::new(&route.credentials, &config.public_url.origin, &Surroundings::default())
-        })
-        .with_context(|| format!("cannot set up the credentials of {}", route.path))?;
-    layer = layer.hand_on_caller_token(credentials.need_caller_token());
-    let counted = (route.resource.clone(), route.rates.clone(), config.state.redis.clone());
-    let rate_limits = components.rate_limits.get_or_try_build(&counted, || {
-        let shared = limits.remembered.shared_rates();
-        RateLimits::new(&route.rates, &route.resource, shared, limits.clock)
-            .map(|limits| limits.map(Arc::new))
-    })?;
-    let own = (route.clone(), config.public_url.clone(), config.via);
-    let forward = components.forwards.get_or_build(&own, || {
-        Forward::new(route, &config.public_url, Credentials::clone(&credentials), group, config.via)
-    });
-    let route = Route {
-        observer: RouteObserver::new(&route.path),
-        path: route.path.clone(),
-        resource_path: route.resource.path().to_owned(),
-        gate: Gate::new(Arc::clone(limits.rates), Arc::clone(&verifier)),
-        service: limits
-            .remembered
-            .put_into(layer)
-            .build()?
-            .layer(forward.with_limits(Option::clone(&rate_limits))),
-    };
-    Ok((route, credentials))
+    Ok(Guard::Mcp(remembered.put_into(layer).build()?.layer(forward)))
+}
+
+fn http(behind: Behind<'_>, rule: HttpRule, config: &Config) -> anyhow::Result<Guard> {
+    let Behind { route, verifier, credentials, forward, remembered, loopback, .. } = behind;
+    let resource = route.place.resource.clone();
+    let mut layer = HttpAuthLayer::builder(resource, rule, Arc::clone(verifier))
+        .allow_loopback(loopback)
+        .certificate_bound_tokens(offers_certificates(config))
+        .hand_on_caller_token(credentials.need_caller_token());
+    for issuer in &route.issuers {
+        layer = layer.authorization_server(issuer.issuer.as_str());
+    }
+    for host in hosts(route, config) {
+        layer = layer.allowed_host(host);
+    }
+    match &route.origins {
+        Origins::Listed(origins) => {
+            for origin in origins {
+                layer = layer.allowed_origin(origin.as_str());
+            }
+        }
+        Origins::Any => layer = layer.allow_any_origin(true),
+    }
+    if let Some(name) = &route.resource_name {
+        layer = layer.resource_name(name.as_str());
+    }
+    Ok(Guard::Http(remembered.put_into_http(layer).build()?.layer(forward)))
+}
+
+/// What a request may call the host of a route: the router has found it by one of these names, and the layer in front of an
+/// upstream looks again for itself.
+fn hosts(route: &RouteConfig, config: &Config) -> Vec<String> {
+    let default_port = if route.place.public_url.scheme == "https" { 443 } else { 80 };
+    let own = &config.public_url.authority;
+    let more = config.allowed_hosts.iter().filter(|_| route.place.hosts.contains(own));
+    let mut hosts: Vec<String> = route.place.hosts.iter().chain(more).cloned().collect();
+    hosts.extend(route.place.hosts.iter().map(|host| format!("{host}:{default_port}")));
+    hosts
+}
+
+fn offers_certificates(config: &Config) -> bool {
+    config.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some())
 }

@@ -15,6 +15,7 @@ use mcp_auth::verifier::{
 };
 
 use crate::config::{IntrospectionConfig, IssuerConfig, KeysFrom, StatusListConfig};
+use crate::server_metadata::{Keeping, ServerMetadata};
 use crate::snapshot::Kept;
 
 /// The longest answer with a status list: one of 8 MiB that cannot be compressed, in base64url, and its signature.
@@ -195,6 +196,20 @@ fn status_lists(
         lists = lists.allow_stale();
     }
     Ok(lists.build()?)
+}
+
+/// The copy of an issuer's own metadata.
+pub(crate) fn server_metadata(
+    config: &IssuerConfig,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<ServerMetadata> {
+    let fetch = Arc::new(client(config, config.on_this_machine)?);
+    let keeping = Keeping {
+        fresh: config.keys_fresh_seconds,
+        stale: config.keys_stale_seconds,
+        cool_down: config.keys_cool_down_seconds,
+    };
+    ServerMetadata::new(&config.issuer, fetch, Arc::clone(clock), keeping)
 }
 
 /// A client for what an issuer serves.

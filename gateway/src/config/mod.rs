@@ -12,11 +12,16 @@ mod credentials;
 mod group;
 mod introspection;
 mod issuer;
+mod kind;
 mod limits;
+mod openai;
+mod place;
+mod policy;
 mod rates;
 mod raw;
 mod reach;
 mod route;
+mod route_path;
 mod secret;
 mod state;
 mod status_list;
@@ -46,10 +51,14 @@ pub(crate) use credentials::{
 pub(crate) use group::{Check, ConcurrencyConfig, EraConfig, HealthConfig};
 pub(crate) use introspection::IntrospectionConfig;
 pub(crate) use issuer::{IssuerConfig, KeysFrom};
+pub(crate) use kind::RouteKind;
 pub(crate) use limits::LimitsConfig;
+pub(crate) use place::Place;
+pub(crate) use policy::PolicyFile;
 pub(crate) use rates::{AddressQuota, AddressRatesConfig, RouteRatesConfig};
 pub(crate) use reach::Authorities;
-pub(crate) use route::{PolicyFile, RouteConfig};
+pub(crate) use route::{Origins, RouteConfig};
+pub(crate) use route_path::RoutePath;
 pub(crate) use secret::one_line;
 pub(crate) use state::{DpopConfig, RedisConfig, SessionSecrets, StateConfig};
 pub(crate) use status_list::StatusListConfig;
@@ -69,7 +78,6 @@ const ENV_PREFIX: &str = "MCP_AUTH_GATEWAY";
 pub struct Config {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) public_url: PublicUrl,
-    pub(crate) allowed_origins: Vec<String>,
     pub(crate) allowed_hosts: Vec<String>,
     pub(crate) shutdown_delay: Duration,
     pub(crate) shutdown_grace: Duration,
@@ -91,6 +99,8 @@ pub struct Config {
     pub(crate) jwks_path: String,
     pub(crate) issuers: Vec<IssuerConfig>,
     pub(crate) routes: Vec<RouteConfig>,
+    /// What OpenAI finds at a host, by host.
+    pub(crate) apps_challenges: Vec<(String, String)>,
     /// Each policy file once, whatever number of routes it is for.
     pub(crate) policies: Vec<PolicyFile>,
 }
@@ -116,9 +126,10 @@ impl Config {
         self.log_json
     }
 
-    /// The policy file of a route.
+    /// The policy file of a route; plain HTTP has none.
     pub(crate) fn policy(&self, route: &RouteConfig) -> Option<&PolicyFile> {
-        self.policies.iter().find(|file| file.path == route.policy_path)
+        let RouteKind::Mcp { policy, .. } = &route.kind else { return None };
+        self.policies.iter().find(|file| file.path == *policy)
     }
 
     /// One line for people: what is served.
@@ -127,8 +138,18 @@ impl Config {
             .routes
             .iter()
             .map(|route| {
+                let by = match &route.kind {
+                    RouteKind::Mcp { policy, .. } => policy.display().to_string(),
+                    RouteKind::Public => "public".to_owned(),
+                    RouteKind::OAuth2 { scopes } if scopes.is_empty() => "oauth2".to_owned(),
+                    RouteKind::OAuth2 { scopes } => format!("oauth2: {}", scopes.join(" ")),
+                };
+                let shown = match &route.path {
+                    RoutePath::Exact(_) => route.place.resource.to_string(),
+                    RoutePath::Below(_) => format!("{}{}", route.place.public_url.origin, route.path),
+                };
                 let upstreams: Vec<_> = route.upstreams.iter().map(ToString::to_string).collect();
-                format!("{} -> {} ({})", route.resource, upstreams.join(", "), route.policy_path.display())
+                format!("{shown} -> {} ({by})", upstreams.join(", "))
             })
             .collect();
         routes.join("\n")
@@ -156,13 +177,19 @@ impl Config {
         let rates = rates::of_addresses(&raw.server.rates, &server.key("rates"), &mut report);
         let state = state::understand(&raw.state, &KeyPath::from("state"), &mut report);
         let issuers = issuer::all(&raw.issuers, &mut report);
-        let (routes, policies) = route::all(&raw.routes, public_url.as_ref(), &mut report);
+        let context = route::Context {
+            public_url: public_url.as_ref(),
+            issuers: &issuers,
+            allowed_origins: &raw.server.allowed_origins,
+            max_body_bytes: limits.max_body_bytes,
+        };
+        let (routes, policies) = route::all(&raw.routes, &context, &mut report);
+        let apps_challenges = openai::understand(&raw.openai, public_url.as_ref(), &routes, &mut report);
         let taken = raw.routes.iter().filter_map(|route| route.path.as_deref());
         credentials::check_jwks_path(&raw.server.jwks_path, taken, &server.key("jwks_path"), &mut report);
         let config = public_url.map(|public_url| Self {
             listen,
             public_url,
-            allowed_origins: raw.server.allowed_origins.clone(),
             allowed_hosts: raw.server.allowed_hosts.clone(),
             shutdown_delay: Duration::from_secs(raw.server.shutdown_delay_seconds.into()),
             shutdown_grace: Duration::from_secs(raw.server.shutdown_grace_seconds.into()),
@@ -180,6 +207,7 @@ impl Config {
             jwks_path: raw.server.jwks_path.clone(),
             issuers,
             routes,
+            apps_challenges,
             policies,
         });
         match config {

@@ -1,25 +1,32 @@
 //! `[[routes]]`
 
-use std::path::{Path, PathBuf};
-
 use http::{HeaderName, Uri};
 use mcp_auth::document::KeyPath;
-use mcp_auth::policy::{Policy, PolicyHandle};
-use mcp_auth::resource::ResourceUri;
 use mcp_auth_runtime::config::Report;
 
+use super::place::{self, Place};
+use super::policy::PolicyFile;
 use super::reach::{self, Reach};
 use super::{
-    ConcurrencyConfig, CredentialsConfig, EraConfig, HealthConfig, PublicUrl, RouteRatesConfig, credentials,
-    group, http_url, rates, raw,
+    ConcurrencyConfig, CredentialsConfig, EraConfig, HealthConfig, IssuerConfig, PublicUrl, RouteKind,
+    RoutePath, RouteRatesConfig, credentials, group, http_url, kind, rates, raw, route_path,
 };
 use crate::upstream::{IDENTITY_HEADERS, MOST_ADDRESSES};
 
-/// One MCP server behind the gateway.
+/// One MCP server behind the gateway, or plain HTTP beside it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RouteConfig {
-    pub(crate) path: String,
-    pub(crate) resource: ResourceUri,
+    /// For logs and metrics: its path, with its host in front where that is not the server's own.
+    pub(crate) name: String,
+    pub(crate) path: RoutePath,
+    pub(crate) place: Place,
+    pub(crate) kind: RouteKind,
+    /// Whose tokens are accepted; the first is where clients sign in.
+    pub(crate) issuers: Vec<IssuerConfig>,
+    pub(crate) origins: Origins,
+    pub(crate) max_body_bytes: usize,
+    /// Whether the first issuer's metadata is served beside the resource's own.
+    pub(crate) copies_server_metadata: bool,
     pub(crate) resource_name: Option<String>,
     /// Its addresses: at least one, each once.
     pub(crate) upstreams: Vec<Uri>,
@@ -27,8 +34,6 @@ pub(crate) struct RouteConfig {
     pub(crate) reach: Reach,
     /// Whether clients see that the upstream refuses the gateway itself.
     pub(crate) pass_refusals: bool,
-    /// The path by which [`Config::policies`](super::Config) has it.
-    pub(crate) policy_path: PathBuf,
     pub(crate) forward_claims: Vec<(HeaderName, String)>,
     /// What the gateway presents to the upstream.
     pub(crate) credentials: CredentialsConfig,
@@ -38,21 +43,25 @@ pub(crate) struct RouteConfig {
     pub(crate) rates: RouteRatesConfig,
 }
 
-/// A policy file and the handle that it keeps up to date.
-#[derive(Clone, Debug)]
-pub(crate) struct PolicyFile {
-    pub(crate) path: PathBuf,
-    pub(crate) handle: PolicyHandle,
-    /// What the policy in force was read from.
-    pub(crate) text: String,
+/// Which pages may call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origins {
+    /// Those of these origins, as a browser writes them.
+    Listed(Vec<String>),
+    Any,
 }
 
-/// What the gateway itself answers at.
-const RESERVED: [&str; 2] = ["/livez", "/readyz"];
+/// What all routes are read by.
+pub(super) struct Context<'a> {
+    pub(super) public_url: Option<&'a PublicUrl>,
+    pub(super) issuers: &'a [IssuerConfig],
+    pub(super) allowed_origins: &'a [String],
+    pub(super) max_body_bytes: usize,
+}
 
 pub(super) fn all(
     raw: &[raw::RouteTable],
-    public_url: Option<&PublicUrl>,
+    context: &Context<'_>,
     report: &mut Report,
 ) -> (Vec<RouteConfig>, Vec<PolicyFile>) {
     let routes = KeyPath::from("routes");
@@ -60,21 +69,36 @@ pub(super) fn all(
         report.unexpected(&routes, "at least one route");
     }
     let mut policies = Vec::new();
-    let mut paths: Vec<&str> = Vec::new();
+    let mut taken: Vec<(String, RoutePath)> = Vec::new();
     let mut all: Vec<RouteConfig> = Vec::new();
     for (index, raw) in raw.iter().enumerate() {
         let at = routes.index(index);
-        let route = one(raw, &at, public_url, &mut policies, report);
-        if let Some(path) = raw.path.as_deref() {
-            if paths.contains(&path) {
+        let is_http = raw.kind == raw::Kind::Http;
+        let path = route_path::understand(raw.path.as_deref(), is_http, &at.key("path"), report);
+        let place = place::understand(raw, path.as_ref(), context.public_url, &at, report);
+        // where the host is at fault, the path is compared with those of all hosts
+        let hosts = place.as_ref().map_or_else(|| vec![String::new()], |place| place.hosts.clone());
+        if let Some(path) = &path {
+            let mut again = false;
+            for host in hosts {
+                let place = (host, path.clone());
+                again |= taken.contains(&place);
+                taken.push(place);
+            }
+            if again {
                 report.fault(&at.key("path"), format!("expected each path once, but found `{path}` again"));
             }
-            paths.push(path);
         }
-        let Some(route) = route else { continue };
+        let Some(route) = one(raw, &at, (path, place), context, &mut policies, report) else { continue };
+        let resource = &route.place.resource;
+        let elsewhere = |other: &&RouteConfig| {
+            other.place.resource == *resource
+                && (&other.path, &other.place.hosts) != (&route.path, &route.place.hosts)
+        };
         // a token for one of them would be one for the other
-        if all.iter().any(|other| other.resource == route.resource && other.path != route.path) {
-            let message = format!("expected each resource once, but found `{}` again", route.resource);
+        let wanted = is_http && raw.resource.is_some();
+        if let Some(other) = all.iter().find(elsewhere).filter(|_| !wanted) {
+            let message = format!("expected each resource once, but found `{}` again", other.place.resource);
             report.fault(&at.key(if raw.resource.is_some() { "resource" } else { "path" }), message);
         }
         all.push(route);
@@ -85,35 +109,52 @@ pub(super) fn all(
 fn one(
     raw: &raw::RouteTable,
     at: &KeyPath,
-    public_url: Option<&PublicUrl>,
+    (path, place): (Option<RoutePath>, Option<Place>),
+    context: &Context<'_>,
     policies: &mut Vec<PolicyFile>,
     report: &mut Report,
 ) -> Option<RouteConfig> {
     // everything is read before anything is given up: all faults at once
-    let path = path(raw.path.as_deref(), &at.key("path"), report);
     let upstreams = upstreams(raw.upstream.as_ref(), &at.key("upstream"), report);
-    let policy = policy(raw.policy.as_deref(), &at.key("policy"), policies, report);
     let health = group::health(&raw.health, &at.key("health"), report);
     let concurrency = group::concurrency(&raw.concurrency, &at.key("concurrency"), report);
+    let kind = kind::understand(raw, at, policies, report);
+    let issuers = issuers(raw.issuers.as_deref(), context.issuers, &at.key("issuers"), report);
+    let origins = match &raw.allowed_origins {
+        Some(own) => allowed_origins(own, kind.as_ref(), &at.key("allowed_origins"), report),
+        None => Origins::Listed(context.allowed_origins.to_vec()),
+    };
+    if raw.max_body_bytes == Some(0) {
+        report.unexpected(&at.key("max_body_bytes"), "at least 1 byte");
+    }
     let forward_claims = forward_claims(raw, &at.key("forward_claims"), report);
     let reach = reach::understand(raw, at, report);
     let rates = rates::of_route(&raw.rates, &at.key("rates"), report);
-    let resource = resource(raw, path, &at.key("resource"), public_url, report);
     let credentials = credentials::understand(
         raw.credentials.as_ref(),
         &at.key("credentials"),
-        resource.as_ref(),
+        place.as_ref().map(|place| &place.resource),
         raw.upstream.as_ref().and_then(raw::UpstreamValue::one),
         report,
     );
+    let (path, place) = (path?, place?);
+    let host =
+        place.hosts.first().filter(|host| context.public_url.is_none_or(|url| **host != url.authority));
     Some(RouteConfig {
-        path: path?.to_owned(),
-        resource: resource?,
+        name: format!("{}{path}", host.map_or("", String::as_str)),
+        path,
+        place,
+        kind: kind?,
+        issuers,
+        origins,
+        max_body_bytes: raw
+            .max_body_bytes
+            .map_or(context.max_body_bytes, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+        copies_server_metadata: raw.authorization_server_metadata == raw::ServerMetadata::Copy,
         resource_name: raw.resource_name.clone(),
         upstreams: upstreams?,
         reach: reach?,
         pass_refusals: raw.upstream_refusals == raw::Refusals::Pass,
-        policy_path: policy?,
         forward_claims: forward_claims?,
         credentials: credentials?,
         upstream_era: group::era(raw.upstream_era),
@@ -123,24 +164,48 @@ fn one(
     })
 }
 
-/// A path is matched byte for byte, so that whatever two parties could read in two ways is refused here.
-fn path<'a>(value: Option<&'a str>, at: &KeyPath, report: &mut Report) -> Option<&'a str> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'.' | b'_' | b'~');
-    let wanted = match value {
-        Some(path) if !path.starts_with('/') => "a path that begins with a slash, such as `/mcp`",
-        Some(path) if path.len() > 1 && path.ends_with('/') => "a path without a slash at the end",
-        Some(path) if !path.bytes().all(plain) => "a path of letters, digits, `/`, `-`, `.`, `_` and `~`",
-        Some(path) if path.contains("//") || path.split('/').any(|part| matches!(part, "." | "..")) => {
-            "a path without empty, `.` and `..` segments"
-        }
-        Some(path) if RESERVED.contains(&path) || path.starts_with("/.well-known") => {
-            "a path other than the gateway's own: `/livez`, `/readyz`, `/.well-known/…`"
-        }
-        Some(path) => return Some(path),
-        None => "a path, such as `/mcp`",
+/// Which of the issuers are believed, in the order that the route has them in.
+fn issuers(
+    names: Option<&[String]>,
+    all: &[IssuerConfig],
+    at: &KeyPath,
+    report: &mut Report,
+) -> Vec<IssuerConfig> {
+    let Some(names) = names else {
+        return all.to_vec();
     };
-    report.unexpected(at, wanted);
-    None
+    if names.is_empty() {
+        report.unexpected(at, "at least one issuer, or no such key for all of them");
+    }
+    let mut chosen: Vec<IssuerConfig> = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        match all.iter().find(|issuer| issuer.issuer == *name) {
+            Some(issuer) if chosen.contains(issuer) => {
+                report
+                    .fault(&at.index(index), format!("expected each issuer once, but found `{name}` again"));
+            }
+            Some(issuer) => chosen.push(issuer.clone()),
+            None => report.unexpected(&at.index(index), "the `issuer` of one of `[[issuers]]`"),
+        }
+    }
+    chosen
+}
+
+fn allowed_origins(
+    values: &[String],
+    kind: Option<&RouteKind>,
+    at: &KeyPath,
+    report: &mut Report,
+) -> Origins {
+    if values == ["*"] {
+        // a page that nobody knows could send what a user has signed in for
+        if kind.is_some_and(|kind| *kind != RouteKind::Public) {
+            report.fault(at, "expected listed origins where a token counts, but found any origin");
+        }
+        return Origins::Any;
+    }
+    super::origins(values, at, report);
+    Origins::Listed(values.to_vec())
 }
 
 fn upstreams(value: Option<&raw::UpstreamValue>, at: &KeyPath, report: &mut Report) -> Option<Vec<Uri>> {
@@ -183,67 +248,6 @@ fn upstream(value: Option<&str>, at: &KeyPath, report: &mut Report) -> Option<Ur
         );
     }
     parsed
-}
-
-fn resource(
-    raw: &raw::RouteTable,
-    path: Option<&str>,
-    at: &KeyPath,
-    public_url: Option<&PublicUrl>,
-    report: &mut Report,
-) -> Option<ResourceUri> {
-    let text = match &raw.resource {
-        Some(resource) => resource.clone(),
-        None => format!("{}{}", public_url?.origin, path?),
-    };
-    match text.parse() {
-        Ok(resource) => Some(resource),
-        Err(reason) => {
-            report.fault(at, format!("{reason}"));
-            None
-        }
-    }
-}
-
-fn policy(
-    value: Option<&str>,
-    at: &KeyPath,
-    policies: &mut Vec<PolicyFile>,
-    report: &mut Report,
-) -> Option<PathBuf> {
-    let Some(value) = value else {
-        report.unexpected(at, "the path of a policy file");
-        return None;
-    };
-    let path = report.resolve(value);
-    if let Some(known) = policies.iter().find(|known| same_file(&known.path, &path)) {
-        return Some(known.path.clone());
-    }
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(reason) => {
-            let message =
-                format!("expected a policy file, but `{}` cannot be read: {reason}", path.display());
-            report.fault(at, message);
-            return None;
-        }
-    };
-    match Policy::parse(&text) {
-        Ok(policy) => {
-            let handle = PolicyHandle::new(policy);
-            policies.push(PolicyFile { path: path.clone(), handle, text });
-            Some(path)
-        }
-        Err(faults) => {
-            report.include(&path, faults);
-            None
-        }
-    }
-}
-
-/// Whether two paths, both of which can be read, name one file now.
-fn same_file(one: &Path, other: &Path) -> bool {
-    one == other || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Only under `X-Auth-`, because only those headers are taken away from what clients send.

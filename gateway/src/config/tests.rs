@@ -40,7 +40,7 @@ fn with(line: &str, instead: &str) -> String {
 fn the_smallest_configuration_is_sound() {
     let config = load(SOUND, &[]).unwrap();
     assert_eq!(config.listen, ["127.0.0.1:3000".parse().unwrap()]);
-    assert_eq!(config.routes[0].resource.as_str(), "http://localhost:3000/mcp");
+    assert_eq!(config.routes[0].place.resource.as_str(), "http://localhost:3000/mcp");
     assert_eq!(config.issuers[0].leeway_seconds, 30);
     assert_eq!(config.issuers[0].algorithms.len(), 3);
     assert_eq!(config.routes[0].upstreams, ["http://127.0.0.1:5000/mcp"]);
@@ -667,7 +667,7 @@ fn a_resource_may_have_a_name_of_its_own() {
         "policy = \"policy.toml\"",
         "policy = \"policy.toml\"\nresource = \"https://Public.example/a/b\"",
     );
-    assert_eq!(load(&text, &[]).unwrap().routes[0].resource.as_str(), "https://public.example/a/b");
+    assert_eq!(load(&text, &[]).unwrap().routes[0].place.resource.as_str(), "https://public.example/a/b");
 }
 
 /// A token for one of two routes must not be one for the other, whichever of them comes first.
@@ -690,6 +690,7 @@ fn every_key_is_in_the_readme_with_its_default() {
         issuers: vec![raw::IssuerTable::default()],
         routes: vec![raw::RouteTable::default()],
         state: raw::StateTable::default(),
+        openai: raw::OpenAiTable::default(),
     };
     let raw = serde_json::to_value(raw).unwrap();
     let introspection = serde_json::to_value(raw::IntrospectionTable::default()).unwrap();

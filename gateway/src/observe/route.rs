@@ -10,6 +10,11 @@ pub(crate) struct RouteObserver {
 }
 
 impl RouteObserver {
+    /// The route's name.
+    pub(crate) fn label(&self) -> &str {
+        &self.label
+    }
+
     /// `label` is what metrics, the audit and logs call the route; made when a configuration is loaded.
     pub(crate) fn new(label: &str) -> Arc<Self> {
         Arc::new(Self { label: label.into() })

@@ -13,12 +13,12 @@ mod redis;
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
-use mcp_auth::McpAuthLayerBuilder;
 use mcp_auth::clock::Clock;
 use mcp_auth::possession::{DpopNonces, DpopOptions};
 use mcp_auth::random::SystemRandom;
 use mcp_auth::session::SessionKeys;
 use mcp_auth::state::{MemoryState, State};
+use mcp_auth::{HttpAuthLayerBuilder, McpAuthLayerBuilder};
 
 use crate::config::{DpopConfig, RedisConfig, SessionSecrets, StateConfig};
 use crate::limits::SharedRates;
@@ -123,6 +123,15 @@ impl Remembered {
     /// Lets a layer use it.
     pub(crate) fn put_into(&self, layer: McpAuthLayerBuilder) -> McpAuthLayerBuilder {
         let layer = layer.state(self.state()).session_keys(SessionKeys::clone(&self.session_keys));
+        match &self.dpop {
+            Some(dpop) => layer.dpop(dpop.clone()),
+            None => layer,
+        }
+    }
+
+    /// The same for a layer in front of plain HTTP, which has no sessions.
+    pub(crate) fn put_into_http(&self, layer: HttpAuthLayerBuilder) -> HttpAuthLayerBuilder {
+        let layer = layer.state(self.state());
         match &self.dpop {
             Some(dpop) => layer.dpop(dpop.clone()),
             None => layer,

@@ -80,7 +80,7 @@ fn verifier(recipe: &str, kid: &str, algorithm: Algorithm) -> JwtVerifier {
         serde_json::to_value(Jwk::from_encoding_key(KEYS.of(algorithm), algorithm).unwrap()).unwrap();
     jwk["kid"] = kid.into();
     let keys = FixedKeys::from_jwks(&json!({ "keys": [jwk] }).to_string()).unwrap();
-    JwtVerifier::builder(config.routes[0].resource.clone(), Arc::new(ManualClock::at(NOW)))
+    JwtVerifier::builder(config.routes[0].place.resource.clone(), Arc::new(ManualClock::at(NOW)))
         .issuer(accepted(&config.issuers[0], Arc::new(keys)))
         .build()
         .unwrap()

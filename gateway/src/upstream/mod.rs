@@ -18,18 +18,20 @@ mod tls;
 mod watch;
 
 use std::convert::Infallible;
+use std::error::Error as StdError;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{HeaderName, Request, Response, StatusCode};
+use http::{HeaderName, Request, Response, StatusCode, Uri};
 use mcp_auth::challenge::ReplyTo;
 use mcp_auth::{CallerToken, Judged, Permit};
 use tower_service::Service;
 
-use crate::body::{ForwardedBody, RequestBody};
-use crate::config::{PublicUrl, RouteConfig};
+use crate::body::{BodyTooLong, ForwardedBody, RequestBody};
+use crate::config::{PublicUrl, RouteConfig, RoutePath};
 use crate::credentials::Credentials;
+use crate::hop::Hop;
 use crate::limits::RateLimits;
 use crate::observe::Record;
 use crate::respond::rpc_error;
@@ -53,6 +55,9 @@ pub(crate) struct Forward {
 struct Target {
     /// For the log.
     route: String,
+    path: RoutePath,
+    /// By which a request is known that comes back.
+    hop: Hop,
     group: Arc<Group>,
     public_url: PublicUrl,
     forward_claims: Vec<(HeaderName, String)>,
@@ -62,17 +67,13 @@ struct Target {
 }
 
 impl Forward {
-    pub(crate) fn new(
-        route: &RouteConfig,
-        public_url: &PublicUrl,
-        credentials: Credentials,
-        group: Arc<Group>,
-        via: bool,
-    ) -> Self {
+    pub(crate) fn new(route: &RouteConfig, credentials: Credentials, group: Arc<Group>, via: bool) -> Self {
         let target = Arc::new(Target {
-            route: route.path.clone(),
+            route: route.name.clone(),
+            path: route.path.clone(),
+            hop: Hop::of(route),
             group,
-            public_url: public_url.clone(),
+            public_url: route.place.public_url.clone(),
             forward_claims: route.forward_claims.clone(),
             credentials,
             pass_refusals: route.pass_refusals,
@@ -169,6 +170,10 @@ impl Target {
     /// What the client is told of a request without an answer; all else is for the log.
     fn failed(&self, unserved: &Unserved, reply: &ReplyTo) -> Response<ForwardedBody> {
         match unserved {
+            Unserved::Failed { error, .. } if has_cause::<BodyTooLong>(error) => {
+                let message = "the body is longer than this route allows";
+                return reply.error(StatusCode::PAYLOAD_TOO_LARGE, message).map(ForwardedBody::from);
+            }
             Unserved::Failed { address, error } => {
                 tracing::warn!(route = %self.route, upstream = address, reason = %failure::with_causes(error), "the upstream gave no answer");
             }
@@ -192,6 +197,12 @@ impl Target {
         }
         if let Some(user) = permit.principal() {
             request::say_who(&mut parts.headers, user, &self.forward_claims)?;
+        }
+        self.hop.mark(&mut parts.headers);
+        if let Some(rest) = self.path.rest(parts.uri.path()) {
+            let query = parts.uri.query().map_or_else(String::new, |query| format!("?{query}"));
+            // a part of a valid path is one
+            parts.uri = Uri::try_from(format!("{rest}{query}")).unwrap_or_default();
         }
         let mut outgoing = Request::new(CleanBody(body));
         *outgoing.method_mut() = parts.method;
@@ -220,6 +231,17 @@ impl Target {
     }
 }
 
+fn has_cause<E: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<E>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -231,8 +253,9 @@ mod tests {
 
     use super::{Arc, Forward, Group, GroupConfig, Target};
     use crate::body::RequestBody;
-    use crate::config::PublicUrl;
+    use crate::config::{PublicUrl, RoutePath};
     use crate::credentials::Credentials;
+    use crate::hop::Hop;
 
     #[tokio::test]
     async fn without_a_permit_nothing_is_forwarded() {
@@ -241,6 +264,8 @@ mod tests {
         let group = Group::new(&GroupConfig::for_tests(&[&address])).unwrap();
         let target = Arc::new(Target {
             route: "/mcp".to_owned(),
+            path: RoutePath::Exact("/mcp".to_owned()),
+            hop: Hop::test("hop"),
             group: Arc::new(group),
             public_url: PublicUrl { origin: String::new(), scheme: String::new(), authority: String::new() },
             forward_claims: Vec::new(),

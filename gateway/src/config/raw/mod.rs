@@ -4,6 +4,7 @@ mod credentials;
 mod group;
 mod issuer;
 mod limits;
+mod openai;
 mod rates;
 mod route;
 mod server;
@@ -16,8 +17,9 @@ pub(crate) use credentials::CredentialsTable;
 pub(crate) use group::{ConcurrencyTable, HealthTable};
 pub(crate) use issuer::{IntrospectionTable, IssuerTable, RequiredValue, StatusListTable};
 pub(crate) use limits::LimitsTable;
+pub(crate) use openai::OpenAiTable;
 pub(crate) use rates::{QuotaTable, Rate, RouteRatesTable, ServerRatesTable};
-pub(crate) use route::{Era, Refusals, RouteTable, UpstreamValue};
+pub(crate) use route::{Auth, Challenge, Era, Kind, Refusals, RouteTable, ServerMetadata, UpstreamValue};
 pub(crate) use server::{LogRequests, ServerTable};
 pub(crate) use state::{DpopTable, StateTable};
 #[cfg(test)]
@@ -32,4 +34,5 @@ pub(crate) struct Raw {
     pub(crate) issuers: Vec<IssuerTable>,
     pub(crate) routes: Vec<RouteTable>,
     pub(crate) state: StateTable,
+    pub(crate) openai: OpenAiTable,
 }

@@ -8,15 +8,39 @@ use super::CredentialsTable;
 use super::RouteRatesTable;
 use super::group::{ConcurrencyTable, HealthTable};
 
-/// `[[routes]]`: one MCP server behind the gateway.
+/// `[[routes]]`: one MCP server behind the gateway, or plain HTTP beside it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RouteTable {
-    /// The path at the gateway, exact: `/mcp`. Required.
+    /// The path at the gateway, exact: `/mcp`. With `kind = "http"` also a path and all below it: `/assets/**`. Required.
     pub(crate) path: Option<String>,
+    /// The host at which clients find it, as their `Host` says it: `tools.example`, with the port unless it is the scheme's
+    /// own. Default: that of `public_url`.
+    pub(crate) host: Option<String>,
+    /// Where clients reach this route: scheme, host and port, no path. Default: the server's `public_url`.
+    pub(crate) public_url: Option<String>,
+    /// `mcp`, judged message by message; or `http`, judged by `auth` and `scopes` alone. Default: `mcp`.
+    pub(crate) kind: Kind,
+    /// Who may, for `kind = "http"`: `public`, or `oauth2` for those with a token. Required there.
+    pub(crate) auth: Option<Auth>,
+    /// Scopes that the token needs, all of them, for `auth = "oauth2"`. No scope implies another here. Default: none.
+    pub(crate) scopes: Vec<String>,
+    /// Those of `[[issuers]]` whose tokens are accepted, by `issuer`; the first is where clients sign in. Default: all.
+    pub(crate) issuers: Option<Vec<String>>,
+    /// In which form tool calls are challenged, instead of the policy's `challenge`: `http`, `tool-result` or `auto`.
+    /// Default: the policy's.
+    pub(crate) challenge: Option<Challenge>,
+    /// Bytes that a request's body may have. Default: `server.limits.max_body_bytes`.
+    pub(crate) max_body_bytes: Option<u32>,
+    /// Browser origins that may call, exact, instead of the server's. `["*"]` is any, for `auth = "public"`. Default: the
+    /// server's `allowed_origins`.
+    pub(crate) allowed_origins: Option<Vec<String>>,
+    /// What old clients get that look for the authorization server's metadata here: `none`, a 404; or `copy`, the first
+    /// issuer's own document. Default: `none`.
+    pub(crate) authorization_server_metadata: ServerMetadata,
     /// The MCP server: an absolute http or https URL, or a list of them: addresses that serve the same. Required.
     pub(crate) upstream: Option<UpstreamValue>,
-    /// The policy file, relative to the configuration; watched. Required.
+    /// The policy file, relative to the configuration; watched. Required for `kind = "mcp"`.
     pub(crate) policy: Option<String>,
     /// The resource identifier, which tokens must name as their audience. Default: `public_url` + `path`.
     pub(crate) resource: Option<String>,
@@ -88,7 +112,7 @@ pub(crate) enum Refusals {
 }
 
 /// Which protocol eras an upstream speaks.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Era {
     Legacy,
@@ -97,10 +121,53 @@ pub(crate) enum Era {
     Auto,
 }
 
+/// What a route is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    Mcp,
+    Http,
+}
+
+/// Who may use plain HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Auth {
+    Public,
+    OAuth2,
+}
+
+/// How a single tool call is challenged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Challenge {
+    Http,
+    ToolResult,
+    Auto,
+}
+
+/// What is published of the authorization server beside the resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ServerMetadata {
+    None,
+    Copy,
+}
+
 impl Default for RouteTable {
     fn default() -> Self {
         Self {
             path: None,
+            host: None,
+            public_url: None,
+            kind: Kind::Mcp,
+            auth: None,
+            scopes: Vec::new(),
+            issuers: None,
+            challenge: None,
+            max_body_bytes: None,
+            allowed_origins: None,
+            authorization_server_metadata: ServerMetadata::None,
             upstream: None,
             policy: None,
             resource: None,

@@ -34,7 +34,7 @@ use mcp_auth::random::{Random, SystemRandom};
 use mcp_auth::request::UpstreamEraHandle;
 
 use super::{CleanBody, Endpoint, EndpointConfig, EndpointError, Failure, UpstreamBody};
-use crate::config::{ConcurrencyConfig, EraConfig, HealthConfig, RouteConfig};
+use crate::config::{ConcurrencyConfig, EraConfig, HealthConfig, RouteConfig, RoutePath};
 use choice::{Tried, choose};
 use concurrency::Concurrency;
 use counted::Held;
@@ -99,9 +99,12 @@ struct Address {
 impl GroupConfig {
     /// What a route says of its upstream.
     pub(crate) fn of(route: &RouteConfig) -> Self {
-        let endpoint = |uri: &Uri| route.reach.endpoint(uri.clone());
+        let endpoint = |uri: &Uri| EndpointConfig {
+            appends_path: matches!(route.path, RoutePath::Below(_)),
+            ..route.reach.endpoint(uri.clone())
+        };
         Self {
-            route: route.path.clone(),
+            route: route.name.clone(),
             addresses: route.upstreams.iter().map(endpoint).collect(),
             health: route.health.clone(),
             concurrency: route.concurrency.clone(),

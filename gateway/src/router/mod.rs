@@ -1,0 +1,168 @@
+//! Which request goes where: by host and path, and nothing but the host and the path.
+//!
+//! `//mcp`, `/mcp/`, `/%6dcp` and `/MCP` are other paths than `/mcp`; what no route names, nobody serves. So a request
+//! is never judged under one path and served under another. A host is one that the configuration names, and what is
+//! published of it comes from there.
+
+mod host;
+mod path;
+mod table;
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_body::Body as _;
+use tower_service::Service;
+
+use crate::body::{RequestBody, ResponseBody, full};
+use crate::observe::{Observe, Watched};
+use crate::respond::{self, health, may_ask, not_found, rpc_error};
+use crate::snapshot::{Live, Snapshot};
+
+use host::NoHost;
+use table::{Destination, Found};
+pub(crate) use table::{Entry, Guard, Route, Surroundings, Table};
+
+/// Everything that the gateway serves.
+#[derive(Clone)]
+pub(crate) struct Router(Arc<Served>);
+
+struct Served {
+    live: Live,
+    observe: Observe,
+    draining: AtomicBool,
+}
+
+impl Router {
+    pub(crate) fn new(snapshot: Snapshot, observe: Observe) -> Self {
+        Self(Arc::new(Served { live: Live::new(snapshot), observe, draining: AtomicBool::new(false) }))
+    }
+
+    /// From now on `/readyz` says that new requests should go elsewhere.
+    pub(crate) fn drain(&self) {
+        self.0.draining.store(true, Ordering::Relaxed);
+    }
+
+    async fn respond(self, mut request: Request<RequestBody>) -> Response<Watched<ResponseBody>> {
+        let mut observed = self.0.observe.begin(&mut request);
+        if let Some(answer) = self.health(&request) {
+            return observed.finish(answer);
+        }
+        let found = match host::asked(&request) {
+            // the guard is let go of before anything is waited for
+            Ok(host) => self.0.live.load().table.find(host, request.uri().path()),
+            Err(NoHost) => {
+                return observed.finish(rpc_error(
+                    StatusCode::BAD_REQUEST,
+                    "expected one Host, and the same everywhere",
+                ));
+            }
+        };
+        let destination = match found {
+            Found::Here(destination) => destination,
+            Found::Nothing
+                if *request.method() == Method::OPTIONS && path::is_well_known(request.uri().path()) =>
+            {
+                return observed.finish(may_ask());
+            }
+            Found::Nothing => return observed.finish(not_found()),
+            Found::ForeignHost => {
+                return observed.finish(rpc_error(
+                    StatusCode::FORBIDDEN,
+                    "the Host header names none of this server's hosts",
+                ));
+            }
+        };
+        let response = match destination {
+            Destination::Route(route) => {
+                observed.route(&route.observer);
+                guarded(&route, request).await
+            }
+            Destination::Metadata(route, path) => {
+                observed.route(&route.observer);
+                guarded(&route, with_path(request, path)).await
+            }
+            Destination::ServerMetadata(metadata) => metadata.respond(request.method()).await,
+            Destination::Keys(keys) => {
+                keys.respond(request.method()).map(|body| ResponseBody::Own(body.into()))
+            }
+            Destination::Text(text) => respond::text(request.method(), text),
+        };
+        observed.finish(response)
+    }
+
+    /// Whether the process lives, for whoever asks under whatever name: probes know addresses only.
+    fn health<B>(&self, request: &Request<B>) -> Option<Response<ResponseBody>> {
+        match request.uri().path() {
+            "/livez" => Some(health_of(request.method(), true)),
+            "/readyz" => Some(health_of(request.method(), !self.0.draining.load(Ordering::Relaxed))),
+            _ => None,
+        }
+    }
+}
+
+fn health_of(method: &Method, well: bool) -> Response<ResponseBody> {
+    match (method, well) {
+        (&Method::GET | &Method::HEAD, true) => health(StatusCode::OK, "ok"),
+        (&Method::GET | &Method::HEAD, false) => health(StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        _ => rpc_error(StatusCode::METHOD_NOT_ALLOWED, "expected GET or HEAD"),
+    }
+}
+
+async fn guarded(route: &Route, request: Request<RequestBody>) -> Response<ResponseBody> {
+    let entered = match route.gate.enter(&request) {
+        Ok(entered) => entered,
+        Err(limited) => return limited.answer_unread().map(full),
+    };
+    if route.hop.is_on(request.headers()) {
+        tracing::error!(
+            route = route.observer.label(),
+            "the upstream of this route leads back to the gateway"
+        );
+        let message = "the upstream of this route leads back to the gateway";
+        return rpc_error(StatusCode::LOOP_DETECTED, message);
+    }
+    // always ready: neither the guard nor what is behind it has a limit to wait for
+    let answered = match &route.guard {
+        Guard::Mcp(service) => service.clone().call(request).await,
+        Guard::Http(service) => {
+            if request.body().size_hint().lower() > route.max_body_bytes.try_into().unwrap_or(u64::MAX) {
+                return respond::too_long();
+            }
+            let request = request.map(|body| body.at_most(route.max_body_bytes));
+            service.clone().call(request).await
+        }
+    };
+    match answered {
+        Ok(response) => {
+            route.gate.leave(entered, &response);
+            response.map(ResponseBody::from)
+        }
+        Err(never) => match never {},
+    }
+}
+
+fn with_path(mut request: Request<RequestBody>, path: PathAndQuery) -> Request<RequestBody> {
+    let mut parts = request.uri().clone().into_parts();
+    parts.path_and_query = Some(path);
+    // scheme and authority are as they were
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+    request
+}
+
+impl hyper::service::Service<Request<RequestBody>> for Router {
+    type Response = Response<Watched<ResponseBody>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<RequestBody>) -> Self::Future {
+        let router = self.clone();
+        Box::pin(async move { Ok(router.respond(request).await) })
+    }
+}
