@@ -146,6 +146,114 @@ fn limits_that_let_nothing_through_are_faults() {
 }
 
 #[test]
+fn rates_that_limit_nothing_or_everything_are_faults() {
+    let wanted = "`\"off\"`, or a table such as `{ requests = 600, seconds = 60, burst = 100 }`";
+    let server = "server.rates.per_address";
+    for (value, fault) in [
+        ("\"no\"", format!("2:15: `{server}`: expected {wanted}, but found `\"no\"`")),
+        ("7", format!("2:15: `{server}`: expected {wanted}")),
+        (
+            "{ requests = 0 }",
+            format!("2:28: `{server}.requests`: expected at least 1 request, but found `0`"),
+        ),
+        (
+            "{ seconds = 1 }",
+            format!("2:15: `{server}.requests`: expected at least 1 request, but the key is missing"),
+        ),
+        (
+            "{ requests = 1, seconds = 0 }",
+            format!("2:41: `{server}.seconds`: expected at least 1, but found `0`"),
+        ),
+        (
+            "{ requests = 1, burst = 0 }",
+            format!("2:39: `{server}.burst`: expected at least 1, but found `0`"),
+        ),
+        (
+            "{ requests = 1000001, seconds = 1 }",
+            format!(
+                "2:28: `{server}.requests`: expected at most a million requests in a second, but found `1000001`"
+            ),
+        ),
+    ] {
+        let text = format!("[server.rates]\nper_address = {value}\n{SOUND}");
+        assert_eq!(load(&text, &[]).unwrap_err(), format!("gateway.toml:{fault}"), "{value}");
+    }
+    for (rates, fault) in [
+        (
+            "per_user = { requests = 1 }",
+            "9:11: `routes[0].rates.per_user`: unknown key `per_user`\n  hint: known keys here: `per_subject`, `per_client`, `per_tool`, `tools`",
+        ),
+        (
+            "per_subject = { requests = 0 }",
+            "9:38: `routes[0].rates.per_subject.requests`: expected at least 1 request, but found `0`",
+        ),
+        (
+            "tools = { \"a[\" = { requests = 1 } }",
+            "9:28: `routes[0].rates.tools.\"a[\"`: expected a glob pattern, but unclosed character class; missing ']'",
+        ),
+        (
+            "tools = { \"\" = { requests = 1 } }",
+            "9:26: `routes[0].rates.tools.\"\"`: expected the name of a tool or a pattern, but found an empty one",
+        ),
+    ] {
+        let text = format!("{SOUND}rates = {{ {rates} }}\n");
+        assert_eq!(load(&text, &[]).unwrap_err(), format!("gateway.toml:{fault}"), "{rates}");
+    }
+    let config = load(SOUND, &[]).unwrap();
+    let quota = config.rates.requests.unwrap();
+    assert_eq!((quota.quota.requests(), quota.quota.burst(), quota.counts_this_machine), (600, 100, false));
+    let off = format!("[server.rates]\nper_address = \"off\"\nfailed_tokens_per_address = \"off\"\n{SOUND}");
+    assert_eq!(load(&off, &[]).unwrap().rates, super::AddressRatesConfig::default());
+}
+
+#[test]
+fn a_state_that_cannot_be_shared_is_a_fault_and_no_secret_is_shown() {
+    let secret = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I=";
+    let files = [
+        ("secrets", secret),
+        ("short", "c2hvcnQ="),
+        ("empty", ""),
+        ("url", "redis://:hunter2@127.0.0.1/0\n"),
+        ("bad", "http://:hunter2@h"),
+    ];
+    let secrets = "session_secrets_file = \"secrets\"";
+    let url = "expected a URL such as `redis://127.0.0.1:6379/0` or `rediss://redis.example:6379`, but found something else";
+    for (lines, fault) in [
+        ("redis_url = \"redis://h\"".to_owned(), "`state.session_secrets_file`: expected `session_secrets_file` or `session_secrets_env` beside Redis, so that replicas know each other's sessions, but found neither".to_owned()),
+        (format!("redis_url = \"http://h\"\n{secrets}"), format!("`state.redis_url`: {url}")),
+        (format!("redis_url = \"rediss://h/#insecure\"\n{secrets}"), format!("`state.redis_url`: {url}")),
+        (format!("redis_url = \"redis://:hunter2@h\"\n{secrets}"), "`state.redis_url`: expected a URL without a password, but found one with; give it by `redis_url_env` or `redis_url_file`".to_owned()),
+        (format!("redis_url_file = \"bad\"\n{secrets}"), format!("`state.redis_url_file`: {url}")),
+        (format!("redis_url_file = \"absent\"\n{secrets}"), "`state.redis_url_file`: expected a secret, but `absent` cannot be read: No such file or directory (os error 2)".to_owned()),
+        (format!("redis_url_env = \"NOBODY_HAS_SET_THIS\"\n{secrets}"), "`state.redis_url_env`: expected the environment variable `NOBODY_HAS_SET_THIS` to be set, to text".to_owned()),
+        (format!("redis_url_file = \"url\"\nredis_url = \"redis://h\"\n{secrets}"), "`state.redis_url_file`: expected one of `redis_url`, `redis_url_env` and `redis_url_file`, but found several".to_owned()),
+        (format!("redis_url_file = \"url\"\nredis_ca_file = \"empty\"\n{secrets}"), "`state.redis_ca_file`: expected certificates in PEM form in `empty`, but it holds none".to_owned()),
+        ("session_secrets_file = \"short\"".to_owned(), "`state.session_secrets_file`: expected secrets of 32 bytes each in base64 (`openssl rand -base64 32`), one a line, but found something else".to_owned()),
+        ("session_secrets_file = \"empty\"".to_owned(), "`state.session_secrets_file`: expected at least one secret, but found none".to_owned()),
+        (format!("{secrets}\nsession_secrets_env = \"X\""), "`state.session_secrets_file`: expected `session_secrets_env` or `session_secrets_file`, but found both".to_owned()),
+        ("timeout_milliseconds = 0".to_owned(), "`state.timeout_milliseconds`: expected at least 1 millisecond, but found `0`".to_owned()),
+        ("key_prefix = \"a b\"".to_owned(), "`state.key_prefix`: expected visible ASCII without braces, such as `mcp-auth:`, but found `\"a b\"`".to_owned()),
+        ("key_prefix = \"{a}\"".to_owned(), "`state.key_prefix`: expected visible ASCII without braces, such as `mcp-auth:`, but found `\"{a}\"`".to_owned()),
+        ("dpop = { window_seconds = 0 }".to_owned(), "`state.dpop.window_seconds`: expected from 1 to 3600 seconds, but found `0`".to_owned()),
+        ("dpop = { window_seconds = 3601 }".to_owned(), "`state.dpop.window_seconds`: expected from 1 to 3600 seconds, but found `3601`".to_owned()),
+        ("dpop = { nonce_seconds = 0 }".to_owned(), "`state.dpop.nonce_seconds`: expected at least 1 second, but found `0`".to_owned()),
+        ("dpop = { algorithms = [] }".to_owned(), "`state.dpop.algorithms`: expected at least one of `RS256`, `PS256`, `ES256`, `EdDSA`, but found `[]`".to_owned()),
+        ("dpop = { algorithms = [\"none\"] }".to_owned(), "`state.dpop.algorithms[0]`: expected one of `RS256`, `PS256`, `ES256`, `EdDSA`, but found `\"none\"`".to_owned()),
+    ] {
+        let error = load(&format!("{SOUND}[state]\n{lines}\n"), &files).unwrap_err();
+        // where the line is depends on the case
+        let found = error.split_once(" `state").map(|(_, rest)| format!("`state{rest}"));
+        assert_eq!(found.as_deref(), Some(&*fault), "{lines}: {error}");
+        assert!(!error.contains("hunter2") && !error.contains(secret), "{error}");
+    }
+    let sound = format!("{SOUND}[state]\nredis_url_file = \"url\"\n{secrets}\ndpop = {{ nonces = true }}\n");
+    let config = load(&sound, &files).unwrap();
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("hunter2") && !shown.contains(secret), "{shown}");
+    assert_eq!(config.state.redis.unwrap().url(), "redis://:hunter2@127.0.0.1/0");
+}
+
+#[test]
 fn the_reference_configuration_is_sound() {
     let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/gateway.toml");
     let config = Config::load(&reference).unwrap_or_else(|error| panic!("{error}"));

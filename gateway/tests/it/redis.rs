@@ -1,0 +1,450 @@
+//! What two gateways share in a real Redis, and what clients see while it is down.
+
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
+use jsonwebtoken::{Algorithm, EncodingKey};
+use mcp_auth_gateway::Running;
+use mcp_auth_gateway::config::Config;
+use rcgen::KeyPair;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use crate::harness::{DEADLINE, Files, POLICY};
+use crate::logs;
+use crate::upstream::{Upstream, respond};
+
+const PASSWORD: &str = "the-password-of-redis";
+
+fn now() -> u64 {
+    UNIX_EPOCH.elapsed().unwrap().as_secs()
+}
+
+/// A Redis server on a free port, which forgets all when it ends, and ends with the test.
+struct Redis {
+    port: u16,
+    child: Option<Child>,
+    dir: TempDir,
+}
+
+impl Redis {
+    fn start() -> Self {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let mut redis = Self { port, child: None, dir: tempfile::tempdir().unwrap() };
+        redis.run();
+        redis
+    }
+
+    fn run(&mut self) {
+        let child = Command::new("redis-server")
+            .args([
+                "--port",
+                &self.port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+            ])
+            .args(["--requirepass", PASSWORD])
+            .current_dir(self.dir.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("Redis is not there: run ./test, or gateway/tests/setup");
+        self.child = Some(child);
+        let started = Instant::now();
+        while self.command(&redis::cmd("PING")).is_err() {
+            assert!(started.elapsed() < DEADLINE, "Redis does not start");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("redis://:{PASSWORD}@127.0.0.1:{}/0", self.port)
+    }
+
+    fn command(&self, command: &redis::Cmd) -> redis::RedisResult<redis::Value> {
+        let mut connection = redis::Client::open(self.url())?.get_connection()?;
+        command.query(&mut connection)
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Stops it where it stands, as a machine that is overloaded would; `SIGCONT` lets it go on.
+    fn signal(&self, signal: &str) {
+        let pid = self.child.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Two gateways in front of one server, of one configuration.
+struct Replicas {
+    files: Files,
+    public_url: String,
+    addresses: [SocketAddr; 2],
+    client: reqwest::Client,
+    _running: [Running; 2],
+}
+
+impl Replicas {
+    /// `more` are lines after the route's.
+    async fn start(upstream: &Upstream, redis: &Redis, route: &str, dpop: &str) -> Self {
+        let files = Files::new(POLICY);
+        let public_url = "http://localhost:3000".to_owned();
+        std::fs::write(files.dir.path().join("redis-url"), redis.url() + "\n").unwrap();
+        std::fs::write(files.dir.path().join("secrets"), STANDARD.encode([7; 32])).unwrap();
+        let route = format!(
+            "{route}\n[state]\nredis_url_file = \"redis-url\"\nsession_secrets_file = \"secrets\"\ntimeout_milliseconds = 500\n{dpop}"
+        );
+        let server = "trusted_proxies = [\"127.0.0.0/8\"]";
+        files.configure("127.0.0.1:0".parse().unwrap(), &public_url, &upstream.url(), server, &route);
+        let (one, first) = Self::gateway(&files).await;
+        let (two, second) = Self::gateway(&files).await;
+        let client = reqwest::Client::new();
+        Self { files, public_url, addresses: [first, second], client, _running: [one, two] }
+    }
+
+    async fn gateway(files: &Files) -> (Running, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let config = Config::load(&files.config()).unwrap_or_else(|error| panic!("{error}"));
+        (mcp_auth_gateway::start(config, vec![listener]).await.unwrap(), address)
+    }
+
+    fn token(&self, subject: &str, more: &Value) -> String {
+        self.files.token(&format!("{}/mcp", self.public_url), subject, "read", more)
+    }
+
+    fn post(&self, replica: usize, body: &Value) -> reqwest::RequestBuilder {
+        self.client
+            .post(format!("http://{}/mcp", self.addresses[replica]))
+            .header("content-type", "application/json")
+            .header("accept", "application/json, text/event-stream")
+            .body(body.to_string())
+    }
+
+    fn call(&self, replica: usize, tool: &str) -> reqwest::RequestBuilder {
+        self.post(
+            replica,
+            &json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool}}),
+        )
+    }
+
+    /// Whether a call of a tool gets through; the text of a limit says that it is one.
+    async fn passes(&self, request: reqwest::RequestBuilder) -> bool {
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        !response.text().await.unwrap().contains("Too many")
+    }
+}
+
+/// A client with a key that its tokens are bound to.
+struct DpopClient {
+    key: EncodingKey,
+    jwk: Jwk,
+}
+
+impl DpopClient {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let key = EncodingKey::from_ec_pem(key.serialize_pem().as_bytes()).unwrap();
+        let jwk = Jwk::from_encoding_key(&key, Algorithm::ES256).unwrap();
+        Self { key, jwk }
+    }
+
+    fn token(&self, replicas: &Replicas, subject: &str) -> String {
+        replicas
+            .token(subject, &json!({"cnf": {"jkt": self.jwk.thumbprint(ThumbprintHash::SHA256).unwrap()}}))
+    }
+
+    fn proof(&self, token: &str, jti: &str, iat: u64) -> String {
+        let header = json!({"typ": "dpop+jwt", "alg": "ES256", "jwk": {
+            "kty": "EC", "crv": "P-256",
+            "x": serde_json::to_value(&self.jwk).unwrap()["x"], "y": serde_json::to_value(&self.jwk).unwrap()["y"]}});
+        let claims = json!({"jti": jti, "htm": "POST", "htu": "http://localhost:3000/mcp", "iat": iat,
+            "ath": URL_SAFE_NO_PAD.encode(digest(&SHA256, token.as_bytes()))});
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let message = format!("{}.{}", part(&header), part(&claims));
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &self.key, Algorithm::ES256).unwrap();
+        format!("{message}.{signature}")
+    }
+}
+
+async fn status(replicas: &Replicas, replica: usize, token: &str, proof: &str) -> (u16, String) {
+    let request = replicas.call(replica, "closed");
+    let request = request.header("authorization", format!("DPoP {token}")).header("dpop", proof);
+    let response = request.send().await.unwrap();
+    let challenge =
+        response.headers().get("www-authenticate").map(|value| value.to_str().unwrap().to_owned());
+    (response.status().as_u16(), challenge.unwrap_or_default())
+}
+
+async fn until_async(what: &str, condition: impl AsyncFn() -> bool) {
+    let started = Instant::now();
+    while !condition().await {
+        assert!(started.elapsed() < DEADLINE, "{what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn with_sessions() -> impl Future<Output = Upstream> {
+    Upstream::start(|got| async move {
+        let mut headers = vec![("content-type", "application/json")];
+        if got.body.windows(10).any(|window| window == b"initialize") {
+            headers.push(("mcp-session-id", "session-of-the-server"));
+        }
+        respond(200, &headers, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#)
+    })
+}
+
+const LIMITED: &str = "rates = { per_subject = { requests = 2, seconds = 3600 } }";
+
+#[tokio::test]
+async fn replicas_count_together_and_each_by_itself_while_redis_is_down() {
+    let (upstream, mut redis) = (Upstream::plain().await, Redis::start());
+    let replicas = Replicas::start(&upstream, &redis, LIMITED, "").await;
+    let (alex, blake) = (replicas.token("alex", &json!({})), replicas.token("blake", &json!({})));
+    let call = |replica, token: &str| replicas.passes(replicas.call(replica, "closed").bearer_auth(token));
+    assert!(call(0, &alex).await);
+    assert!(call(1, &alex).await);
+    assert!(!call(0, &alex).await);
+    assert!(!call(1, &alex).await);
+    let anonymous =
+        |replica, address| replicas.passes(replicas.call(replica, "open").header("x-forwarded-for", address));
+    assert!(anonymous(0, "192.0.2.1").await);
+    assert!(anonymous(1, "192.0.2.1").await);
+    assert!(!anonymous(0, "192.0.2.1").await);
+    assert!(anonymous(0, "192.0.2.2").await);
+
+    redis.kill();
+    for replica in [0, 1] {
+        assert!(call(replica, &blake).await);
+        assert!(call(replica, &blake).await);
+        assert!(!call(replica, &blake).await, "no limit at all would be one that can be switched off");
+    }
+    redis.run();
+    until_async("the replicas count together again", async || {
+        let user = replicas.token(&URL_SAFE_NO_PAD.encode(rand()), &json!({}));
+        assert!(call(0, &user).await && call(1, &user).await);
+        // one that counts by itself would let it pass
+        !call(0, &user).await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_batch_is_taken_from_all_buckets_or_none_in_redis_as_well() {
+    let upstream =
+        Upstream::start(|_| async { respond(200, &[("content-type", "application/json")], "[]") }).await;
+    let redis = Redis::start();
+    let rates = "rates = { per_subject = { requests = 5, seconds = 3600 }, tools = { open = { requests = 2, seconds = 3600 } } }";
+    let replicas = Replicas::start(&upstream, &redis, rates, "").await;
+    let alex = replicas.token("alex", &json!({}));
+    let send = async |replica, calls: usize, tool: &str| {
+        let call = |id| json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": tool}});
+        let batch = Value::from((0..calls).map(call).collect::<Vec<_>>());
+        let answer = replicas.post(replica, &batch).bearer_auth(&alex).send().await.unwrap();
+        (answer.status().as_u16(), answer.headers().contains_key("retry-after"))
+    };
+    assert_eq!(send(0, 2, "open").await, (200, false));
+    assert_eq!(send(1, 1, "open").await, (429, true));
+    assert_eq!(send(1, 3, "open").await, (429, false), "more than there ever may be");
+    assert_eq!(send(1, 3, "closed").await, (200, false), "what was refused took nothing");
+    assert_eq!(send(0, 1, "closed").await, (429, true));
+    assert_eq!(upstream.got().len(), 2);
+    // nothing stays for ever but since when the store knows
+    let redis::Value::Array(keys) = redis.command(redis::cmd("KEYS").arg("*")).unwrap() else { panic!() };
+    for key in keys {
+        let key: String = redis::from_redis_value(key).unwrap();
+        let ttl = redis.command(redis::cmd("TTL").arg(&key)).unwrap();
+        assert!(ttl != redis::Value::Int(-1) || key == "mcp-auth:replay:since", "{key}");
+        assert!(!key.contains("alex"), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_proof_is_used_once_at_all_replicas_and_not_at_all_while_redis_is_down() {
+    let (upstream, mut redis) = (Upstream::plain().await, Redis::start());
+    // it has known for a while what was used
+    redis.command(redis::cmd("SET").arg("mcp-auth:replay:since").arg(now() - 100)).unwrap();
+    let replicas = Replicas::start(&upstream, &redis, "", "dpop = {}").await;
+    let client = DpopClient::new();
+    let token = client.token(&replicas, "alex");
+    let used = client.proof(&token, "used", now());
+    assert_eq!(status(&replicas, 0, &token, &used).await.0, 200);
+    for replica in [0, 1] {
+        let (code, challenge) = status(&replicas, replica, &token, &used).await;
+        assert_eq!(code, 401);
+        assert!(challenge.contains("invalid_dpop_proof"), "{challenge}");
+    }
+    assert_eq!(status(&replicas, 1, &token, &client.proof(&token, "another", now())).await.0, 200);
+
+    redis.kill();
+    let before = upstream.got().len();
+    for replica in [0, 1] {
+        for (number, proof) in [&used, &client.proof(&token, "new", now())].into_iter().enumerate() {
+            assert_eq!(status(&replicas, replica, &token, proof).await.0, 503, "{replica} {number}");
+        }
+        let bearer = replicas.call(replica, "closed").bearer_auth(replicas.token("blake", &json!({})));
+        assert_eq!(bearer.send().await.unwrap().status(), 200, "whoever needs no store needs none");
+    }
+    assert_eq!(upstream.got().len(), before + 2);
+
+    // it comes back and knows nothing: what was made before then may have been used before then
+    redis.run();
+    until_async("Redis is found again", async || {
+        status(&replicas, 0, &token, &used).await.0 != 503
+            && status(&replicas, 1, &token, &used).await.0 != 503
+    })
+    .await;
+    for replica in [0, 1] {
+        assert_eq!(status(&replicas, replica, &token, &used).await.0, 401);
+    }
+    let fresh = client.proof(&token, "fresh", now() + 2);
+    assert_eq!(status(&replicas, 1, &token, &fresh).await.0, 200);
+    assert_eq!(status(&replicas, 0, &token, &fresh).await.0, 401);
+}
+
+#[tokio::test]
+async fn a_redis_that_hangs_holds_nobody_up_for_longer_than_its_timeout() {
+    let (upstream, redis) = (Upstream::plain().await, Redis::start());
+    let replicas = Replicas::start(&upstream, &redis, LIMITED, "").await;
+    let client = DpopClient::new();
+    let token = client.token(&replicas, "alex");
+    assert_eq!(status(&replicas, 0, &token, &client.proof(&token, "one", now() + 2)).await.0, 200);
+    redis.signal("-STOP");
+    let started = Instant::now();
+    for number in 0..20 {
+        let proof = client.proof(&token, &number.to_string(), now() + 2);
+        assert_eq!(status(&replicas, 0, &token, &proof).await.0, 503);
+    }
+    // the first one waits, and all others are told at once
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(
+        replicas.passes(replicas.call(0, "closed").bearer_auth(replicas.token("blake", &json!({})))).await
+    );
+    redis.signal("-CONT");
+    until_async("Redis is found again", async || {
+        let proof = client.proof(&token, &URL_SAFE_NO_PAD.encode(rand()), now() + 2);
+        status(&replicas, 0, &token, &proof).await.0 == 200
+    })
+    .await;
+}
+
+fn rand() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).unwrap();
+    bytes
+}
+
+#[tokio::test]
+async fn nonces_of_one_replica_are_good_at_the_other() {
+    let (upstream, redis) = (Upstream::plain().await, Redis::start());
+    let replicas = Replicas::start(&upstream, &redis, "", "dpop = { nonces = true, required = true }").await;
+    let client = DpopClient::new();
+    let token = client.token(&replicas, "alex");
+    let nonce = |replica| {
+        let request = replicas.call(replica, "closed").header("authorization", format!("DPoP {token}"));
+        let request = request.header("dpop", client.proof(&token, &replica.to_string(), now() + 2));
+        async move {
+            let response = request.send().await.unwrap();
+            assert_eq!(response.status(), 401);
+            response.headers()["dpop-nonce"].to_str().unwrap().to_owned()
+        }
+    };
+    assert_eq!(nonce(0).await, nonce(1).await);
+    let bearer = replicas.call(0, "closed").bearer_auth(replicas.token("alex", &json!({})));
+    assert_eq!(bearer.send().await.unwrap().status(), 401);
+    assert_eq!(upstream.got().len(), 0);
+}
+
+#[tokio::test]
+async fn a_session_that_is_claimed_at_one_replica_is_its_owners_at_the_other() {
+    let (upstream, mut redis) = (with_sessions().await, Redis::start());
+    let replicas = Replicas::start(&upstream, &redis, "", "").await;
+    let initialize = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}});
+    let open = async |replica, token: Option<&str>| {
+        let mut request = replicas.post(replica, &initialize);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().await.unwrap();
+        let id = response.headers().get("mcp-session-id").map(|id| id.to_str().unwrap().to_owned());
+        (response.status().as_u16(), id)
+    };
+    let uses = async |replica, id: &str, token: Option<&str>| {
+        let mut request = replicas.call(replica, "open").header("mcp-session-id", id);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        request.send().await.unwrap().status().as_u16()
+    };
+    let (alex, blake) = (replicas.token("alex", &json!({})), replicas.token("blake", &json!({})));
+    let anonymous = open(0, None).await.1.unwrap();
+    assert_eq!(uses(1, &anonymous, None).await, 200);
+    assert_eq!(uses(0, &anonymous, Some(&alex)).await, 200, "claimed");
+    assert_eq!(uses(1, &anonymous, Some(&alex)).await, 200);
+    assert_eq!(uses(1, &anonymous, Some(&blake)).await, 404);
+    assert_eq!(uses(1, &anonymous, None).await, 404);
+    assert_eq!(uses(0, &anonymous, None).await, 404);
+    let sealed = open(1, Some(&blake)).await.1.unwrap();
+    assert_eq!(uses(0, &sealed, Some(&blake)).await, 200);
+
+    redis.kill();
+    let before = upstream.got().len();
+    for replica in [0, 1] {
+        for token in [None, Some(&*alex), Some(&*blake)] {
+            assert_eq!(uses(replica, &anonymous, token).await, 503);
+        }
+    }
+    assert_eq!(upstream.got().len(), before);
+    assert_eq!(open(0, None).await, (503, None), "a session that nobody can remember is none");
+    assert_eq!(uses(0, &sealed, Some(&blake)).await, 200, "its owner is in the id");
+    assert_eq!(uses(0, &sealed, Some(&alex)).await, 404);
+
+    redis.run();
+    until_async("Redis is found again", async || uses(0, &anonymous, None).await != 503).await;
+    // it knows the session no more, and its client opens another
+    assert_eq!(uses(0, &anonymous, Some(&alex)).await, 404);
+    assert_eq!(open(0, None).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_gateway_starts_without_redis_and_finds_it_later() {
+    let (upstream, mut redis) = (with_sessions().await, Redis::start());
+    redis.kill();
+    let replicas = Replicas::start(&upstream, &redis, LIMITED, "").await;
+    let initialize = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}});
+    let open = async || {
+        let request =
+            replicas.post(0, &initialize).header("x-forwarded-for", format!("2001:db8:{:x}::", rand()[0]));
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(open().await, 503);
+    redis.run();
+    until_async("Redis is found", async || open().await == 200).await;
+    assert_eq!(logs::with(PASSWORD), [] as [Value; 0]);
+    assert!(!logs::with("the shared state cannot be reached").is_empty());
+}
