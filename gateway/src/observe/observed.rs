@@ -7,11 +7,11 @@ use http::header::CONTENT_TYPE;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response};
 use mcp_auth::{Judged, Refusal};
-use mcp_auth_runtime::serve::PeerAddr;
 
 use super::request_id::X_REQUEST_ID;
 use super::watched::OpenStream;
 use super::{Observe, Record, RouteObserver, Watched, access_log};
+use crate::server::ClientAddr;
 
 /// One request, from its head to the head of its answer. Dropped before that, it says that the client left.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Observe {
     /// Begins with a request: gives it an id, and puts its [`Record`] into its extensions.
     pub(crate) fn begin<B>(&self, request: &mut Request<B>) -> Observed {
         let record = Record::new(self.0.ids.next());
-        let client = request.extensions().get::<PeerAddr>().map(|peer| peer.0.ip());
+        let client = request.extensions().get::<ClientAddr>().map(|client| client.0);
         request.extensions_mut().insert(record.clone());
         Observed {
             observe: self.clone(),
@@ -53,9 +53,8 @@ impl Observed {
     pub(crate) fn finish<B>(mut self, mut response: Response<B>) -> Response<Watched<B>> {
         self.finished = true;
         response.headers_mut().insert(X_REQUEST_ID, self.record.request_id().clone());
-        let judged = response.extensions_mut().remove::<Judged>();
-        let refusal = response.extensions_mut().remove::<Refusal>();
-        self.say(judged.as_ref(), refusal.as_ref(), response.status().as_u16());
+        let (extensions, status) = (response.extensions(), response.status().as_u16());
+        self.say(extensions.get::<Judged>(), extensions.get::<Refusal>(), status);
         let open = is_event_stream(response.headers()).then_some(OpenStream);
         response.map(|body| Watched::new(body, open))
     }

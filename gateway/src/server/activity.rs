@@ -11,6 +11,8 @@ pub(super) struct Activity {
     busy: AtomicU32,
     /// Whether there has been one.
     spoken: AtomicBool,
+    /// How many there have been; wraps around.
+    requests: AtomicU32,
     /// Bytes of a head have come, and no request yet.
     head: AtomicBool,
     /// The client leaves unread what was written to it.
@@ -28,8 +30,8 @@ pub(super) enum Phase {
     First,
     /// The rest of a head.
     Head,
-    /// The next request.
-    Idle,
+    /// The next request; the number tells one such wait from the next, where a request began and ended in between.
+    Idle(u32),
     /// An answer, which has limits elsewhere.
     Busy,
     /// The client, to take more of an answer; the number tells one such wait from the next.
@@ -51,7 +53,7 @@ impl Activity {
         } else if self.head.load(Ordering::Relaxed) {
             Phase::Head
         } else {
-            Phase::Idle
+            Phase::Idle(self.requests.load(Ordering::Relaxed))
         }
     }
 
@@ -85,6 +87,7 @@ impl Busy {
     pub(super) fn begin(activity: &Arc<Activity>) -> Self {
         activity.busy.fetch_add(1, Ordering::Relaxed);
         activity.spoken.store(true, Ordering::Relaxed);
+        activity.requests.fetch_add(1, Ordering::Relaxed);
         activity.head.store(false, Ordering::Relaxed);
         Self(Arc::clone(activity))
     }
@@ -114,7 +117,8 @@ mod tests {
         activity.received();
         assert_eq!(activity.phase(), Phase::Busy);
         drop(other);
-        assert_eq!(activity.phase(), Phase::Idle);
+        let idle = activity.phase();
+        assert!(matches!(idle, Phase::Idle(_)));
         activity.received();
         assert_eq!(activity.phase(), Phase::Head);
         let busy = Busy::begin(&activity);
@@ -128,7 +132,7 @@ mod tests {
         assert_ne!(activity.phase(), stalled, "it took something in between");
         activity.wrote(true);
         drop(busy);
-        assert_eq!(activity.phase(), Phase::Idle);
+        assert!(matches!(activity.phase(), Phase::Idle(_)) && activity.phase() != idle);
         activity.closing();
         assert_eq!(activity.phase(), Phase::Closing);
     }

@@ -115,7 +115,7 @@ impl<C: Graceful> Future for Limited<C> {
                 *this.phase = phase;
                 let limit = match phase {
                     Phase::First | Phase::Head => Some(this.limits.header_read),
-                    Phase::Idle | Phase::Stalled(_) => Some(this.limits.idle),
+                    Phase::Idle(_) | Phase::Stalled(_) => Some(this.limits.idle),
                     Phase::Closing => Some(LINGER),
                     Phase::Busy => None,
                 };
@@ -142,7 +142,7 @@ impl<C: Graceful> Future for Limited<C> {
                     this.timer.as_mut().reset(later);
                 }
                 Some(due) if due > Instant::now() => this.timer.as_mut().reset(due),
-                Some(_) if *this.phase == Phase::Idle => {
+                Some(_) if matches!(this.phase, Phase::Idle(_)) => {
                     this.connection.as_mut().end();
                     // and if that does not end it, this will
                     this.activity.closing();

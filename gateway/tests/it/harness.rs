@@ -97,8 +97,8 @@ pub struct Gateway {
     pub addr: SocketAddr,
     pub public_url: String,
     pub client: reqwest::Client,
-    /// Kept: dropping it would stop the gateway.
-    _running: Running,
+    /// Dropping it stops the gateway.
+    pub running: Running,
 }
 
 impl Gateway {
@@ -124,7 +124,7 @@ impl Gateway {
         let config = Config::load(&files.config()).unwrap_or_else(|error| panic!("{error}"));
         let running = mcp_auth_gateway::start(config, vec![listener]).await.unwrap();
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { files, addr, public_url, client, _running: running }
+        Self { files, addr, public_url, client, running }
     }
 
     pub fn url(&self, path: &str) -> String {

@@ -149,6 +149,23 @@ pub async fn outcome(addr: SocketAddr, bytes: &[u8]) -> Outcome {
     Outcome::Nothing
 }
 
+/// The streams that were reset, and why.
+pub fn resets(mut frames: &[u8]) -> Vec<(u32, u32)> {
+    let mut resets = Vec::new();
+    let code = |payload: &[u8]| u32::from_be_bytes(payload.try_into().unwrap());
+    while frames.len() >= 9 {
+        let length = usize::from(frames[0]) << 16 | usize::from(frames[1]) << 8 | usize::from(frames[2]);
+        if frames.len() < 9 + length {
+            break;
+        }
+        if frames[3] == 3 {
+            resets.push((code(&frames[5..9]), code(&frames[9..13])));
+        }
+        frames = &frames[9 + length..];
+    }
+    resets
+}
+
 /// What the frames say about stream 1: its answer, or its end.
 pub fn said(mut frames: &[u8]) -> Outcome {
     let code = |payload: &[u8]| u32::from_be_bytes(payload.try_into().unwrap());

@@ -12,7 +12,7 @@ use crate::harness::{DEADLINE, Gateway};
 use crate::upstream::{Upstream, respond};
 
 /// Tells when it is dropped: the server's side of an exchange has ended.
-struct Ended(Arc<Notify>);
+pub struct Ended(pub Arc<Notify>);
 
 impl Drop for Ended {
     fn drop(&mut self) {
@@ -21,7 +21,7 @@ impl Drop for Ended {
 }
 
 /// An upstream whose answer is whatever events are sent, and which tells when nobody listens any more.
-async fn events() -> (Upstream, mpsc::Sender<&'static str>, Arc<Notify>) {
+pub async fn events() -> (Upstream, mpsc::Sender<&'static str>, Arc<Notify>) {
     let (sender, receiver) = mpsc::channel::<&'static str>(8);
     let receiver = Arc::new(std::sync::Mutex::new(Some(receiver)));
     let ended = Arc::new(Notify::new());
@@ -42,7 +42,7 @@ async fn events() -> (Upstream, mpsc::Sender<&'static str>, Arc<Notify>) {
     (upstream, sender, ended)
 }
 
-async fn chunk(response: &mut reqwest::Response) -> Option<Bytes> {
+pub async fn chunk(response: &mut reqwest::Response) -> Option<Bytes> {
     timeout(DEADLINE, response.chunk()).await.expect("an event was held back").unwrap()
 }
 
