@@ -10,11 +10,14 @@
     reason = "test code"
 )]
 
+mod backend;
 mod binary;
 mod conformance;
 mod credentials;
 mod drain;
 mod failures;
+mod faults_upstreams;
+mod group;
 mod harness;
 mod headers;
 mod limits;

@@ -25,7 +25,7 @@ pub(super) struct Probe(Endpoint);
 impl Probe {
     /// Asks the MCP endpoint itself.
     pub(super) fn of_server(config: &EndpointConfig) -> Result<Self, EndpointError> {
-        Endpoint::new(config.clone()).map(Self)
+        Endpoint::new(EndpointConfig { appends_path: false, ..config.clone() }).map(Self)
     }
 
     /// Asks another path of the same server.
@@ -37,7 +37,7 @@ impl Probe {
         parts.path_and_query = Some(path.clone());
         // scheme and authority are as they were
         let uri = Uri::from_parts(parts).unwrap_or_else(|_| config.uri.clone());
-        Endpoint::new(EndpointConfig { uri, ..config.clone() }).map(Self)
+        Endpoint::new(EndpointConfig { uri, appends_path: false, ..config.clone() }).map(Self)
     }
 
     /// Whether it is well: for a path, an answer of 2xx; for the MCP endpoint, any below 500, because without credentials

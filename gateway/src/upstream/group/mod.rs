@@ -28,7 +28,7 @@ mod watch;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use mcp_auth::random::{Random, SystemRandom};
 use mcp_auth::request::UpstreamEraHandle;
@@ -194,7 +194,9 @@ impl Group {
                             .filter(|_| attempts < MOST_TRIES && bound == Bound::Nowhere)
                     };
                     match error.unsent.take().and_then(|unsent| Some((*unsent, next()?))) {
-                        Some((unsent, next)) => {
+                        Some((mut unsent, next)) => {
+                            // the name of the one before
+                            unsent.headers_mut().remove(HOST);
                             tracing::info!(route = shared.route, upstream = address.1.name, next = next.1.name, %error, "nothing was sent: the request goes to another address");
                             metrics::counter!("mcp_gateway_upstream_retries_total", "route" => shared.route.clone()).increment(1);
                             (request, address) = (unsent, next);

@@ -116,3 +116,42 @@ fn event_streams_are_told_by_their_type() {
         assert_eq!(is_event_stream(&headers), expected, "{content_type}");
     }
 }
+
+/// A request of a session that says to live at this address.
+fn of_session_at(address: &str) -> Request<CleanBody> {
+    let mut request = request("POST");
+    request.headers_mut().insert("mcp-session-id", http::HeaderValue::from_static("s-1"));
+    Tag::of(&address.parse().unwrap()).mark(request.headers_mut());
+    request
+}
+
+#[tokio::test]
+async fn a_session_at_an_address_that_is_gone_is_not_found_and_nobody_is_asked() {
+    let listeners = [
+        tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap(),
+    ];
+    let addresses =
+        listeners.each_ref().map(|listener| format!("http://{}/", listener.local_addr().unwrap()));
+    let group = Group::new(&GroupConfig::for_tests(&addresses.each_ref().map(String::as_str))).unwrap();
+    let refused = group.send(of_session_at("http://127.0.0.1:1/")).await.unwrap_err();
+    assert!(matches!(refused, Unserved::SessionGone), "{refused:?}");
+    for listener in listeners {
+        let knock = tokio::time::timeout(std::time::Duration::from_millis(100), listener.accept()).await;
+        assert!(knock.is_err(), "somebody was asked");
+    }
+}
+
+/// Where there was a list before, ids have tags; the one address that is left knows its own.
+#[tokio::test]
+async fn sessions_outlive_the_other_addresses_of_a_list() {
+    let (address, pieces) = server("application/json").await;
+    drop(pieces);
+    let group = Group::new(&GroupConfig::for_tests(&[&address])).unwrap();
+    let mut request = of_session_at(&address);
+    assert_eq!(group.shared.take_session(request.headers_mut()), Bound::To(0));
+    assert_eq!(request.headers()["mcp-session-id"], "s-1");
+    // and an id that the address gave while it was alone goes as it is
+    assert_eq!(group.shared.take_session(request.headers_mut()), Bound::Nowhere);
+    assert_eq!(request.headers()["mcp-session-id"], "s-1");
+}
