@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use mcp_auth_gateway::config::Config;
 use reqwest::Response;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use crate::backend::{Backend, Mode};
-use crate::harness::{DEADLINE, Gateway, POLICY, body, until};
+use crate::harness::{DEADLINE, Files, Gateway, POLICY, body, until};
 
 /// A gateway in front of these servers; `route` are more lines for the route.
 pub async fn before(servers: &[&Backend], route: &str) -> Gateway {
@@ -125,6 +127,50 @@ async fn a_session_stays_where_it_was_opened() {
             assert!(session.is_none_or(|session| session.starts_with(&format!("{name}-1-"))), "{heard:?}");
         }
     }
+}
+
+/// The same secrets and the same servers, in another order: nothing else is shared, and no Redis.
+#[tokio::test]
+async fn a_session_that_one_gateway_opened_goes_on_at_the_other() {
+    let (a, b) = (Backend::start("a").await, Backend::start("b").await);
+    let files = Files::new(POLICY);
+    std::fs::write(files.dir.path().join("secrets"), "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n")
+        .unwrap();
+    let mut gateways = Vec::new();
+    for servers in [[&a, &b], [&b, &a]] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        files.configure(addr, "http://localhost:3000", &list(&servers), "", "");
+        let text = std::fs::read_to_string(files.config()).unwrap();
+        std::fs::write(files.config(), format!("{text}[state]\nsession_secrets_file = \"secrets\"\n"))
+            .unwrap();
+        let config = Config::load(&files.config()).unwrap_or_else(|error| panic!("{error}"));
+        let running = mcp_auth_gateway::start(config, vec![listener]).await.unwrap();
+        gateways.push((format!("http://{addr}/mcp"), running));
+    }
+    let token = files.token("http://localhost:3000/mcp", "alex", "read", &json!({}));
+    let client = reqwest::Client::new();
+    let call = |gateway: usize, body: &str, session: Option<&str>| {
+        let request = client.post(&gateways[gateway].0).bearer_auth(&token).body(body.to_owned());
+        let request = request.header("content-type", "application/json");
+        match session {
+            Some(session) => request.header("mcp-session-id", session),
+            None => request,
+        }
+        .send()
+    };
+    let opening = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#;
+    let tool = r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"closed"}}"#;
+    for round in 0..8 {
+        let (here, there) = (round % 2, 1 - round % 2);
+        let opened = call(here, opening, None).await.unwrap();
+        let session = opened.headers()["mcp-session-id"].to_str().unwrap().to_owned();
+        let keeper = server(opened).await;
+        for gateway in [here, there, there, here, there] {
+            assert_eq!(server(call(gateway, tool, Some(&session)).await.unwrap()).await, keeper);
+        }
+    }
+    assert!(a.count() > 0 && b.count() > 0);
 }
 
 async fn until_status<F: Future<Output = reqwest::Result<Response>>>(call: impl Fn() -> F, status: u16) {

@@ -30,10 +30,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http_body::Body as _;
 use mcp_auth::random::{Random, SystemRandom};
 use mcp_auth::request::UpstreamEraHandle;
 
 use super::{CleanBody, Endpoint, EndpointConfig, EndpointError, Failure, UpstreamBody};
+use crate::body::RequestBody;
 use crate::config::{ConcurrencyConfig, EraConfig, HealthConfig, RouteConfig, RoutePath};
 use choice::{Tried, choose};
 use concurrency::Concurrency;
@@ -170,6 +172,7 @@ impl Group {
         let slot = shared.concurrency.enter().await.map_err(|busy| shared.busy(busy))?;
         let kind = Kind::of(&request);
         let doubtful = shared.eras.as_ref().is_some_and(|eras| eras.may_doubt(request.headers()));
+        let of_client = is_still_coming(&request);
         let mut tried = Tried::default();
         let mut address = shared.address(bound, kind)?;
         let mut attempts = 0;
@@ -186,7 +189,7 @@ impl Group {
                     return Ok(shared.answered(address.1, answer, held, marks));
                 }
                 Err(mut error) => {
-                    shared.failed(address, error.kind);
+                    shared.failed(address, error.kind, of_client);
                     tried.add(address.0);
                     let next = || {
                         shared
@@ -295,8 +298,10 @@ impl Shared {
         answer.map(|body| CountedBody::new(body, held))
     }
 
-    fn failed(&self, (index, address): (usize, &Address), failure: Failure) {
+    /// `of_client` says whether the client, too, may have broken it off.
+    fn failed(&self, (index, address): (usize, &Address), failure: Failure, of_client: bool) {
         let fault = match failure {
+            Failure::NoAnswer | Failure::Broken if of_client => return,
             Failure::Connect | Failure::ConnectTimeout => Fault::Connect,
             Failure::NoAnswer | Failure::Broken => Fault::Answer,
         };
@@ -326,6 +331,11 @@ impl Shared {
             .increment(1);
         Unserved::Busy { busy, retry_after: self.concurrency.longest_wait() }
     }
+}
+
+/// Whether the client has yet to send the body, or a part of it: who breaks off then, or lets others wait, nobody knows.
+fn is_still_coming(request: &Request<CleanBody>) -> bool {
+    matches!(request.body(), CleanBody(RequestBody::Streamed { .. })) && !request.body().is_end_stream()
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
