@@ -24,7 +24,7 @@ enum Kind {
     /// All of it came with the head, or all of it was taken.
     Whole(Option<Bytes>),
     /// HTTP/1: who reads the body drives the connection.
-    Call { call: Box<Call>, body: Incoming, next: Option<Bytes>, limits: BodyLimits },
+    Call { call: Box<Call>, body: Incoming, next: Option<Result<Bytes, hyper::Error>>, limits: BodyLimits },
     /// HTTP/2: the connection has a task of its own.
     Stream { body: Incoming, idle: Option<Idle>, until: Option<Pin<Box<Sleep>>>, _slot: Slot },
 }
@@ -53,15 +53,20 @@ impl UpstreamBody {
     /// before this one's answer is written.
     pub(super) fn over_call(call: Box<Call>, mut body: Incoming, limits: BodyLimits) -> Self {
         let mut next = None;
-        if !body.is_end_stream()
-            && let Poll::Ready(Some(Ok(frame))) = poll_quietly(&mut body)
-        {
-            // trailers come after a piece, and there was none
-            next = frame.into_data().ok();
+        if !body.is_end_stream() {
+            match poll_quietly(&mut body) {
+                Poll::Ready(None) => {
+                    call.give_back();
+                    return Self(Kind::Whole(None));
+                }
+                // trailers come after a piece, and there was none
+                Poll::Ready(Some(frame)) => next = frame.map(|frame| frame.into_data().ok()).transpose(),
+                Poll::Pending => {}
+            }
         }
-        if body.is_end_stream() {
+        if body.is_end_stream() && !matches!(next, Some(Err(_))) {
             call.give_back();
-            return Self(Kind::Whole(next));
+            return Self(Kind::Whole(next.and_then(Result::ok)));
         }
         match limits.until {
             Some(until) => call.watch.arm(until),
@@ -97,13 +102,16 @@ impl Body for UpstreamBody {
         let frame = match kind {
             Kind::Whole(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Kind::Call { call, body, next, limits } => match next.take() {
-                Some(bytes) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                Some(piece) => Some(piece.map(Frame::data).map_err(Into::into)),
                 None => std::task::ready!(poll_call(call, body, limits, cx)),
             },
             Kind::Stream { body, idle, until, .. } => std::task::ready!(poll_stream(body, idle, until, cx)),
         };
         let ended = match (&frame, &kind) {
-            (Some(Ok(_)), Kind::Call { body, .. } | Kind::Stream { body, .. }) => body.is_end_stream(),
+            // nobody asks for more behind trailers
+            (Some(Ok(frame)), Kind::Call { body, .. } | Kind::Stream { body, .. }) => {
+                frame.is_trailers() || body.is_end_stream()
+            }
             _ => true,
         };
         if ended
@@ -124,10 +132,11 @@ impl Body for UpstreamBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        let length = |bytes: Option<&Bytes>| bytes.map_or(0, |bytes| bytes.len() as u64);
         match &self.0 {
-            Kind::Whole(bytes) => SizeHint::with_exact(length(bytes)),
+            Kind::Whole(bytes) => SizeHint::with_exact(length(bytes.as_ref())),
             Kind::Call { body, next, .. } => {
+                let next = next.as_ref().and_then(|piece| piece.as_ref().ok());
                 let (rest, more) = (body.size_hint(), length(next));
                 let mut hint = SizeHint::new();
                 hint.set_lower(rest.lower().saturating_add(more));

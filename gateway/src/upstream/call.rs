@@ -14,7 +14,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
 use super::body::UpstreamBody;
-use super::connect::Stream;
+use super::connect::{Stream, Unwritten};
 use super::failure::{Failure, SendError};
 use super::limits::Limits;
 use super::request::CleanBody;
@@ -32,6 +32,7 @@ pub(super) struct Call {
     sender: http1::SendRequest<CleanBody>,
     /// `None` once it has ended.
     connection: Option<http1::Connection<TokioIo<Stream>, CleanBody>>,
+    unwritten: Unwritten,
     pub(super) watch: Arc<Watch>,
     waker: Waker,
     /// Weak, because the shard keeps idle connections.
@@ -45,6 +46,7 @@ impl Call {
     ///
     /// What cannot happen before anything was sent or read.
     pub(super) async fn over(stream: Stream, shard: &Arc<Shard>) -> Result<Box<Self>, hyper::Error> {
+        let unwritten = stream.unwritten();
         let (sender, connection) =
             http1::Builder::new().max_header_size(MAX_HEAD_BYTES).handshake(TokioIo::new(stream)).await?;
         let watch = Watch::new();
@@ -53,6 +55,7 @@ impl Call {
         Ok(Box::new(Self {
             sender,
             connection: Some(connection),
+            unwritten,
             watch,
             waker,
             shard: Arc::downgrade(shard),
@@ -120,8 +123,10 @@ impl Call {
         if !self.sender.is_ready() {
             self.poll_connection();
         }
+        // hyper says ready where the rest of an answered request still waits to be written: the next one would wait behind it
         if self.connection.is_some()
             && self.sender.is_ready()
+            && !self.unwritten.is_anything()
             && let Some(shard) = self.shard.upgrade()
         {
             self.watch.release();

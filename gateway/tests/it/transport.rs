@@ -65,6 +65,75 @@ async fn an_https_upstream_must_be_vouched_for() {
     }
 }
 
+/// An upstream that asks who the gateway is; gives its URL, and the lines of a route that show the right certificate and
+/// another authority's.
+async fn asking_upstream(dir: &std::path::Path) -> (String, String, String) {
+    let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+    let [ours, other] = [(), ()].map(|()| {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    });
+    let issue = |name: &str, authority: &CertifiedIssuer<'_, KeyPair>| {
+        let key = KeyPair::generate().unwrap();
+        (CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, authority).unwrap(), key)
+    };
+    let mut roots = tokio_rustls::rustls::RootCertStore::empty();
+    roots.add(ours.der().clone()).unwrap();
+    let verifier = tokio_rustls::rustls::server::WebPkiClientVerifier::builder_with_provider(
+        Arc::new(roots),
+        Arc::clone(&provider),
+    );
+    let (certificate, key) = issue("localhost", &ours);
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        )
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(crate::stub::OK.as_bytes()).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    std::fs::write(dir.join("ca.pem"), ours.pem()).unwrap();
+    let shown = |file: &str, authority: &CertifiedIssuer<'_, KeyPair>| {
+        let (certificate, key) = issue("gateway", authority);
+        std::fs::write(dir.join(format!("{file}.pem")), certificate.pem()).unwrap();
+        std::fs::write(dir.join(format!("{file}.key")), key.serialize_pem()).unwrap();
+        let dir = dir.display();
+        format!(
+            "upstream_client_certificate_file = \"{dir}/{file}.pem\"\nupstream_client_key_file = \"{dir}/{file}.key\""
+        )
+    };
+    (url, shown("right", &ours), shown("wrong", &other))
+}
+
+#[tokio::test]
+async fn an_upstream_that_asks_for_a_certificate_gets_the_configured_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (url, right, wrong) = asking_upstream(dir.path()).await;
+    let trusting = format!("upstream_ca_file = \"{}/ca.pem\"", dir.path().display());
+    for (shown, status) in [(right.as_str(), 200), ("", 502), (wrong.as_str(), 502)] {
+        // asked for by HTTP/2 as well, which the server does not speak
+        for http2 in [false, true] {
+            let route = format!("{trusting}\n{shown}\nupstream_http2 = {http2}");
+            let gateway = Gateway::with(&url, POLICY, "", &route).await;
+            assert_eq!(gateway.call("open").send().await.unwrap().status(), status, "{route}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn clients_may_speak_http_2() {
     let upstream = Upstream::plain().await;
