@@ -1,6 +1,11 @@
 //! One of several servers fails: what clients see, that nothing is sent twice, and that nothing reaches a server that was
 //! not permitted.
 
+use std::convert::Infallible;
+
+use axum::body::Bytes;
+use http_body::Frame;
+use http_body_util::StreamBody;
 use serde_json::json;
 
 use crate::backend::{Backend, Mode};
@@ -238,4 +243,31 @@ async fn checks_may_ask_the_mcp_endpoint_itself() {
     until("two checks", || server.count() >= 2).await;
     assert!(server.heard().iter().all(|heard| heard.body["method"] == "server/discover"));
     assert_eq!(statuses(&gateway, 1).await, [200], "a refusal is an answer");
+}
+
+/// What a client does to its own request is nobody else's fault.
+#[tokio::test]
+async fn clients_whose_bodies_break_take_no_server_out() {
+    let (a, b) = (Backend::start("a").await, Backend::start("b").await);
+    let urls = json!([a.url(), b.url()]);
+    let more = format!(
+        "[[routes]]\npath = \"/plain\"\nkind = \"http\"\nauth = \"public\"\nupstream = {urls}\nmax_body_bytes = 9\n"
+    );
+    let gateway = Gateway::with(&a.url(), POLICY, "", &more).await;
+    a.set(Mode::Hangs);
+    let plain = || gateway.client.get(gateway.url("/plain")).send();
+    let mut broken = 0;
+    while broken < 10 {
+        let pieces = ["123456", "789012"]
+            .map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from_static(piece.as_bytes()))));
+        let body = reqwest::Body::wrap(StreamBody::new(futures_util::stream::iter(pieces)));
+        let post = gateway.client.post(gateway.url("/plain")).body(body);
+        broken += usize::from(post.send().await.unwrap().status() == 413);
+    }
+    a.set(Mode::Well);
+    a.heard();
+    for _ in 0..10 {
+        assert_eq!(plain().await.unwrap().status(), 200);
+    }
+    assert_eq!(a.count(), 5);
 }

@@ -17,6 +17,7 @@ mod connections;
 mod credentials;
 mod drain;
 mod failures;
+mod faults_keys;
 mod faults_upstreams;
 mod group;
 mod harness;
