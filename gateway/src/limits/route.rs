@@ -6,7 +6,7 @@ use mcp_auth::Judged;
 use mcp_auth::clock::Clock;
 use mcp_auth::policy::{BadPattern, ByName};
 use mcp_auth::resource::ResourceUri;
-use mcp_auth::state::{NotNow, Quota, Rates};
+use mcp_auth::state::{Bucket, NotNow, Quota, Rates};
 
 use super::limited::{Limited, LimitedBy};
 use super::network::Network;
@@ -113,15 +113,21 @@ impl RateLimits {
 
     /// Looks at every bucket before anything is taken, so that what is refused for one counts for none.
     fn admit_here(&self, judged: &Judged, address: Option<ClientAddr>) -> Result<(), Limited> {
-        let mut limits = 0;
+        // a message meets three limits at most; only a batch has more, and its buckets are found again
+        let mut known = [None; 3];
+        let mut limits = known.iter_mut();
         self.each(judged, address, |wanted| {
-            limits += 1;
-            wanted.here(Rates::look)
+            let bucket = wanted.bucket();
+            if let Some(known) = limits.next() {
+                *known = Some(bucket);
+            }
+            wanted.here(bucket, Rates::look)
         })?;
-        if limits == 0 {
-            return Ok(());
-        }
-        self.each(judged, address, |wanted| wanted.here(Rates::take))
+        let mut known = known.into_iter();
+        self.each(judged, address, |wanted| {
+            let bucket = known.next().flatten().unwrap_or_else(|| wanted.bucket());
+            wanted.here(bucket, Rates::take)
+        })
     }
 
     /// What a request takes, up to the first error.
@@ -176,12 +182,15 @@ impl Wanted<'_> {
         Limited { by: self.by(), quota: self.quota(), retry_after, tool: self.tool.map(Box::from) }
     }
 
+    fn bucket(&self) -> Bucket {
+        self.limit.rates.bucket((self.taker, self.tool))
+    }
+
     fn here(
         &self,
-        ask: impl FnOnce(&Rates, mcp_auth::state::Bucket, u32) -> Result<(), NotNow>,
+        bucket: Bucket,
+        ask: impl FnOnce(&Rates, Bucket, u32) -> Result<(), NotNow>,
     ) -> Result<(), Limited> {
-        let rates = &self.limit.rates;
-        let bucket = rates.bucket((self.taker, self.tool));
-        ask(rates, bucket, self.count).map_err(|NotNow(retry_after)| self.limited(retry_after))
+        ask(&self.limit.rates, bucket, self.count).map_err(|NotNow(retry_after)| self.limited(retry_after))
     }
 }

@@ -25,6 +25,9 @@ const SHARDS: u64 = 64;
 /// Time is that of [`Clock::monotonic`]: a clock that is set sets nobody free and locks nobody out.
 pub struct Rates {
     quota: Quota,
+    /// Of the quota, in microseconds.
+    interval: u64,
+    depth: u64,
     clock: Arc<dyn Clock>,
     hasher: RandomState,
     /// How many places each row has in a shard.
@@ -54,7 +57,8 @@ impl Rates {
         let width = u64::from(places).div_ceil(SHARDS).max(1);
         let length = ROWS.saturating_mul(usize::try_from(width).unwrap_or(usize::MAX));
         let shards = (0..SHARDS).map(|_| Mutex::new(vec![0; length].into())).collect();
-        Self { quota, clock, hasher: RandomState::new(), width, shards }
+        let (interval, depth) = (quota.interval_micros(), quota.depth_micros());
+        Self { quota, interval, depth, clock, hasher: RandomState::new(), width, shards }
     }
 
     /// What may be taken from each bucket.
@@ -96,20 +100,20 @@ impl Rates {
 
     /// When the bucket would be full again, if so much were taken from it.
     fn after(&self, full_at: u64, now: u64, count: u32) -> Result<u64, NotNow> {
-        let depth = self.quota.depth_micros();
         if count > self.quota.burst() {
             return Err(NotNow(None));
         }
-        let taken = self.quota.interval_micros().saturating_mul(u64::from(count));
+        let taken = self.interval.saturating_mul(u64::from(count));
         let after = full_at.max(now).saturating_add(taken);
-        match after.saturating_sub(now).checked_sub(depth) {
+        match after.saturating_sub(now).checked_sub(self.depth) {
             None | Some(0) => Ok(after),
             Some(too_early) => Err(NotNow(Some(Duration::from_micros(too_early)))),
         }
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.clock.monotonic().as_micros()).unwrap_or(u64::MAX)
+        let time = self.clock.monotonic();
+        time.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(time.subsec_micros()))
     }
 
     fn shard(&self, bucket: Bucket) -> MutexGuard<'_, Shard> {
