@@ -29,7 +29,7 @@ use mcp_auth::{CallerToken, Judged, Permit};
 use tower_service::Service;
 
 use crate::body::{BodyTooLong, ForwardedBody, RequestBody};
-use crate::config::{PublicUrl, RouteConfig, RoutePath};
+use crate::config::{RouteConfig, RoutePath};
 use crate::credentials::Credentials;
 use crate::hop::Hop;
 use crate::limits::RateLimits;
@@ -59,7 +59,7 @@ struct Target {
     /// By which a request is known that comes back.
     hop: Hop,
     group: Arc<Group>,
-    public_url: PublicUrl,
+    place: request::PublicPlace,
     forward_claims: Vec<(HeaderName, String)>,
     credentials: Credentials,
     pass_refusals: bool,
@@ -73,7 +73,7 @@ impl Forward {
             path: route.path.clone(),
             hop: Hop::of(route),
             group,
-            public_url: route.place.public_url.clone(),
+            place: request::PublicPlace::of(&route.place.public_url),
             forward_claims: route.forward_claims.clone(),
             credentials,
             pass_refusals: route.pass_refusals,
@@ -191,7 +191,7 @@ impl Target {
     ) -> Result<Request<CleanBody>, request::UnfitIdentity> {
         let (mut parts, body) = request.into_parts();
         request::clean(&mut parts.headers);
-        request::say_where_from(&mut parts, &self.public_url);
+        request::say_where_from(&mut parts, &self.place);
         if self.via {
             request::say_via(&mut parts.headers, parts.version);
         }
@@ -267,7 +267,11 @@ mod tests {
             path: RoutePath::Exact("/mcp".to_owned()),
             hop: Hop::test("hop"),
             group: Arc::new(group),
-            public_url: PublicUrl { origin: String::new(), scheme: String::new(), authority: String::new() },
+            place: super::request::PublicPlace::of(&PublicUrl {
+                origin: String::new(),
+                scheme: String::new(),
+                authority: String::new(),
+            }),
             forward_claims: Vec::new(),
             credentials: Credentials::none(),
             pass_refusals: false,

@@ -33,7 +33,7 @@ pub(crate) const IDENTITY_HEADERS: [HeaderName; 4] =
 
 /// Headers that are for the next hop only (RFC 9110 §7.6.1), besides those that `Connection` names. Content length
 /// and coding are the client's again to work out.
-pub(super) const HOP_BY_HOP: [HeaderName; 9] = [
+pub(super) static HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -47,7 +47,7 @@ pub(super) const HOP_BY_HOP: [HeaderName; 9] = [
 
 /// What is removed besides: secrets that are for the gateway, what the gateway says itself, and what could make the
 /// upstream see another request than the one that was judged.
-const REMOVED: [HeaderName; 22] = [
+static REMOVED: [HeaderName; 22] = [
     AUTHORIZATION,
     COOKIE,
     HeaderName::from_static("dpop"),
@@ -128,7 +128,8 @@ pub(super) fn clean(headers: &mut HeaderMap) {
 
 /// Removes the headers that are `unwanted`, and those that their sender declares to be for the next hop only.
 pub(super) fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
-    let named = named_by_connection(headers);
+    // nearly nobody sends it, and who does names nothing but `keep-alive`
+    let named = if headers.contains_key(CONNECTION) { named_by_connection(headers) } else { Vec::new() };
     let unwanted: Vec<HeaderName> =
         headers.keys().filter(|name| unwanted(name) || named.contains(name)).cloned().collect();
     for name in unwanted {
@@ -182,24 +183,37 @@ pub(super) fn is_ambiguous(name: &HeaderName) -> bool {
     !name.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
+/// The public URL in pieces, made once: all requests of a route say the same.
+#[derive(Debug)]
+pub(super) struct PublicPlace {
+    host: Option<HeaderValue>,
+    proto: Option<HeaderValue>,
+}
+
+impl PublicPlace {
+    pub(super) fn of(public_url: &PublicUrl) -> Self {
+        // a part of a URL is always a legal value
+        let value = |part: &str| HeaderValue::from_str(part).ok();
+        Self { host: value(&public_url.authority), proto: value(&public_url.scheme) }
+    }
+}
+
 /// Says where the request came in, from what the gateway knows itself and never from the request's own `Host`: the
 /// client's address, behind it the proxy's that spoke for it, and the public URL.
-pub(super) fn say_where_from(parts: &mut Parts, public_url: &PublicUrl) {
+pub(super) fn say_where_from(parts: &mut Parts, place: &PublicPlace) {
     let client = parts.extensions.get::<ClientAddr>().map(|client| client.0);
     let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip().to_canonical());
     let addresses = match (client, peer) {
         (Some(client), Some(peer)) if client != peer => Some(format!("{client}, {peer}")),
         (one, other) => one.or(other).map(|address| address.to_string()),
     };
-    let facts = [
-        (X_FORWARDED_FOR, addresses.as_deref()),
-        (X_FORWARDED_HOST, Some(public_url.authority.as_str())),
-        (X_FORWARDED_PROTO, Some(public_url.scheme.as_str())),
-    ];
-    for (name, fact) in facts {
-        // an address or a part of a URL is always a legal value
-        if let Some(Ok(value)) = fact.map(HeaderValue::from_str) {
-            parts.headers.insert(name, value);
+    // an address is always a legal value
+    if let Some(Ok(addresses)) = addresses.map(HeaderValue::try_from) {
+        parts.headers.insert(X_FORWARDED_FOR, addresses);
+    }
+    for (name, value) in [(X_FORWARDED_HOST, &place.host), (X_FORWARDED_PROTO, &place.proto)] {
+        if let Some(value) = value {
+            parts.headers.insert(name, value.clone());
         }
     }
 }

@@ -11,7 +11,7 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 /// What is removed besides hop-by-hop headers: challenges are the gateway's to make, cookies would never come back, an
 /// alternative service would lead around the gateway, what the server is made of is nobody's business, and orders to a
 /// proxy in front are not the upstream's to give.
-const REMOVED: [HeaderName; 9] = [
+static REMOVED: [HeaderName; 9] = [
     WWW_AUTHENTICATE,
     HeaderName::from_static("authentication-info"),
     PROXY_AUTHENTICATE,

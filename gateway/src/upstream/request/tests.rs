@@ -6,7 +6,7 @@ use mcp_auth::verifier::VerifiedToken;
 use mcp_auth_runtime::serve::PeerAddr;
 use serde_json::{Map, Value, json};
 
-use super::{clean, say_via, say_where_from, say_who};
+use super::{PublicPlace, clean, say_via, say_where_from, say_who};
 use crate::config::PublicUrl;
 use crate::server::ClientAddr;
 
@@ -148,7 +148,7 @@ fn where_from_is_the_gateways_own_knowledge() {
             parts.extensions.insert(ClientAddr(client.parse().unwrap()));
         }
         clean(&mut parts.headers);
-        say_where_from(&mut parts, &public_url);
+        say_where_from(&mut parts, &PublicPlace::of(&public_url));
         assert_eq!(
             parts.headers,
             headers(&[("x-forwarded-host", "gw.example:8443"), ("x-forwarded-proto", "https")])
