@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use mcp_auth_runtime::{shutdown, telemetry};
 
+use crate::Running;
 use crate::config::Config;
 use crate::server::{descriptors, handover};
 
@@ -57,9 +58,31 @@ async fn run(file: File) -> anyhow::Result<()> {
     descriptors::raise_limit(config.limits.max_connections);
     let listeners = handover::listeners(config.listen()).await?;
     let running = crate::start(config, listeners).await?;
-    shutdown::signal().await?;
+    until_the_end(&running).await?;
     running.shutdown();
     running.stopped().await
+}
+
+/// Returns where the process is asked to end; SIGHUP has the configuration read anew.
+async fn until_the_end(running: &Running) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut hangup = signal(SignalKind::hangup())?;
+        let end = shutdown::signal();
+        tokio::pin!(end);
+        loop {
+            tokio::select! {
+                ended = &mut end => return ended,
+                Some(()) = hangup.recv() => {
+                    tracing::info!(signal = "SIGHUP", "asked to read the configuration anew");
+                    running.reload();
+                }
+            }
+        }
+    }
+    #[cfg(not(unix))]
+    shutdown::signal().await
 }
 
 fn check(file: &File) -> anyhow::Result<()> {

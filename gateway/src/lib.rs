@@ -23,11 +23,13 @@ mod upstream;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use config::Config;
+use reload::{Reloading, Started};
 use router::Router;
 use server::{Server, Tls};
 use snapshot::Snapshot;
@@ -53,22 +55,22 @@ pub async fn start(config: Config, listeners: Vec<TcpListener>) -> anyhow::Resul
     if let Some(tls) = &tls {
         watches.spawn(tls.clone().follow(stop.clone()).await?);
     }
-    for policy in config.policies {
-        watches.spawn(reload::follow(policy, stop.clone()).await?);
-    }
-    watches.close();
-
     let server = Server {
-        limits: config.limits,
-        proxies: config.trusted_proxies,
+        limits: config.limits.clone(),
+        proxies: config.trusted_proxies.clone(),
         tls,
         workers: config.workers,
         grace: config.shutdown_grace,
         streams: config.shutdown_streams,
     };
+    let (delay, started) = (
+        config.shutdown_delay,
+        Started { router: router.clone(), loopback, stop: stop.clone(), tasks: watches.clone() },
+    );
+    let (reloading, reload) = Reloading::begin(started, config).await?;
+    watches.spawn(reloading.run());
     let serving = server.start(listeners, router.clone(), stop.clone())?;
     let drained = draining.clone();
-    let delay = config.shutdown_delay;
     let task = tokio::spawn(async move {
         let ending = async {
             drained.cancelled().await;
@@ -81,16 +83,18 @@ pub async fn start(config: Config, listeners: Vec<TcpListener>) -> anyhow::Resul
         if let (Err(fault), ()) = tokio::join!(serving, ending) {
             tracing::error!(reason = %format!("{fault:#}"), "the server did not end in order");
         }
+        watches.close();
         watches.wait().await;
         tracing::info!("stopped");
     });
-    Ok(Running { draining, task })
+    Ok(Running { draining, reload, task })
 }
 
 /// A gateway that runs. Dropping it shuts the gateway down.
 #[derive(Debug)]
 pub struct Running {
     draining: CancellationToken,
+    reload: mpsc::Sender<()>,
     task: JoinHandle<()>,
 }
 
@@ -99,6 +103,13 @@ impl Running {
     /// the configured time to finish. Returns at once; [`Running::stopped`] waits.
     pub fn shutdown(&self) {
         self.draining.cancel();
+    }
+
+    /// Asks the gateway to read its configuration anew, with every file that it names. Returns at once; what becomes of it
+    /// is in the log.
+    pub fn reload(&self) {
+        // one that waits already stands for this one as well
+        let _ = self.reload.try_send(());
     }
 
     /// Waits until the gateway has ended.

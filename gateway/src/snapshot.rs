@@ -125,6 +125,11 @@ impl Live {
     pub(crate) fn load(&self) -> Guard<Arc<Snapshot>> {
         self.0.load()
     }
+
+    /// Puts another one in force.
+    pub(crate) fn replace(&self, snapshot: Snapshot) {
+        self.0.store(Arc::new(snapshot));
+    }
 }
 
 /// Components of one kind, each with the configuration that it was built from.

@@ -5,6 +5,7 @@
 //! string, so that strings need no quotes. A variable cannot reach into an element of an array, but it can replace
 //! the array.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -62,6 +63,7 @@ pub struct Report {
     variables: Vec<Variable>,
     faults: Vec<Fault>,
     others: Vec<(String, Faults)>,
+    named: RefCell<Vec<PathBuf>>,
 }
 
 impl fmt::Debug for Report {
@@ -108,7 +110,27 @@ impl Report {
 
     /// The path of a file that the configuration names: relative to the configuration's own folder.
     pub fn resolve(&self, file: impl AsRef<Path>) -> PathBuf {
-        self.file.parent().unwrap_or(Path::new("")).join(file)
+        let path = self.file.parent().unwrap_or(Path::new("")).join(file);
+        let mut named = self.named.borrow_mut();
+        if !named.contains(&path) {
+            named.push(path.clone());
+        }
+        path
+    }
+
+    /// The file itself.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// What the file holds.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The files that were [resolved](Self::resolve) so far, each once.
+    pub fn named_files(&self) -> Vec<PathBuf> {
+        self.named.borrow().clone()
     }
 
     /// Whether nothing is wrong so far.
@@ -188,7 +210,14 @@ where
         faults.push(Fault::in_document(format!("the file and the environment do not go together: {reason}")));
         T::default()
     });
-    let report = Report { file: file.to_owned(), text, variables, faults, others: Vec::new() };
+    let report = Report {
+        file: file.to_owned(),
+        text,
+        variables,
+        faults,
+        others: Vec::new(),
+        named: RefCell::default(),
+    };
     Ok(Loaded { value, report })
 }
 

@@ -302,6 +302,9 @@ fn keys(raw: &raw::IssuerTable, path: &KeyPath, report: &mut Report) -> Option<O
                 })
                 .and_then(|text| {
                     let keys = FixedKeys::from_jwks(&text).map_err(|reason| reason.to_string())?;
+                    if keys.is_empty() {
+                        return Err("expected a key that can verify signatures, but found none".to_owned());
+                    }
                     Ok(KeyFile { text, keys: Arc::new(keys) })
                 });
             match read {

@@ -9,6 +9,7 @@
 
 mod client;
 mod credentials;
+mod fixed;
 mod group;
 mod introspection;
 mod issuer;
@@ -20,6 +21,7 @@ mod policy;
 mod rates;
 mod raw;
 mod reach;
+mod read;
 mod route;
 mod route_path;
 mod secret;
@@ -29,15 +31,17 @@ mod status_list;
 mod tests;
 mod tls;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZero;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use mcp_auth::document::KeyPath;
 use mcp_auth_runtime::config::{Report, load};
+use serde_json::Value;
 use url::Url;
 
 pub use mcp_auth_runtime::config::ConfigError;
@@ -57,6 +61,7 @@ pub(crate) use place::Place;
 pub(crate) use policy::PolicyFile;
 pub(crate) use rates::{AddressQuota, AddressRatesConfig, RouteRatesConfig};
 pub(crate) use reach::Authorities;
+pub(crate) use read::{Content, content};
 pub(crate) use route::{Origins, RouteConfig};
 pub(crate) use route_path::RoutePath;
 pub(crate) use secret::one_line;
@@ -76,6 +81,12 @@ const ENV_PREFIX: &str = "MCP_AUTH_GATEWAY";
 /// A valid configuration.
 #[derive(Debug)]
 pub struct Config {
+    /// Where it was read from.
+    pub(crate) path: PathBuf,
+    /// All files that it was read from.
+    pub(crate) read: Vec<(PathBuf, Content)>,
+    /// What only a new process takes over, by key.
+    fixed: BTreeMap<String, Value>,
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) public_url: PublicUrl,
     pub(crate) allowed_hosts: Vec<String>,
@@ -130,6 +141,16 @@ impl Config {
     pub(crate) fn policy(&self, route: &RouteConfig) -> Option<&PolicyFile> {
         let RouteKind::Mcp { policy, .. } = &route.kind else { return None };
         self.policies.iter().find(|file| file.path == *policy)
+    }
+
+    /// The keys whose value differs from the one in force, and that only a new process takes over.
+    pub(crate) fn needs_restart<'a>(&'a self, in_force: &'a Self) -> impl Iterator<Item = &'a str> {
+        fixed::differing(&self.fixed, &in_force.fixed)
+    }
+
+    /// Remembers what stays as it was, so that the next edit is compared with that.
+    pub(crate) fn keep_what_needs_a_restart(&mut self, in_force: &Self) {
+        self.fixed.clone_from(&in_force.fixed);
     }
 
     /// One line for people: what is served.
@@ -187,7 +208,11 @@ impl Config {
         let apps_challenges = openai::understand(&raw.openai, public_url.as_ref(), &routes, &mut report);
         let taken = raw.routes.iter().filter_map(|route| route.path.as_deref());
         credentials::check_jwks_path(&raw.server.jwks_path, taken, &server.key("jwks_path"), &mut report);
+        let (path, read) = (report.file().to_owned(), read::all(&report));
         let config = public_url.map(|public_url| Self {
+            path,
+            read,
+            fixed: fixed::of(raw),
             listen,
             public_url,
             allowed_hosts: raw.server.allowed_hosts.clone(),

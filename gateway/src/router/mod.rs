@@ -42,6 +42,21 @@ impl Router {
         Self(Arc::new(Served { live: Live::new(snapshot), observe, draining: AtomicBool::new(false) }))
     }
 
+    /// Puts another snapshot in force, made of the one before. Requests under way stay with what they took.
+    ///
+    /// # Errors
+    ///
+    /// The builder's; then all stays as it was.
+    pub(crate) fn replace(
+        &self,
+        build: impl FnOnce(&Snapshot) -> anyhow::Result<Snapshot>,
+    ) -> anyhow::Result<()> {
+        let before = self.0.live.load();
+        let next = build(&before)?;
+        self.0.live.replace(next);
+        Ok(())
+    }
+
     /// From now on `/readyz` says that new requests should go elsewhere.
     pub(crate) fn drain(&self) {
         self.0.draining.store(true, Ordering::Relaxed);

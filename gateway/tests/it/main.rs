@@ -12,6 +12,7 @@
 
 mod backend;
 mod binary;
+mod configuration;
 mod conformance;
 mod connections;
 mod credentials;
@@ -31,6 +32,7 @@ mod raw;
 mod redis;
 mod reload;
 mod restart;
+mod routes;
 mod smuggling;
 mod streams;
 mod stub;

@@ -9,7 +9,7 @@ use crate::logs;
 use crate::upstream::Upstream;
 
 /// Sends a request line as it stands; clients' libraries would tidy it up.
-async fn raw(gateway: &Gateway, method: &str, target: &str, host: &str) -> (u16, String) {
+pub async fn raw(gateway: &Gateway, method: &str, target: &str, host: &str) -> (u16, String) {
     let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"open"}}"#;
     let call = if method == "POST" { call } else { "" };
     let request = format!(

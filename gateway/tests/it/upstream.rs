@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, to_bytes};
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
 use http::{HeaderMap, Method, Uri};
 use tokio::net::TcpListener;
@@ -14,6 +14,8 @@ use tokio::task::JoinHandle;
 /// One request as the server got it.
 #[derive(Clone, Debug)]
 pub struct Got {
+    /// The gateway's end of the connection.
+    pub peer: SocketAddr,
     pub method: Method,
     pub uri: Uri,
     pub headers: HeaderMap,
@@ -49,12 +51,14 @@ impl Upstream {
             Box::pin(async move {
                 let (parts, body) = request.into_parts();
                 let body = to_bytes(body, usize::MAX).await.unwrap().to_vec();
-                let got = Got { method: parts.method, uri: parts.uri, headers: parts.headers, body };
+                let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().unwrap().0;
+                let got = Got { peer, method: parts.method, uri: parts.uri, headers: parts.headers, body };
                 notes.lock().unwrap().push(got.clone());
                 answer(got).await
             })
         };
         let router = axum::Router::new().fallback(handler);
+        let router = router.into_make_service_with_connect_info::<SocketAddr>();
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { addr, got, task }
     }

@@ -16,7 +16,7 @@ pub(crate) struct IssuerTable {
     pub(crate) leeway_seconds: u16,
     /// Where its keys are, instead of where its metadata says: an https URL, or an http one of this machine.
     pub(crate) jwks_uri: Option<String>,
-    /// A file with its keys (a JSON Web Key Set), relative to the configuration; read at the start only.
+    /// A file with its keys (a JSON Web Key Set), relative to the configuration; watched.
     pub(crate) jwks_file: Option<String>,
     /// Accepted `typ` headers. Default: `["at+jwt"]` (RFC 9068). Some providers type their access tokens `JWT`, or not at
     /// all, which is `""`.

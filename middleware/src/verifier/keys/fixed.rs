@@ -20,6 +20,11 @@ impl FixedKeys {
     pub fn from_jwks(json: &str) -> Result<Self, ConfigError> {
         KeySet::from_jwks(json).map(Self)
     }
+
+    /// Whether there is no key that could verify anything.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl KeySource for FixedKeys {

@@ -41,6 +41,10 @@ impl fmt::Debug for VerificationKey {
 pub(super) struct KeySet(Vec<Arc<VerificationKey>>);
 
 impl KeySet {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Reads a JWKS document. A key that cannot be used is left out and logged: it must not take the others with it.
     pub(super) fn from_jwks(json: &str) -> Result<Self, ConfigError> {
         let document: Value = serde_json::from_str(json)

@@ -12,6 +12,7 @@ use mcp_auth_runtime::cut_off::cut_off;
 use mcp_auth_runtime::watch::SettledFile;
 use tokio_util::sync::CancellationToken;
 
+use super::faults;
 use crate::config::PolicyFile;
 
 /// Starts to follow the file; the watch ends with `stop`.
@@ -19,7 +20,7 @@ use crate::config::PolicyFile;
 /// # Errors
 ///
 /// If the file can no longer be read.
-pub(crate) async fn follow(
+pub(super) async fn follow(
     policy: PolicyFile,
     stop: CancellationToken,
 ) -> anyhow::Result<impl Future<Output = ()>> {
@@ -110,17 +111,7 @@ fn warn(path: &Path, policy: &Policy) {
 /// One event a fault, and one that says what it means.
 fn report(path: &Path, faults: &Faults) {
     let file = path.display().to_string();
-    for fault in faults {
-        tracing::error!(
-            file,
-            line = fault.line(),
-            column = fault.column(),
-            key = Some(fault.key()).filter(|key| !key.is_empty()),
-            hint = fault.hint(),
-            "{}",
-            fault.render(&file)
-        );
-    }
+    faults::report(&file, faults);
     tracing::error!(
         file,
         faults = faults.len(),
