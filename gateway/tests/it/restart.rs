@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::harness::{Files, POLICY};
+use crate::harness::{DEADLINE, Files, POLICY};
 use crate::upstream::Upstream;
 
 const GATEWAY: &str = env!("CARGO_BIN_EXE_mcp-auth-gateway");
@@ -57,7 +57,7 @@ impl Drop for Activated {
 
 /// Calls one after the other, until told to stop; each must be answered.
 async fn call_on(addr: SocketAddr, stop: Arc<AtomicBool>, done: Arc<AtomicUsize>) -> Result<(), String> {
-    let client = reqwest::Client::builder().build().unwrap();
+    let client = reqwest::Client::builder().timeout(DEADLINE).build().unwrap();
     while !stop.load(Ordering::Relaxed) {
         let call = client
             .post(format!("http://{addr}/mcp"))
