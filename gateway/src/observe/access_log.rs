@@ -23,6 +23,8 @@ pub(super) fn record(
 ) {
     let wanted = match observed.observe.0.log_requests {
         LogRequests::All => true,
+        // a flood that is limited before anything is read is counted, and must not be what fills the log
+        LogRequests::Refused if status == 429 && judged.is_none() => false,
         LogRequests::Refused => refusal.is_some() || (status >= 400 && status != CLIENT_LEFT),
         LogRequests::None => false,
     };
