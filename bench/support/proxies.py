@@ -80,7 +80,10 @@ class House:
         self.binaries = binaries
         self.running = []
         self.temporary = tempfile.TemporaryDirectory()
-        self.folder = Path(self.temporary.name)
+        self.folder = Path(self.temporary.name) / "files"
+        self.logs = Path(self.temporary.name) / "logs"
+        self.folder.mkdir()
+        self.logs.mkdir()
         subprocess.run([binaries / "keys", self.folder, "--issuer", ISSUER, "--audience", AUDIENCE], check=True)
         self.token = self.folder / "token"
         self.upstream = f"127.0.0.1:{free_port()}"
@@ -96,7 +99,7 @@ class House:
 
     def start(self, command, address, core, name):
         """Starts a server, and waits until it listens."""
-        log = open(self.folder / f"{name}.log", "a")
+        log = open(self.log(name), "a")
         pinned = ["taskset", "-c", core] if core is not None and os.cpu_count() > 1 else []
         process = subprocess.Popen([*pinned, *map(str, command)], stdout=log, stderr=log, cwd=self.folder,
                                    start_new_session=True)
@@ -109,7 +112,11 @@ class House:
                 if probe.connect_ex((host, int(port))) == 0:
                     return process
             time.sleep(0.1)
-        sys.exit(f"{name} does not start:\n" + (self.folder / f"{name}.log").read_text()[-4000:])
+        sys.exit(f"{name} does not start:\n" + self.log(name).read_text()[-4000:])
+
+    def log(self, name):
+        """Not beside the policy: the gateway looks after that folder, and would see every line."""
+        return self.logs / f"{name}.log"
 
     def configure(self, file, port):
         host, upstream_port = self.upstream.split(":")
