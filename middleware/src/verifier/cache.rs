@@ -4,18 +4,18 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use aws_lc_rs::digest::{Context, SHA256};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use serde_json::{Map, Value};
 
 use super::VerifiedToken;
+use super::fingerprint::{Fingerprint, Fingerprints};
 use super::keys::VerificationKey;
 
 /// What an entry takes besides the token's claims: key, list nodes and bookkeeping of the cache. Estimated upwards.
 const BYTES_AROUND_AN_ENTRY: usize = 512;
 
-/// The tokens that verifiers have found good, held by a digest of the token, never by the token itself.
+/// The tokens that verifiers have found good, held by a fingerprint under a secret key, never by the token itself.
 ///
 /// Only good tokens are held. One is served from here while `nbf` ≤ now < `exp`, without leeway; outside of that, and
 /// as soon as the key that it was signed with is gone from its issuer's keys, it is verified anew.
@@ -39,25 +39,29 @@ const BYTES_AROUND_AN_ENTRY: usize = 512;
 pub struct VerifiedTokens(Arc<Shared>);
 
 struct Shared {
-    entries: Cache<Digest, Arc<Remembered>>,
+    entries: Cache<Fingerprint, Arc<Remembered>>,
+    fingerprints: Fingerprints,
     /// How often something was evicted: a token that was verified meanwhile may be one of those meant.
     evictions: AtomicU64,
     partitions: AtomicU64,
 }
-
-type Digest = [u8; 32];
 
 impl VerifiedTokens {
     /// Holds as many tokens as fit into about this many bytes, the ones used last. With 0 it holds none.
     pub fn with_capacity_bytes(bytes: u64) -> Self {
         let entries = Cache::builder()
             .max_capacity(bytes)
-            .weigher(|_: &Digest, remembered: &Arc<Remembered>| remembered.weight)
+            .weigher(|_: &Fingerprint, remembered: &Arc<Remembered>| remembered.weight)
             // Whoever has a good token is let in: with a policy by frequency, expired tokens that were popular once
             // would keep new ones out.
             .eviction_policy(EvictionPolicy::lru())
             .build();
-        Self(Arc::new(Shared { entries, evictions: AtomicU64::new(0), partitions: AtomicU64::new(0) }))
+        Self(Arc::new(Shared {
+            entries,
+            fingerprints: Fingerprints::new(),
+            evictions: AtomicU64::new(0),
+            partitions: AtomicU64::new(0),
+        }))
     }
 
     /// Evicts the tokens of one principal; says how many there were.
@@ -89,15 +93,15 @@ impl VerifiedTokens {
     fn evict(&self, meant: impl Fn(&Remembered) -> bool) -> usize {
         // Before the search, so that what is inserted behind its back sees it: see `Partition::remember`.
         self.0.evictions.fetch_add(1, Ordering::SeqCst);
-        let found: Vec<Digest> = self
+        let found: Vec<Fingerprint> = self
             .0
             .entries
             .iter()
             .filter(|(_, remembered)| meant(remembered))
-            .map(|(digest, _)| *digest)
+            .map(|(fingerprint, _)| *fingerprint)
             .collect();
-        for digest in &found {
-            self.0.entries.invalidate(digest);
+        for fingerprint in &found {
+            self.0.entries.invalidate(fingerprint);
         }
         found.len()
     }
@@ -198,14 +202,15 @@ fn bytes_of_members(members: &Map<String, Value>) -> usize {
 /// Where a token is remembered, or could be.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
-    digest: Digest,
+    /// None: it cannot be remembered.
+    fingerprint: Option<Fingerprint>,
     evictions: u64,
 }
 
 impl Place {
     /// What tells the tokens of a verifier apart.
-    pub(super) fn digest(&self) -> [u8; 32] {
-        self.digest
+    pub(super) fn fingerprint(&self) -> Option<Fingerprint> {
+        self.fingerprint
     }
 }
 
@@ -215,27 +220,20 @@ impl Partition {
         let shared = &*self.tokens.0;
         // Before the token is verified: an eviction from here on may mean it.
         let evictions = shared.evictions.load(Ordering::SeqCst);
-        let mut context = Context::new(&SHA256);
-        context.update(&self.number.to_be_bytes());
-        context.update(token.as_bytes());
-        let mut digest = [0; 32];
-        digest.copy_from_slice(context.finish().as_ref());
-        let remembered = shared
-            .entries
-            .get(&digest)
+        let fingerprint = shared.fingerprints.of(self.number, token);
+        let remembered = fingerprint
+            .and_then(|fingerprint| shared.entries.get(&fingerprint))
             .filter(|remembered| (remembered.from..remembered.until).contains(&now));
-        (Place { digest, evictions }, remembered)
+        (Place { fingerprint, evictions }, remembered)
     }
 
     /// Remembers what was verified since `find`, unless something was evicted meanwhile.
     pub(super) fn remember(&self, place: Place, mut remembered: Remembered) {
         let shared = &*self.tokens.0;
         let evicted = || shared.evictions.load(Ordering::SeqCst) != place.evictions;
-        if evicted() {
-            return;
-        }
+        let Some(fingerprint) = place.fingerprint.filter(|_| !evicted()) else { return };
         remembered.partition = self.number;
-        shared.entries.insert(place.digest, Arc::new(remembered));
+        shared.entries.insert(fingerprint, Arc::new(remembered));
         // An eviction that began before this line may have searched before the line above.
         if evicted() {
             self.forget(place);
@@ -244,7 +242,9 @@ impl Partition {
 
     /// Forgets what is not true any more.
     pub(super) fn forget(&self, place: Place) {
-        self.tokens.0.entries.invalidate(&place.digest);
+        if let Some(fingerprint) = &place.fingerprint {
+            self.tokens.0.entries.invalidate(fingerprint);
+        }
     }
 }
 

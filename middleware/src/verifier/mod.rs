@@ -19,6 +19,7 @@ mod cache;
 mod claim_rules;
 mod claims;
 mod exchange;
+mod fingerprint;
 mod form;
 mod insecure;
 pub mod introspection;

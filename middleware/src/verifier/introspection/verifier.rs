@@ -16,6 +16,7 @@ use crate::random::{Random, SystemRandom};
 use crate::request::UnverifiedToken;
 use crate::resource::ResourceUri;
 use crate::verifier::cache::{Partition, Place, Remembered, VerifiedTokens};
+use crate::verifier::fingerprint::Fingerprint;
 use crate::verifier::form::{Form, LONGEST_TOKEN};
 use crate::verifier::keys::is_https_or_local;
 use crate::verifier::single_flight::SingleFlight;
@@ -55,7 +56,7 @@ pub struct IntrospectionVerifier {
     random: Arc<dyn Random>,
     cache_seconds: u64,
     verified: Partition,
-    flights: SingleFlight<[u8; 32], Result<Arc<VerifiedToken>, VerifyError>>,
+    flights: SingleFlight<Fingerprint, Result<Arc<VerifiedToken>, VerifyError>>,
     at_once: Semaphore,
     waiting: Semaphore,
 }
@@ -110,7 +111,10 @@ impl IntrospectionVerifier {
         if let Some(remembered) = remembered {
             return Ok(Arc::clone(&remembered.token));
         }
-        self.flights.run(place.digest(), || self.verify_anew(token)).await
+        match place.fingerprint() {
+            Some(fingerprint) => self.flights.run(fingerprint, || self.verify_anew(token)).await,
+            None => self.verify_anew(token).await,
+        }
     }
 
     async fn verify_anew(&self, token: &str) -> Result<Arc<VerifiedToken>, VerifyError> {
