@@ -11,7 +11,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
-use crate::upstream::CountedBody;
+use crate::upstream::{CountedBody, StdioBody};
 
 /// Any error of a body.
 pub(crate) type BodyError = Box<dyn StdError + Send + Sync>;
@@ -88,6 +88,7 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> ResponseBody {
 pub(crate) enum ForwardedBody {
     Own(Full<Bytes>),
     Upstream(CountedBody),
+    Stdio(StdioBody),
 }
 
 impl From<Bytes> for ForwardedBody {
@@ -107,6 +108,7 @@ impl Body for ForwardedBody {
         match self.get_mut() {
             Self::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Self::Upstream(body) => Pin::new(body).poll_frame(cx),
+            Self::Stdio(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
@@ -114,6 +116,7 @@ impl Body for ForwardedBody {
         match self {
             Self::Own(body) => body.is_end_stream(),
             Self::Upstream(body) => body.is_end_stream(),
+            Self::Stdio(body) => body.is_end_stream(),
         }
     }
 
@@ -121,6 +124,7 @@ impl Body for ForwardedBody {
         match self {
             Self::Own(body) => body.size_hint(),
             Self::Upstream(body) => body.size_hint(),
+            Self::Stdio(body) => body.size_hint(),
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::server_metadata::ServerMetadata;
 use crate::stack;
 use crate::state::StateParts;
 use crate::tokens::IssuerParts;
-use crate::upstream::{Group, GroupConfig};
+use crate::upstream::{Bridge, BridgeConfig, Group, GroupConfig};
 
 /// Everything that a request needs to know of the configuration. Never changed, only replaced.
 #[derive(Debug)]
@@ -46,6 +46,8 @@ pub(crate) struct Components {
     pub(crate) credentials: Kept<(CredentialsConfig, String), Credentials>,
     /// Connections, health and what is under way, by where the upstream is and how it is reached.
     pub(crate) groups: Kept<GroupConfig, Group>,
+    /// Processes and their sessions, by their command and their route.
+    pub(crate) bridges: Kept<BridgeConfig, Bridge>,
     pub(crate) state: StateParts,
     pub(crate) address_rates: Kept<AddressRatesConfig, AddressRates>,
     /// By the resource and all that says how its requests are counted.
@@ -64,6 +66,7 @@ impl Components {
             verifiers: self.verifiers.next(),
             credentials: self.credentials.next(),
             groups: self.groups.next(),
+            bridges: self.bridges.next(),
             state: self.state.next(),
             address_rates: self.address_rates.next(),
             rate_limits: self.rate_limits.next(),
@@ -78,6 +81,7 @@ impl Components {
             verifiers,
             credentials,
             groups,
+            bridges,
             server_metadata,
             state,
             address_rates,
@@ -88,6 +92,7 @@ impl Components {
         verifiers.settle();
         credentials.settle();
         groups.settle();
+        bridges.settle();
         state.settle();
         address_rates.settle();
         rate_limits.settle();

@@ -17,7 +17,7 @@ use crate::router::{Entry, Guard, Route, Surroundings, Table};
 use crate::snapshot::Components;
 use crate::state::Remembered;
 use crate::tokens::{self, Issuers};
-use crate::upstream::{Forward, Group, GroupConfig};
+use crate::upstream::{Bridge, BridgeConfig, Forward, Group, GroupConfig, Upstream};
 
 /// Assembles the routes of a configuration of components, those that are kept and new ones; `loopback` says whether only
 /// this machine can reach the listeners.
@@ -56,17 +56,13 @@ pub(crate) fn table(
                 Credentials::new(&route.credentials, &config.public_url.origin, &surroundings)
             })
             .with_context(|| format!("cannot set up the credentials of {}", route.name))?;
-        let grouped = GroupConfig::of(route);
-        let group = components
-            .groups
-            .get_or_try_build(&grouped, || Group::new(&grouped))
-            .with_context(|| format!("cannot set up TLS towards the upstream of {}", route.name))?;
+        let upstream = upstream(route, components)?;
         let counted = (resource.clone(), route.rates.clone(), config.state.redis.clone());
         let limits = components.rate_limits.get_or_try_build(&counted, || {
             let limits = RateLimits::new(&route.rates, resource, remembered.shared_rates(), clock);
             limits.map(|limits| limits.map(Arc::new))
         })?;
-        let forward = Forward::new(route, Credentials::clone(&credentials), Arc::clone(&group), config.via)
+        let forward = Forward::new(route, Credentials::clone(&credentials), upstream.clone(), config.via)
             .with_limits(Option::clone(&limits));
         let server_metadata = match route.issuers.first().filter(|_| route.copies_server_metadata) {
             Some(issuer) => {
@@ -80,7 +76,7 @@ pub(crate) fn table(
             route,
             verifier: &tokens,
             credentials: &credentials,
-            group: &group,
+            upstream: &upstream,
             forward,
             remembered: &remembered,
             loopback,
@@ -110,25 +106,44 @@ pub(crate) fn table(
     Ok(Table::new(entries, &surroundings))
 }
 
+/// The addresses of a route, or the server that is run for it.
+fn upstream(route: &RouteConfig, components: &mut Components) -> anyhow::Result<Upstream> {
+    let Some(stdio) = &route.stdio else {
+        let grouped = GroupConfig::of(route);
+        let group = components
+            .groups
+            .get_or_try_build(&grouped, || Group::new(&grouped))
+            .with_context(|| format!("cannot set up TLS towards the upstream of {}", route.name))?;
+        return Ok(Upstream::Http(group));
+    };
+    let bridged = BridgeConfig {
+        route: route.name.clone(),
+        server: stdio.clone(),
+        era: route.upstream_era,
+        response_timeout: route.reach.limits.response,
+    };
+    Ok(Upstream::Stdio(components.bridges.get_or_build(&bridged, || Bridge::new(&bridged))))
+}
+
 /// What the guard of a route is made of.
 struct Behind<'a> {
     route: &'a RouteConfig,
     verifier: &'a Arc<dyn TokenVerifier>,
     credentials: &'a Credentials,
-    group: &'a Group,
+    upstream: &'a Upstream,
     forward: Forward,
     remembered: &'a Remembered,
     loopback: bool,
 }
 
 fn mcp(behind: Behind<'_>, config: &Config) -> anyhow::Result<Guard> {
-    let Behind { route, verifier, credentials, group, forward, remembered, loopback } = behind;
+    let Behind { route, verifier, credentials, upstream, forward, remembered, loopback } = behind;
     let policy = config.policy(route).context("a route without its policy")?;
     let resource = route.place.resource.clone();
     let mut layer = McpAuthLayer::builder(resource, policy.handle.clone(), Arc::clone(verifier))
         .allow_loopback(loopback)
         .max_body_bytes(route.max_body_bytes)
-        .upstream_era(group.era().clone())
+        .upstream_era(upstream.era().clone())
         .certificate_bound_tokens(offers_certificates(config))
         .hand_on_caller_token(credentials.need_caller_token());
     for issuer in &route.issuers {

@@ -27,6 +27,7 @@ mod route_path;
 mod secret;
 mod state;
 mod status_list;
+mod stdio;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -67,6 +68,7 @@ pub(crate) use route_path::RoutePath;
 pub(crate) use secret::one_line;
 pub(crate) use state::{DpopConfig, RedisConfig, SessionSecrets, StateConfig};
 pub(crate) use status_list::StatusListConfig;
+pub(crate) use stdio::StdioConfig;
 pub(crate) use tls::{CertificateFiles, TlsConfig};
 
 pub(crate) use raw::LogRequests;
@@ -169,7 +171,9 @@ impl Config {
                     RoutePath::Exact(_) => route.place.resource.to_string(),
                     RoutePath::Below(_) => format!("{}{}", route.place.public_url.origin, route.path),
                 };
-                let upstreams: Vec<_> = route.upstreams.iter().map(ToString::to_string).collect();
+                let command = route.stdio.as_ref().map(|stdio| stdio.program.clone());
+                let upstreams: Vec<_> =
+                    route.upstreams.iter().map(ToString::to_string).chain(command).collect();
                 format!("{shown} -> {} ({by})", upstreams.join(", "))
             })
             .collect();

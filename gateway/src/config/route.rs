@@ -9,7 +9,8 @@ use super::policy::PolicyFile;
 use super::reach::{self, Reach};
 use super::{
     ConcurrencyConfig, CredentialsConfig, EraConfig, HealthConfig, IssuerConfig, PublicUrl, RouteKind,
-    RoutePath, RouteRatesConfig, credentials, group, http_url, kind, rates, raw, route_path,
+    RoutePath, RouteRatesConfig, StdioConfig, credentials, group, http_url, kind, rates, raw, route_path,
+    stdio,
 };
 use crate::upstream::{IDENTITY_HEADERS, MOST_ADDRESSES};
 
@@ -30,6 +31,8 @@ pub(crate) struct RouteConfig {
     pub(crate) resource_name: Option<String>,
     /// Its addresses: at least one, each once.
     pub(crate) upstreams: Vec<Uri>,
+    /// The server that is run instead, where the upstream is a command.
+    pub(crate) stdio: Option<StdioConfig>,
     /// How its addresses are reached.
     pub(crate) reach: Reach,
     /// Whether clients see that the upstream refuses the gateway itself.
@@ -116,6 +119,7 @@ fn one(
 ) -> Option<RouteConfig> {
     // everything is read before anything is given up: all faults at once
     let upstreams = upstreams(raw.upstream.as_ref(), &at.key("upstream"), report);
+    let stdio = stdio::of_route(raw, at, report);
     let health = group::health(&raw.health, &at.key("health"), report);
     let concurrency = group::concurrency(&raw.concurrency, &at.key("concurrency"), report);
     let kind = kind::understand(raw, at, policies, report);
@@ -153,6 +157,7 @@ fn one(
         copies_server_metadata: raw.authorization_server_metadata == raw::ServerMetadata::Copy,
         resource_name: raw.resource_name.clone(),
         upstreams: upstreams?,
+        stdio,
         reach: reach?,
         pass_refusals: raw.upstream_refusals == raw::Refusals::Pass,
         forward_claims: forward_claims?,
@@ -210,6 +215,7 @@ fn allowed_origins(
 
 fn upstreams(value: Option<&raw::UpstreamValue>, at: &KeyPath, report: &mut Report) -> Option<Vec<Uri>> {
     let texts = match value {
+        Some(raw::UpstreamValue::Command(_)) => return Some(Vec::new()),
         None => return upstream(None, at, report).map(|one| vec![one]),
         Some(raw::UpstreamValue::One(text)) => return upstream(Some(text), at, report).map(|one| vec![one]),
         Some(raw::UpstreamValue::Several(texts)) => texts,

@@ -419,7 +419,7 @@ fn every_bad_value_is_a_fault_at_its_place() {
             upstream,
             "upstream = 7",
             format!(
-                "7:12: `routes[0].upstream`: expected a URL or a list of URLs\ngateway.toml:7:12: {wanted_upstream}, but found `7`"
+                "7:12: `routes[0].upstream`: expected a URL, a list of URLs, or a table with a `command`\ngateway.toml:7:12: {wanted_upstream}, but found `7`"
             ),
         ),
         (upstream, "upstream = []", "7:12: `routes[0].upstream`: expected 1 to 64 URLs, but found `[]`".to_owned()),
@@ -804,6 +804,7 @@ fn every_key_is_in_the_readme_with_its_default() {
     let introspection = serde_json::to_value(raw::IntrospectionTable::default()).unwrap();
     let status_list = serde_json::to_value(raw::StatusListTable::default()).unwrap();
     let credentials = serde_json::to_value(raw::CredentialsTable::default()).unwrap();
+    let command = serde_json::to_value(raw::CommandTable::default()).unwrap();
     let tls = serde_json::to_value(raw::TlsTable::default()).unwrap();
     let certificate = serde_json::to_value(raw::CertificateTable::default()).unwrap();
     let quota = serde_json::to_value(raw::QuotaTable::default()).unwrap();
@@ -825,6 +826,7 @@ fn every_key_is_in_the_readme_with_its_default() {
         &introspection,
         &status_list,
         &credentials,
+        &command,
     ];
     for (key, default) in tables.iter().flat_map(|table| table.as_object().unwrap()) {
         // tables may have keys of the same name
@@ -1067,4 +1069,62 @@ fn the_keys_of_assertions_are_where_nothing_else_is() {
             "{path}: {error}"
         );
     }
+}
+
+#[test]
+fn every_bad_value_of_a_command_is_a_fault_at_its_place() {
+    let upstream = "upstream = \"http://127.0.0.1:5000/mcp\"";
+    for (keys, expected) in [
+        (
+            "command = []",
+            "command`: expected a program and its arguments, such as `[\"uvx\", \"server\"]`, but found `[]`",
+        ),
+        (
+            "command = [\"\"]",
+            "command`: expected a program and its arguments, such as `[\"uvx\", \"server\"]`, but found `[\"\"]`",
+        ),
+        (
+            "command = [\"a\"], pass_env = [\"NOT_SET_ANYWHERE\"]",
+            "pass_env[0]`: expected the environment variable `NOT_SET_ANYWHERE` to be set, to text",
+        ),
+        (
+            "command = [\"a\"], env = { \"A=B\" = \"1\" }",
+            "env.A=B`: expected a variable of an environment, but found another name or value",
+        ),
+        (
+            "command = [\"a\"], working_directory = \"absent\"",
+            "working_directory`: expected a directory, but found `\"absent\"`",
+        ),
+        ("command = [\"a\"], max_sessions = 0", "max_sessions`: expected at least 1, but found `0`"),
+        ("command = [\"a\"], idle_seconds = 0", "idle_seconds`: expected at least 1, but found `0`"),
+        (
+            "command = [\"a\"], max_message_bytes = 0",
+            "max_message_bytes`: expected at least 1, but found `0`",
+        ),
+        (
+            "command = [\"a\"], start_timeout_seconds = 0",
+            "start_timeout_seconds`: expected at least 1, but found `0`",
+        ),
+    ] {
+        let error = load(&with(upstream, &format!("upstream = {{ {keys} }}")), &[]).unwrap_err();
+        let faults: Vec<_> = error.lines().filter(|line| !line.starts_with("  hint")).collect();
+        let expected = format!("`routes[0].upstream.{}", expected.replace("env.A=B`", "env.\"A=B\"`"));
+        assert!(faults.len() == 1 && faults[0].ends_with(&expected), "{keys}\n{error}\nwanted: {expected}");
+    }
+    for keys in ["comand = [\"a\"]", "command = \"a\"", "command = [\"a\"], sessions = \"each\""] {
+        let error = load(&with(upstream, &format!("upstream = {{ {keys} }}")), &[]).unwrap_err();
+        assert!(
+            error.contains(
+                "`routes[0].upstream`: expected a URL, a list of URLs, or a table with a `command`"
+            ),
+            "{error}"
+        );
+    }
+    let with_credentials = "upstream = { command = [\"a\"] }\ncredentials = { kind = \"none\" }";
+    let error = load(&with(upstream, with_credentials), &[]).unwrap_err();
+    assert!(error.contains("`routes[0].credentials`: expected no `credentials` for a command"), "{error}");
+    let config =
+        load(&with(upstream, "upstream = { command = [\"a\"], env = { A = \"s3cret\" } }"), &[]).unwrap();
+    assert!(!format!("{config:?}").contains("s3cret"), "what is in the environment is printed");
+    assert_eq!(config.summary().split(" -> ").nth(1).unwrap().split(' ').next(), Some("a"));
 }

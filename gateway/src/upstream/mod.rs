@@ -14,6 +14,7 @@ mod multiplexed;
 mod request;
 mod response;
 mod shard;
+mod stdio;
 mod tls;
 mod watch;
 
@@ -25,6 +26,7 @@ use std::task::{Context, Poll};
 
 use http::{HeaderName, Request, Response, StatusCode, Uri};
 use mcp_auth::challenge::ReplyTo;
+use mcp_auth::request::UpstreamEraHandle;
 use mcp_auth::{CallerToken, Judged, Permit};
 use tower_service::Service;
 
@@ -43,6 +45,24 @@ pub(crate) use failure::{Failure, SendError};
 pub(crate) use group::{CountedBody, Group, GroupConfig, MOST_ADDRESSES, Unserved};
 pub(crate) use limits::Limits;
 pub(crate) use request::{CleanBody, IDENTITY_HEADERS, breaks_hygiene};
+pub(crate) use stdio::{Bridge, BridgeConfig, StdioBody};
+
+/// Where an MCP server is.
+#[derive(Clone, Debug)]
+pub(crate) enum Upstream {
+    Http(Arc<Group>),
+    Stdio(Arc<Bridge>),
+}
+
+impl Upstream {
+    /// The revisions that it speaks, as far as is known.
+    pub(crate) fn era(&self) -> &UpstreamEraHandle {
+        match self {
+            Self::Http(group) => group.era(),
+            Self::Stdio(bridge) => bridge.era(),
+        }
+    }
+}
 
 /// Forwards to one upstream.
 #[derive(Clone, Debug)]
@@ -58,7 +78,7 @@ struct Target {
     path: RoutePath,
     /// By which a request is known that comes back.
     hop: Hop,
-    group: Arc<Group>,
+    upstream: Upstream,
     place: request::PublicPlace,
     forward_claims: Vec<(HeaderName, String)>,
     credentials: Credentials,
@@ -67,12 +87,12 @@ struct Target {
 }
 
 impl Forward {
-    pub(crate) fn new(route: &RouteConfig, credentials: Credentials, group: Arc<Group>, via: bool) -> Self {
+    pub(crate) fn new(route: &RouteConfig, credentials: Credentials, upstream: Upstream, via: bool) -> Self {
         let target = Arc::new(Target {
             route: route.name.clone(),
             path: route.path.clone(),
             hop: Hop::of(route),
-            group,
+            upstream,
             place: request::PublicPlace::of(&route.place.public_url),
             forward_claims: route.forward_claims.clone(),
             credentials,
@@ -153,7 +173,17 @@ impl Target {
                 .map(ForwardedBody::from);
         }
         let waiting = record.wait_for_upstream();
-        let answer = self.group.send(outgoing).await;
+        let group = match &self.upstream {
+            Upstream::Http(group) => group,
+            Upstream::Stdio(bridge) => {
+                let (method, headers) = (outgoing.method(), outgoing.headers());
+                let answer = Box::pin(bridge.serve(method, headers, &body.unwrap_or_default(), &reply)).await;
+                drop(waiting);
+                record.answered(answer.status());
+                return answer;
+            }
+        };
+        let answer = group.send(outgoing).await;
         drop(waiting);
         match answer {
             Ok(answer) => {
@@ -251,7 +281,7 @@ mod tests {
     use tokio::net::TcpListener;
     use tower_service::Service as _;
 
-    use super::{Arc, Forward, Group, GroupConfig, Target};
+    use super::{Arc, Forward, Group, GroupConfig, Target, Upstream};
     use crate::body::RequestBody;
     use crate::config::{PublicUrl, RoutePath};
     use crate::credentials::Credentials;
@@ -266,7 +296,7 @@ mod tests {
             route: "/mcp".to_owned(),
             path: RoutePath::Exact("/mcp".to_owned()),
             hop: Hop::test("hop"),
-            group: Arc::new(group),
+            upstream: Upstream::Http(Arc::new(group)),
             place: super::request::PublicPlace::of(&PublicUrl {
                 origin: String::new(),
                 scheme: String::new(),

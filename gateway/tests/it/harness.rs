@@ -66,9 +66,9 @@ impl Files {
     pub fn configure(&self, listen: SocketAddr, public_url: &str, upstream: &str, server: &str, route: &str) {
         // one thread, so that a paused clock is everybody's
         let workers = if server.contains("workers") { "" } else { "workers = 1" };
-        // one, or several as TOML has them
+        // one, or several, or a command, as TOML has them
         let upstream =
-            if upstream.starts_with('[') { upstream.to_owned() } else { format!("\"{upstream}\"") };
+            if upstream.starts_with(['[', '{']) { upstream.to_owned() } else { format!("\"{upstream}\"") };
         let text = format!(
             "[server]\n{workers}\nlisten = [\"{listen}\"]\npublic_url = \"{public_url}\"\nlog_requests = \"all\"\n{server}\n\
              [[issuers]]\nissuer = \"{ISSUER}\"\njwks_file = \"keys.json\"\n\

@@ -34,6 +34,7 @@ mod reload;
 mod restart;
 mod routes;
 mod smuggling;
+mod stdio;
 mod streams;
 mod stub;
 mod tls;

@@ -9,6 +9,7 @@ mod rates;
 mod route;
 mod server;
 mod state;
+mod stdio;
 mod tls;
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ pub(crate) use rates::{QuotaTable, Rate, RouteRatesTable, ServerRatesTable};
 pub(crate) use route::{Auth, Challenge, Era, Kind, Refusals, RouteTable, ServerMetadata, UpstreamValue};
 pub(crate) use server::{LogRequests, ServerTable};
 pub(crate) use state::{DpopTable, StateTable};
+pub(crate) use stdio::{CommandTable, StdioSessions};
 #[cfg(test)]
 pub(crate) use tls::CertificateTable;
 pub(crate) use tls::{ClientCertificates, TlsTable};

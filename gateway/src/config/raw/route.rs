@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::CredentialsTable;
 use super::RouteRatesTable;
 use super::group::{ConcurrencyTable, HealthTable};
+use super::{CommandTable, CredentialsTable};
 
 /// `[[routes]]`: one MCP server behind the gateway, or plain HTTP beside it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -38,7 +38,8 @@ pub(crate) struct RouteTable {
     /// What old clients get that look for the authorization server's metadata here: `none`, a 404; or `copy`, the first
     /// issuer's own document. Default: `none`.
     pub(crate) authorization_server_metadata: ServerMetadata,
-    /// The MCP server: an absolute http or https URL, or a list of them: addresses that serve the same. Required.
+    /// The MCP server: an absolute http or https URL, or a list of them: addresses that serve the same; or
+    /// a table: a command to run. Required.
     pub(crate) upstream: Option<UpstreamValue>,
     /// The policy file, relative to the configuration; watched. Required for `kind = "mcp"`.
     pub(crate) policy: Option<String>,
@@ -87,16 +88,18 @@ pub(crate) struct RouteTable {
 
 /// Where an upstream is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(untagged, expecting = "expected a URL or a list of URLs")]
+#[serde(untagged, expecting = "expected a URL, a list of URLs, or a table with a `command`")]
 pub(crate) enum UpstreamValue {
     One(String),
     Several(Vec<String>),
+    Command(CommandTable),
 }
 
 impl UpstreamValue {
     /// The one URL, where there is one.
     pub(crate) fn one(&self) -> Option<&str> {
         match self {
+            Self::Command(_) => None,
             Self::One(url) => Some(url),
             Self::Several(urls) => <&[String; 1]>::try_from(&**urls).ok().map(|[url]| url.as_str()),
         }
