@@ -21,7 +21,11 @@ mod state;
 mod tokens;
 mod upstream;
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use anyhow::Context as _;
+use mcp_auth_runtime::serve::serve;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -29,24 +33,36 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use config::Config;
+use observe::admin::{self, Admin};
+use observe::{Observe, metrics};
 use reload::{Reloading, Started};
 use router::Router;
 use server::{Server, Tls};
 use snapshot::Snapshot;
 
+/// How long who reads metrics may take at the end.
+const ADMIN_GRACE: Duration = Duration::from_secs(1);
+
 /// Starts the gateway on the given listeners, whatever addresses the configuration names, and returns at once.
 ///
 /// # Errors
 ///
-/// If TLS cannot be set up or a policy file has become unreadable.
+/// If TLS cannot be set up, a policy file has become unreadable, or metrics, health or the audit have no place.
 pub async fn start(config: Config, listeners: Vec<TcpListener>) -> anyhow::Result<Running> {
+    let admin_listeners = admin::bind(&config.admin).await?;
+    let admin_addrs = admin::addresses(&admin_listeners).context("cannot tell where a listener listens")?;
+    for addr in &admin_addrs {
+        tracing::info!(%addr, "metrics and health");
+    }
     let mut loopback = !listeners.is_empty();
     for listener in &listeners {
         let addr = listener.local_addr().context("cannot tell where a listener listens")?;
         loopback &= addr.ip().to_canonical().is_loopback();
         tracing::info!(%addr, public_url = config.public_url.origin, "listening");
     }
-    let router = Router::new(Snapshot::build(&config, None, loopback)?, observe::Observe::new(&config)?);
+    let observe = Observe::start(&config)?;
+    let admin = Admin::new(&config.admin, observe.clone());
+    let router = Router::new(Snapshot::build(&config, None, loopback)?, observe.clone());
 
     let draining = CancellationToken::new();
     let stop = CancellationToken::new();
@@ -69,12 +85,16 @@ pub async fn start(config: Config, listeners: Vec<TcpListener>) -> anyhow::Resul
     );
     let (reloading, reload) = Reloading::begin(started, config).await?;
     watches.spawn(reloading.run());
+    // it is there to the end, so that the end can be watched
+    let ended = CancellationToken::new();
+    let administering = tokio::spawn(serve(admin_listeners, admin.clone(), ended.clone(), ADMIN_GRACE));
+    let counting = tokio::spawn(metrics::upkeep());
     let serving = server.start(listeners, router.clone(), stop.clone())?;
     let drained = draining.clone();
     let task = tokio::spawn(async move {
         let ending = async {
             drained.cancelled().await;
-            router.drain();
+            admin.drain();
             tracing::info!("draining");
             // load balancers look at `/readyz` now and then, and send new requests until they have
             tokio::time::sleep(delay).await;
@@ -85,20 +105,31 @@ pub async fn start(config: Config, listeners: Vec<TcpListener>) -> anyhow::Resul
         }
         watches.close();
         watches.wait().await;
+        observe.finish().await;
+        ended.cancel();
+        // a listener that ends by a fault ends nothing else
+        let _ = administering.await;
+        counting.abort();
         tracing::info!("stopped");
     });
-    Ok(Running { draining, reload, task })
+    Ok(Running { admin: admin_addrs, draining, reload, task })
 }
 
 /// A gateway that runs. Dropping it shuts the gateway down.
 #[derive(Debug)]
 pub struct Running {
+    admin: Vec<SocketAddr>,
     draining: CancellationToken,
     reload: mpsc::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl Running {
+    /// Where metrics and health are; nowhere where the configuration says so.
+    pub fn admin(&self) -> &[SocketAddr] {
+        &self.admin
+    }
+
     /// Asks the gateway to end: `/readyz` says so, then no more connections are accepted, then requests under way have
     /// the configured time to finish. Returns at once; [`Running::stopped`] waits.
     pub fn shutdown(&self) {

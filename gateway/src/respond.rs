@@ -93,11 +93,6 @@ pub(crate) fn unavailable(message: &'static str) -> Response<ResponseBody> {
     response
 }
 
-/// A word for whoever watches over the process.
-pub(crate) fn health(status: StatusCode, word: &'static str) -> Response<ResponseBody> {
-    json(status, format!(r#"{{"status":"{word}"}}"#))
-}
-
 fn json<B: From<Bytes>>(status: StatusCode, body: String) -> Response<B> {
     let mut response = Response::new(B::from(Bytes::from(body)));
     *response.status_mut() = status;

@@ -87,7 +87,7 @@ pub(crate) fn table(
             RouteKind::OAuth2 { scopes } => http(behind, HttpRule::oauth2(scopes)?, config)?,
         };
         let guarded = Route {
-            observer: RouteObserver::new(&route.name),
+            observer: RouteObserver::of(&route.name),
             guard,
             gate: Gate::new(Arc::clone(&rates), Arc::clone(&tokens)),
             hop: Hop::of(route),
@@ -144,6 +144,7 @@ fn mcp(behind: Behind<'_>, config: &Config) -> anyhow::Result<Guard> {
         .allow_loopback(loopback)
         .max_body_bytes(route.max_body_bytes)
         .upstream_era(upstream.era().clone())
+        .record_arguments(config.audit.is_on())
         .certificate_bound_tokens(offers_certificates(config))
         .hand_on_caller_token(credentials.need_caller_token());
     for issuer in &route.issuers {

@@ -32,6 +32,11 @@ pub trait Clock: Debug + Send + Sync + 'static {
         Duration::from_secs(self.unix_seconds())
     }
 
+    /// The same in milliseconds, for records. Default: to the second.
+    fn unix_milliseconds(&self) -> u64 {
+        self.unix_seconds().saturating_mul(1000)
+    }
+
     /// Waits until [`unix_seconds`](Self::unix_seconds) is at least this; at once where it is already.
     fn sleep_until(&self, unix_seconds: u64) -> BoxFuture<'static, ()>;
 }
@@ -55,6 +60,12 @@ impl Clock for SystemClock {
 
     fn monotonic(&self) -> Duration {
         START.elapsed()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clock")]
+    fn unix_milliseconds(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
     fn sleep_until(&self, unix_seconds: u64) -> BoxFuture<'static, ()> {
@@ -132,5 +143,7 @@ mod tests {
     async fn the_machines_clock_has_passed_what_is_past() {
         SystemClock.sleep_until(SystemClock.unix_seconds()).await;
         assert_eq!(SystemClock.sleep_until(u64::MAX).now_or_never(), None);
+        assert_eq!(ManualClock::at(7).unix_milliseconds(), 7000);
+        assert_eq!(SystemClock.unix_milliseconds() / 60_000, SystemClock.unix_seconds() / 60);
     }
 }

@@ -8,6 +8,7 @@ use url::Url;
 use crate::ConfigError;
 use crate::challenge::{ChallengeResponse, DefaultChallenge};
 use crate::clock::{Clock, SystemClock};
+use crate::judged::Records;
 use crate::policy::{ChallengeForm, PolicyHandle};
 use crate::possession::DpopOptions;
 use crate::possession::prove::Possession;
@@ -72,6 +73,7 @@ impl McpAuthLayer {
                 session_keys: SessionKeys::none(),
                 ends_streams_with_token: true,
                 hands_on_caller_token: false,
+                records: Records::default(),
             },
             Given::default(),
         )
@@ -221,6 +223,19 @@ impl McpAuthLayerBuilder {
     /// in any case.
     pub fn hand_on_caller_token(mut self, hand_on: bool) -> Self {
         self.0.hands_on_caller_token = hand_on;
+        self
+    }
+
+    /// Whether [`Judged`](crate::Judged) has a hash of the arguments of calls, and those that the policy
+    /// [names](crate::policy::Rule::audit_arguments). Default: no, because to hash them takes time.
+    pub fn record_arguments(mut self, record: bool) -> Self {
+        self.0.records.arguments = record;
+        self
+    }
+
+    /// Whether [`Judged`](crate::Judged) has the place in a trace that a message names. Default: no.
+    pub fn record_trace_context(mut self, record: bool) -> Self {
+        self.0.records.trace_context = record;
         self
     }
 

@@ -110,6 +110,7 @@ pub mod http;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals;
+mod judged;
 mod layer;
 pub mod net;
 pub mod policy;
@@ -129,9 +130,9 @@ pub mod verifier;
 
 pub use self::http::{HttpAuth, HttpAuthLayer, HttpAuthLayerBuilder, HttpRule};
 pub use error::ConfigError;
+pub use judged::{Judged, JudgedArguments, JudgedMessage, TraceContext};
 pub use layer::{McpAuthLayer, McpAuthLayerBuilder};
 pub use policy::{Permit, Refusal};
 pub use possession::{Caller, CallerToken};
 pub use rewrite::ResponseBody;
 pub use service::McpAuth;
-pub use shared::{Judged, JudgedMessage};

@@ -11,6 +11,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use crate::challenge::{ReplyTo, cors};
+use crate::judged::{Ground, Judged};
 use crate::policy::{BatchRefusal, Refusal};
 use crate::possession::prove::DPOP;
 use crate::request::{Classified, Era, Incoming, Malformed, Unread, body, headers};
@@ -20,7 +21,7 @@ use crate::rewrite::{
     rewrite,
 };
 use crate::session::Session;
-use crate::shared::{Judged, Shared};
+use crate::shared::Shared;
 use crate::tasks::TaskLearner;
 use crate::verifier::BoxFuture;
 
@@ -142,7 +143,7 @@ impl Shared {
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let refused = |refusal| self.answer(refusal, None, parts, &self.policy.load());
+        let refused = |refusal| self.answer(refusal, None, parts, &self.policy.load(), Ground::default());
         let malformed = |error: Malformed| refused(Refusal::Malformed(error));
         headers::check_connection(&parts.headers).map_err(malformed)?;
         let mut decoded = None;
@@ -178,7 +179,10 @@ impl Shared {
         // Taken once, for the decision and all that follows from it; and only now, because a body may take its time to
         // come, and a token to be verified, and what was revoked meanwhile is revoked.
         let policy = self.policy.load();
-        let refused = |refusal, parts: &Parts| self.answer(refusal, request.single(), parts, &policy);
+        let answer = |refusal, parts: &Parts, ground: Ground<'_>| {
+            self.answer(refusal, request.single(), parts, &policy, ground)
+        };
+        let refused = |refusal, parts: &Parts| answer(refusal, parts, Ground::default());
         let authenticated =
             caller.map_err(|nobody| refused(nobody.refusal(&policy, request.messages()), parts))?;
         let (caller, token, new_nonce) = match authenticated {
@@ -190,9 +194,14 @@ impl Shared {
             .await
             .map_err(|refusal| refused(refusal, parts))?;
         let permit = policy.decide_incoming(&request, caller.as_ref(), &tasks);
-        let permit = permit.map_err(|why| match why {
-            BatchRefusal::Whole(refusal) => refused(refusal, parts),
-            BatchRefusal::Each(refusals) => self.answer_each(refusals, request.messages(), parts, &policy),
+        let permit = permit.map_err(|(why, rule)| {
+            let ground = Ground { caller: caller.as_ref(), rule: rule.as_ref() };
+            match why {
+                BatchRefusal::Whole(refusal) => answer(refusal, parts, ground),
+                BatchRefusal::Each(refusals) => {
+                    self.answer_each(refusals, request.messages(), parts, &policy, ground)
+                }
+            }
         })?;
 
         // A batch is legacy as a whole.
@@ -204,6 +213,7 @@ impl Shared {
             .map_err(|refusal| refused(refusal, parts))?;
         self.adopt_tasks(&tasks, asker).await.map_err(|refusal| refused(refusal, parts))?;
         let asker = self.asker(&session, caller.as_ref());
+        let judged = Judged::permitted(request.messages(), permit.clone(), caller.as_ref(), self.records);
         let view = || View { policy: Arc::clone(&policy), caller, era };
         let answer = if let Some(learner) = self.task_learner(&request, asker) {
             Answer::Task(learner)
@@ -214,7 +224,6 @@ impl Shared {
         } else {
             Answer::Passes
         };
-        let judged = Judged::permitted(request.messages(), permit.clone());
         let rewritten = matches!(answer, Answer::Lists(_) | Answer::OwnTasks(_));
         prepare(parts, request.single(), rewritten);
         if let Some(length) = decoded {

@@ -1,6 +1,5 @@
 //! What all clones of a layer and its services share, and how they answer with it.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,10 +10,11 @@ use http::{Response, StatusCode};
 use crate::challenge::response::{Answering, refuse};
 use crate::challenge::{ChallengeResponse, wire};
 use crate::clock::Clock;
-use crate::policy::{ChallengeForm, Permit, Policy, PolicyHandle, PolicyVersion, Refusal, observe};
+use crate::judged::{Ground, Judged, Records};
+use crate::policy::{ChallengeForm, Policy, PolicyHandle, Refusal, observe};
 use crate::possession::prove::Possession;
 use crate::request::origin::Allowed;
-use crate::request::{Classified, Era, Malformed, Operation, UpstreamEraHandle};
+use crate::request::{Classified, Malformed, UpstreamEraHandle};
 use crate::resource::{ResourceUri, metadata};
 use crate::rewrite::ResponseBody;
 use crate::session::SessionKeys;
@@ -44,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) session_keys: SessionKeys,
     pub(crate) ends_streams_with_token: bool,
     pub(crate) hands_on_caller_token: bool,
+    pub(crate) records: Records,
     /// Of the resource, the state and the clock above.
     pub(crate) ledger: Arc<Ledger>,
 }
@@ -77,7 +78,7 @@ impl Shared {
         request: Option<&Classified<'_>>,
         parts: &Parts,
     ) -> Response<ResponseBody<R>> {
-        self.answer(refusal, request, parts, &self.policy.load()).map(ResponseBody::whole)
+        self.answer(refusal, request, parts, &self.policy.load(), Ground::default()).map(ResponseBody::whole)
     }
 
     /// What a refusal is answered to.
@@ -103,11 +104,13 @@ impl Shared {
         request: Option<&Classified<'_>>,
         parts: &Parts,
         policy: &Policy,
+        ground: Ground<'_>,
     ) -> Response<Bytes> {
         observe::refused_before_decision(&refusal);
         let answering = self.answering(request, parts, policy);
         let mut response = refuse(refusal, &answering, &*self.challenge_response);
-        let judged = Judged::refused(request.map_or(&[], std::slice::from_ref), policy.version());
+        let messages = request.map_or(&[][..], std::slice::from_ref);
+        let judged = Judged::refused(messages, policy.version(), ground, self.records);
         response.extensions_mut().insert(judged);
         response
     }
@@ -121,6 +124,7 @@ impl Shared {
         messages: &[Classified<'_>],
         parts: &Parts,
         policy: &Policy,
+        ground: Ground<'_>,
     ) -> Response<Bytes> {
         let mut answers = Vec::new();
         let mut first = None;
@@ -128,7 +132,7 @@ impl Shared {
             let answer = match refusal {
                 Some(refusal) => {
                     first.get_or_insert_with(|| refusal.clone());
-                    self.answer(refusal, Some(message), parts, policy)
+                    self.answer(refusal, Some(message), parts, policy, ground)
                 }
                 None => wire::rpc_error(
                     StatusCode::OK,
@@ -142,118 +146,11 @@ impl Shared {
             }
         }
         let mut response = wire::array(&answers);
-        response.extensions_mut().insert(Judged::refused(messages, policy.version()));
+        let judged = Judged::refused(messages, policy.version(), ground, self.records);
+        response.extensions_mut().insert(judged);
         if let Some(first) = first {
             response.extensions_mut().insert(first);
         }
         response
     }
-}
-
-/// What was read out of a request that was let through or refused: in the extensions of the response, and of the request
-/// that goes on.
-///
-/// A clone is a pointer.
-#[derive(Debug, Clone)]
-pub struct Judged(Arc<Reading>);
-
-#[derive(Debug)]
-struct Reading {
-    policy_version: PolicyVersion,
-    era: Era,
-    messages: Vec<JudgedMessage>,
-    permit: Option<Permit>,
-}
-
-/// One message of a request that was judged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JudgedMessage {
-    method: Option<Box<str>>,
-    object: Option<Box<str>>,
-}
-
-impl JudgedMessage {
-    /// The JSON-RPC method; `None` for a stream, the end of a session, and an answer to the server.
-    pub fn method(&self) -> Option<&str> {
-        self.method.as_deref()
-    }
-
-    /// The tool, resource or prompt that it names.
-    pub fn object(&self) -> Option<&str> {
-        self.object.as_deref()
-    }
-
-    /// The tool, where it calls one.
-    pub fn tool(&self) -> Option<&str> {
-        self.object().filter(|_| self.method() == Some("tools/call"))
-    }
-}
-
-impl Judged {
-    /// What was asked for: one message, or those of a batch; none where the body could not be understood.
-    pub fn messages(&self) -> &[JudgedMessage] {
-        &self.0.messages
-    }
-
-    /// The JSON-RPC method; of a batch, all of them, with commas between.
-    pub fn method(&self) -> Option<Cow<'_, str>> {
-        joined(self.messages().iter().filter_map(JudgedMessage::method))
-    }
-
-    /// The tool, resource or prompt that the request names; of a batch, all of them, with commas between.
-    pub fn object(&self) -> Option<Cow<'_, str>> {
-        joined(self.messages().iter().filter_map(JudgedMessage::object))
-    }
-
-    /// How the client speaks; a batch, and what could not be understood, is legacy.
-    pub fn era(&self) -> Era {
-        self.0.era
-    }
-
-    /// The permit, where it was let through.
-    pub fn permit(&self) -> Option<&Permit> {
-        self.0.permit.as_ref()
-    }
-
-    /// The version of the policy that it was judged by.
-    pub fn policy_version(&self) -> PolicyVersion {
-        self.0.policy_version
-    }
-
-    pub(crate) fn refused(messages: &[Classified<'_>], policy_version: PolicyVersion) -> Self {
-        Self::of(messages, policy_version, None)
-    }
-
-    pub(crate) fn permitted(messages: &[Classified<'_>], permit: Permit) -> Self {
-        Self::of(messages, permit.policy_version(), Some(permit))
-    }
-
-    fn of(messages: &[Classified<'_>], policy_version: PolicyVersion, permit: Option<Permit>) -> Self {
-        let era = match messages {
-            [one] => one.era,
-            _ => Era::Legacy,
-        };
-        let messages = messages
-            .iter()
-            .map(|message| JudgedMessage {
-                method: message.method.as_deref().map(Box::from),
-                object: match &message.operation {
-                    Operation::Object { name, .. } => Some(Box::from(&**name)),
-                    _ => None,
-                },
-            })
-            .collect();
-        Self(Arc::new(Reading { policy_version, era, messages, permit }))
-    }
-}
-
-fn joined<'a>(mut texts: impl Iterator<Item = &'a str>) -> Option<Cow<'a, str>> {
-    let first = texts.next()?;
-    let Some(second) = texts.next() else { return Some(Cow::Borrowed(first)) };
-    let mut all = format!("{first}, {second}");
-    for text in texts {
-        all.push_str(", ");
-        all.push_str(text);
-    }
-    Some(Cow::Owned(all))
 }

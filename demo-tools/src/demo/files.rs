@@ -90,6 +90,12 @@ listen = {listen}
 public_url = {public_url}
 # Whoever ends the demo does not want to wait for a call that counts to ten thousand.
 shutdown_grace_seconds = 3
+# The log is to show how each request was decided.
+log_requests = \"all\"
+
+[admin]
+# Any free port: several demos may run on one machine.
+listen = [\"127.0.0.1:0\"]
 
 [[issuers]]
 issuer = {issuer}

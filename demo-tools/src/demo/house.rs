@@ -53,10 +53,11 @@ impl House {
             .await
             .context("cannot start the gateway")?;
 
+        let admin = gateway.admin().first().context("the gateway does not say how it is")?;
         ready::wait_for(&[
             format!("http://127.0.0.1:{}/livez", tools_port.number),
             format!("{}/.well-known/oauth-authorization-server", places.local_issuer),
-            format!("{}/readyz", places.local_gateway),
+            format!("http://{admin}/readyz"),
         ])
         .await?;
 

@@ -13,8 +13,6 @@ pub(crate) struct Places {
     pub(crate) mcp: String,
     /// The MCP server behind the gateway.
     pub(crate) upstream: String,
-    /// The gateway from this machine.
-    pub(crate) local_gateway: String,
     /// The authorization server from this machine.
     pub(crate) local_issuer: String,
 }
@@ -23,13 +21,12 @@ impl Places {
     pub(crate) fn new(arguments: &Arguments, gateway_port: u16, as_port: u16, tools_port: u16) -> Self {
         let local_gateway = format!("http://localhost:{gateway_port}");
         let local_issuer = format!("http://localhost:{as_port}");
-        let gateway = arguments.gateway_public_url.clone().unwrap_or_else(|| local_gateway.clone());
+        let gateway = arguments.gateway_public_url.clone().unwrap_or(local_gateway);
         Self {
             mcp: format!("{gateway}/mcp"),
             gateway,
             issuer: arguments.as_public_url.clone().unwrap_or_else(|| local_issuer.clone()),
             upstream: format!("http://127.0.0.1:{tools_port}{}", crate::MCP_PATH),
-            local_gateway,
             local_issuer,
         }
     }
@@ -61,7 +58,6 @@ mod tests {
         assert_eq!(places.mcp, "https://g.example/mcp");
         assert_eq!(places.issuer, "https://a.example");
         assert_eq!(places.upstream, "http://127.0.0.1:5/mcp");
-        assert_eq!(places.local_gateway, "http://localhost:3");
         assert_eq!(places.local_issuer, "http://localhost:4");
     }
 }

@@ -392,7 +392,6 @@ pub(super) fn check_jwks_path<'a>(
     let segments = value.strip_prefix('/').map(|rest| rest.split('/'));
     let sound = segments.is_some_and(|mut all| all.all(|part| !matches!(part, "" | "." | "..")))
         && value.bytes().all(plain)
-        && !matches!(value, "/livez" | "/readyz")
         && !value.starts_with(WELL_KNOWN_PREFIX);
     if !sound || taken.any(|route| route == value) {
         report.unexpected(path, "a path that nothing else is at, such as `/.well-known/jwks.json`");

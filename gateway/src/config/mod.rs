@@ -15,6 +15,7 @@ mod introspection;
 mod issuer;
 mod kind;
 mod limits;
+mod observe;
 mod openai;
 mod place;
 mod policy;
@@ -58,6 +59,7 @@ pub(crate) use introspection::IntrospectionConfig;
 pub(crate) use issuer::{IssuerConfig, KeysFrom};
 pub(crate) use kind::RouteKind;
 pub(crate) use limits::LimitsConfig;
+pub(crate) use observe::{AdminConfig, AuditConfig, AuditFile, TelemetryConfig};
 pub(crate) use place::Place;
 pub(crate) use policy::PolicyFile;
 pub(crate) use rates::{AddressQuota, AddressRatesConfig, RouteRatesConfig};
@@ -107,6 +109,10 @@ pub struct Config {
     pub(crate) state: StateConfig,
     pub(crate) log_json: bool,
     pub(crate) log_requests: LogRequests,
+    pub(crate) admin: AdminConfig,
+    pub(crate) audit: AuditConfig,
+    #[cfg_attr(not(test), expect(dead_code, reason = "the traces that use it follow"))]
+    pub(crate) telemetry: TelemetryConfig,
     pub(crate) verified_tokens_bytes: u64,
     /// Where the public keys of the gateway's own assertions are.
     pub(crate) jwks_path: String,
@@ -201,6 +207,9 @@ impl Config {
         let limits = limits::understand(&raw.server.limits, &server.key("limits"), &mut report);
         let rates = rates::of_addresses(&raw.server.rates, &server.key("rates"), &mut report);
         let state = state::understand(&raw.state, &KeyPath::from("state"), &mut report);
+        let admin = observe::admin(&raw.admin, &mut report);
+        let audit = observe::audit(&raw.audit, &raw.telemetry.service_name, &mut report);
+        let telemetry = observe::telemetry(&raw.telemetry, &mut report);
         let issuers = issuer::all(&raw.issuers, &mut report);
         let context = route::Context {
             public_url: public_url.as_ref(),
@@ -232,6 +241,9 @@ impl Config {
             state,
             log_json: raw.server.log_json,
             log_requests: raw.server.log_requests,
+            admin,
+            audit,
+            telemetry,
             verified_tokens_bytes: raw.server.verified_tokens_bytes,
             jwks_path: raw.server.jwks_path.clone(),
             issuers,
@@ -315,6 +327,10 @@ fn addresses(values: &[String], path: &KeyPath, report: &mut Report) -> Vec<Sock
     if values.is_empty() {
         report.unexpected(path, "at least one address, such as `127.0.0.1:3000`");
     }
+    socket_addresses(values, path, report)
+}
+
+fn socket_addresses(values: &[String], path: &KeyPath, report: &mut Report) -> Vec<SocketAddr> {
     let mut addresses = Vec::new();
     for (index, value) in values.iter().enumerate() {
         match value.parse() {

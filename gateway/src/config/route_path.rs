@@ -14,9 +14,6 @@ pub(crate) enum RoutePath {
     Below(String),
 }
 
-/// What the gateway itself answers at.
-const RESERVED: [&str; 2] = ["/livez", "/readyz"];
-
 impl RoutePath {
     /// The path without what a pattern has at its end; empty for the whole host.
     pub(crate) fn base(&self) -> &str {
@@ -65,8 +62,8 @@ pub(super) fn understand(
         Some(path) if path.contains("//") || path.split('/').any(|part| matches!(part, "." | "..")) => {
             "a path without empty, `.` and `..` segments"
         }
-        Some(path) if RESERVED.contains(&path) || path.starts_with("/.well-known") => {
-            "a path other than the gateway's own: `/livez`, `/readyz`, `/.well-known/…`"
+        Some(path) if path.starts_with("/.well-known") => {
+            "a path other than the gateway's own: `/.well-known/…`"
         }
         Some(path) if tree.is_some() => return Some(RoutePath::Below(path.to_owned())),
         Some(path) => return Some(RoutePath::Exact(path.to_owned())),

@@ -409,7 +409,7 @@ fn every_bad_value_is_a_fault_at_its_place() {
         (path, "path = \"/a%20b\"", "6:8: `routes[0].path`: expected a path of letters, digits, `/`, `-`, `.`, `_` and `~`, but found `\"/a%20b\"`".to_owned()),
         (path, "path = \"/a?b\"", "6:8: `routes[0].path`: expected a path of letters, digits, `/`, `-`, `.`, `_` and `~`, but found `\"/a?b\"`".to_owned()),
         (path, "path = \"/a/../b\"", "6:8: `routes[0].path`: expected a path without empty, `.` and `..` segments, but found `\"/a/../b\"`".to_owned()),
-        (path, "path = \"/livez\"", "6:8: `routes[0].path`: expected a path other than the gateway's own: `/livez`, `/readyz`, `/.well-known/…`, but found `\"/livez\"`".to_owned()),
+        (path, "path = \"/.well-known/a\"", "6:8: `routes[0].path`: expected a path other than the gateway's own: `/.well-known/…`, but found `\"/.well-known/a\"`".to_owned()),
         (path, "", "5:1: `routes[0].path`: expected a path, such as `/mcp`, but the key is missing".to_owned()),
         (upstream, "upstream = \"127.0.0.1:5000\"", format!("7:12: {wanted_upstream}, but found `\"127.0.0.1:5000\"`")),
         (upstream, "upstream = \"ftp://a\"", format!("7:12: {wanted_upstream}, but found `\"ftp://a\"`")),
@@ -624,7 +624,7 @@ fn an_issuer_can_be_asked_in_every_way() {
     let sound = "endpoint = \"http://localhost:4000/i\", client_id = \"c\"";
     for (more, method) in [
         ("client_secret_file = \"secret\"", "client_secret_basic"),
-        ("auth = \"post\", client_secret_env = \"CARGO_PKG_NAME\"", "client_secret_post"),
+        ("auth = \"post\", client_secret_env = \"CARGO_PKG_DESCRIPTION\"", "client_secret_post"),
         (
             "auth = \"private_key_jwt\", private_key_file = \"key.pem\", private_key_id = \"1\", assertion_audience = \"x\"",
             "private_key_jwt",
@@ -637,7 +637,7 @@ fn an_issuer_can_be_asked_in_every_way() {
         assert!(introspection.is_on_this_machine());
         let printed = format!("{config:?}");
         assert!(printed.contains(method), "{printed}");
-        assert!(!printed.contains("hunter2") && !printed.contains("mcp-auth-gateway"), "{printed}");
+        assert!(!printed.contains("hunter2") && !printed.contains("A reverse proxy"), "{printed}");
     }
 }
 
@@ -791,14 +791,58 @@ fn two_routes_are_never_one_resource() {
 }
 
 #[test]
+fn every_bad_value_about_what_operators_see_is_a_fault_at_its_place() {
+    let wanted = "expected the absolute http or https URL of a collector without query and fragment, such as `http://127.0.0.1:4318`";
+    let cases = [
+        ("[server]\nlog_requests = \"some\"", "2:16: `server.log_requests`: expected one of `refused`, `all`, `none`, but found `\"some\"`".to_owned()),
+        ("[admin]\nlisten = [\"9090\"]", "10:11: `admin.listen[0]`: expected an IP address and a port, such as `127.0.0.1:3000`, but found `\"9090\"`".to_owned()),
+        ("[admin]\nallowed_hosts = [\"a@b\"]", "10:18: `admin.allowed_hosts[0]`: expected a host and, where there is one, a port, such as `gateway.internal:3000`, but found `\"a@b\"`".to_owned()),
+        ("[audit]\nfile = \"\"", "10:8: `audit.file`: expected the path of a file, or `-` for standard output, but found an empty string".to_owned()),
+        ("[audit]\nfile = \"a\"\nrotate_bytes = 4095", "11:16: `audit.rotate_bytes`: expected at least 4096 bytes, or 0 for never, but found `4095`".to_owned()),
+        ("[audit]\nfile = \"a\"\nkeep_files = 1001", "11:14: `audit.keep_files`: expected at most 1000 files, but found `1001`".to_owned()),
+        ("[audit]\notlp = \"127.0.0.1:4318\"", format!("10:8: `audit.otlp`: {wanted}, but found `\"127.0.0.1:4318\"`")),
+        ("[audit]\nfail_closed = true", "10:15: `audit.fail_closed`: expected `file` or `otlp` beside `fail_closed = true`, but found neither".to_owned()),
+        ("[telemetry]\notlp_endpoint = \"http://a?b\"", format!("10:17: `telemetry.otlp_endpoint`: {wanted}, but found `\"http://a?b\"`")),
+        ("[telemetry]\nservice_name = \" \"", "10:16: `telemetry.service_name`: expected a name, but found `\" \"`".to_owned()),
+        ("[telemetry]\nsample_ratio = 1.1", "10:16: `telemetry.sample_ratio`: expected a number from 0 to 1, but found `1.1`".to_owned()),
+        ("[telemetry]\nsample_ratio = nan", "10:16: `telemetry.sample_ratio`: expected a number from 0 to 1, but found `nan`".to_owned()),
+        ("[telemetry]\nendpoint = \"\"", "10:1: `telemetry.endpoint`: unknown key `endpoint`".to_owned()),
+    ];
+    for (lines, expected) in cases {
+        let text = match lines.strip_prefix("[server]\n") {
+            Some(key) => SOUND.replacen("public_url", &format!("{key}\npublic_url"), 1),
+            None => format!("{SOUND}{lines}\n"),
+        };
+        let error = load(&text, &[]).unwrap_err();
+        let expected = format!("gateway.toml:{expected}");
+        assert!(error.lines().any(|line| line.starts_with(&expected)), "{lines}\n{error}\n{expected}");
+    }
+}
+
+#[test]
+fn the_audit_and_traces_have_their_places() {
+    let defaults = load(SOUND, &[]).unwrap();
+    assert_eq!(defaults.admin.listen, ["127.0.0.1:9090".parse().unwrap()]);
+    assert!(!defaults.audit.is_on() && defaults.telemetry.endpoint.is_none());
+    let text = format!(
+        "{SOUND}[admin]\nlisten = []\n[audit]\nfile = \"-\"\notlp = \"https://collector/otlp/\"\nfail_closed = true\n\
+         [telemetry]\notlp_endpoint = \"http://127.0.0.1:4318\"\nsample_ratio = 0\n"
+    );
+    let config = load(&text, &[]).unwrap();
+    assert!(config.admin.listen.is_empty() && config.audit.fail_closed);
+    assert_eq!(config.audit.file, Some(super::AuditFile::StandardOutput));
+    assert_eq!(config.audit.otlp.unwrap().as_str(), "https://collector/otlp/v1/logs");
+    assert_eq!(config.telemetry.endpoint.unwrap().as_str(), "http://127.0.0.1:4318/v1/traces");
+}
+
+#[test]
 fn every_key_is_in_the_readme_with_its_default() {
     let readme = include_str!("../../README.md");
     let raw = raw::Raw {
         server: raw::ServerTable::default(),
         issuers: vec![raw::IssuerTable::default()],
         routes: vec![raw::RouteTable::default()],
-        state: raw::StateTable::default(),
-        openai: raw::OpenAiTable::default(),
+        ..raw::Raw::default()
     };
     let raw = serde_json::to_value(raw).unwrap();
     let introspection = serde_json::to_value(raw::IntrospectionTable::default()).unwrap();
@@ -811,6 +855,9 @@ fn every_key_is_in_the_readme_with_its_default() {
     let dpop = serde_json::to_value(raw::DpopTable::default()).unwrap();
     let tables = [
         &raw["server"],
+        &raw["admin"],
+        &raw["audit"],
+        &raw["telemetry"],
         &raw["server"]["limits"],
         &raw["server"]["rates"],
         &raw["routes"][0]["rates"],
@@ -869,8 +916,7 @@ fn with_credentials(keys: &str) -> String {
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn every_bad_value_of_credentials_is_a_fault_at_its_place() {
-    let client =
-        "token_endpoint = \"https://as/token\", client_id = \"g\", client_secret_env = \"CARGO_PKG_NAME\"";
+    let client = "token_endpoint = \"https://as/token\", client_id = \"g\", client_secret_env = \"CARGO_PKG_DESCRIPTION\"";
     let cases = [
         (
             "name = \"X-Api-Key\"".to_owned(),
@@ -913,7 +959,7 @@ fn every_bad_value_of_credentials_is_a_fault_at_its_place() {
             "secret_file`: expected a secret of visible ASCII characters, but found others in it",
         ),
         (
-            "kind = \"client_credentials\", client_id = \"g\", client_secret_env = \"CARGO_PKG_NAME\""
+            "kind = \"client_credentials\", client_id = \"g\", client_secret_env = \"CARGO_PKG_DESCRIPTION\""
                 .to_owned(),
             "token_endpoint`: expected an https URL, or an http one of this machine, but the key is missing",
         ),
@@ -1043,7 +1089,7 @@ fn a_header_that_frames_routes_or_describes_a_request_holds_no_credentials() {
         "traceparent",
         "Proxy",
     ] {
-        let keys = format!("kind = \"header\", name = \"{name}\", secret_env = \"CARGO_PKG_NAME\"");
+        let keys = format!("kind = \"header\", name = \"{name}\", secret_env = \"CARGO_PKG_DESCRIPTION\"");
         let error = load(&with_credentials(&keys), &[]).unwrap_err();
         assert!(
             error.contains("`routes[0].credentials.name`: expected the name of a header for credentials"),
@@ -1051,17 +1097,15 @@ fn a_header_that_frames_routes_or_describes_a_request_holds_no_credentials() {
         );
     }
     for name in ["Authorization", "X-Api-Key", "Cookie", "api_key"] {
-        let keys = format!("kind = \"header\", name = \"{name}\", secret_env = \"CARGO_PKG_NAME\"");
+        let keys = format!("kind = \"header\", name = \"{name}\", secret_env = \"CARGO_PKG_DESCRIPTION\"");
         let config = load(&with_credentials(&keys), &[]).unwrap();
-        assert!(!format!("{config:?}").contains("\"mcp-auth-gateway\""), "a secret is printed");
+        assert!(!format!("{config:?}").contains("A reverse proxy"), "a secret is printed");
     }
 }
 
 #[test]
 fn the_keys_of_assertions_are_where_nothing_else_is() {
-    for path in
-        ["", "keys", "/", "/mcp", "/livez", "/a/../b", "/a b", "/.well-known/oauth-protected-resource/x"]
-    {
+    for path in ["", "keys", "/", "/mcp", "/a/../b", "/a b", "/.well-known/oauth-protected-resource/x"] {
         let text = with("[server]", &format!("[server]\njwks_path = \"{path}\""));
         let error = load(&text, &[]).unwrap_err();
         assert!(

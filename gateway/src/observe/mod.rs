@@ -5,6 +5,9 @@
 //! noted there, so that something is said of a request whose client left before the answer, too.
 
 mod access_log;
+pub(crate) mod admin;
+mod audit;
+pub(crate) mod metrics;
 mod observed;
 mod record;
 mod request_id;
@@ -13,6 +16,8 @@ mod watched;
 
 use std::sync::Arc;
 
+use mcp_auth::clock::{Clock, SystemClock};
+
 use crate::config::{Config, LogRequests};
 
 pub(crate) use observed::Observed;
@@ -20,6 +25,7 @@ pub(crate) use record::Record;
 pub(crate) use route::RouteObserver;
 pub(crate) use watched::Watched;
 
+use audit::Audit;
 use request_id::RequestIds;
 
 /// Observes all requests of one gateway. A clone is a pointer.
@@ -30,14 +36,40 @@ pub(crate) struct Observe(Arc<Observers>);
 struct Observers {
     ids: RequestIds,
     log_requests: LogRequests,
+    audit: Option<Audit>,
 }
 
 impl Observe {
+    /// Begins to observe. Whatever else counts is to be made afterwards.
+    ///
     /// # Errors
     ///
     /// If what it writes to cannot be opened.
-    #[expect(clippy::unnecessary_wraps, reason = "files and exporters are opened here")]
-    pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
-        Ok(Self(Arc::new(Observers { ids: RequestIds::new(), log_requests: config.log_requests })))
+    pub(crate) fn start(config: &Config) -> anyhow::Result<Self> {
+        metrics::install();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        Ok(Self(Arc::new(Observers {
+            ids: RequestIds::new(),
+            log_requests: config.log_requests,
+            audit: Audit::start(&config.audit, &clock)?,
+        })))
+    }
+
+    /// Whether every request has to be refused now, because none can be put on record.
+    fn refuses_all(&self) -> bool {
+        self.0.audit.as_ref().is_some_and(Audit::refuses_all)
+    }
+
+    /// Writes what is left to be written. What is observed afterwards is lost, and counted.
+    pub(crate) async fn finish(self) {
+        // it waits for a disk
+        let finishing = tokio::task::spawn_blocking(move || {
+            if let Some(audit) = &self.0.audit {
+                audit.finish();
+            }
+        });
+        if finishing.await.is_err() {
+            tracing::error!("the audit did not end in order");
+        }
     }
 }

@@ -2,16 +2,30 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response};
 use mcp_auth::{Judged, Refusal};
 
+use super::audit::Entry;
+use super::metrics::{Decided, OpenStream};
 use super::request_id::X_REQUEST_ID;
-use super::watched::OpenStream;
-use super::{Observe, Record, RouteObserver, Watched, access_log};
+use super::{Observe, Record, RouteObserver, Watched, access_log, metrics};
 use crate::server::ClientAddr;
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outcome<'a> {
+    pub(super) judged: Option<&'a Judged>,
+    pub(super) refusal: Option<&'a Refusal>,
+    pub(super) decision: &'static str,
+    /// `None` where the client has left.
+    pub(super) status: Option<u16>,
+    pub(super) total: Duration,
+    pub(super) waited: Duration,
+}
 
 /// One request, from its head to the head of its answer. Dropped before that, it says that the client left.
 #[derive(Debug)]
@@ -28,7 +42,7 @@ pub(crate) struct Observed {
 impl Observe {
     /// Begins with a request: gives it an id, and puts its [`Record`] into its extensions.
     pub(crate) fn begin<B>(&self, request: &mut Request<B>) -> Observed {
-        let record = Record::new(self.0.ids.next());
+        let record = Record::new(self.clone());
         let client = request.extensions().get::<ClientAddr>().map(|client| client.0);
         request.extensions_mut().insert(record.clone());
         Observed {
@@ -54,14 +68,48 @@ impl Observed {
         self.finished = true;
         response.headers_mut().insert(X_REQUEST_ID, self.record.request_id().clone());
         let (extensions, status) = (response.extensions(), response.status().as_u16());
-        self.say(extensions.get::<Judged>(), extensions.get::<Refusal>(), status);
-        let open = is_event_stream(response.headers()).then_some(OpenStream);
+        self.say(extensions.get::<Judged>(), extensions.get::<Refusal>(), Some(status));
+        let open = is_event_stream(response.headers()).then(OpenStream::new);
         response.map(|body| Watched::new(body, open))
     }
 
-    fn say(&self, judged: Option<&Judged>, refusal: Option<&Refusal>, status: u16) {
-        let elapsed = self.record.started().elapsed();
-        access_log::record(self, judged, refusal, status, elapsed);
+    /// `status` is `None` where the client has left.
+    fn say(&self, judged: Option<&Judged>, refusal: Option<&Refusal>, status: Option<u16>) {
+        let (total, waited) = (self.record.started().elapsed(), self.record.time_waited());
+        let decision = self.record.refusal().or(refusal.map(Refusal::code)).unwrap_or_else(|| {
+            match judged.and_then(Judged::permit) {
+                Some(permit) if permit.principal().is_some() => "as-user",
+                Some(_) => "anonymously",
+                // metadata, preflights and paths where nothing lives: nothing to decide
+                None => "none",
+            }
+        });
+        metrics::count(&Decided {
+            route: self.route.as_ref(),
+            rule: judged.and_then(Judged::rule),
+            decision,
+            class: Decided::class_of(status),
+        });
+        if let Some(route) = &self.route {
+            route.latencies.record(total, waited);
+        }
+        if let (Some(audit), Some(judged)) = (&self.observe.0.audit, judged) {
+            let entry = Entry {
+                request_id: self.record.request_id().to_str().unwrap_or_default(),
+                route: self.route.as_ref().map_or("", |route| &*route.label),
+                client_address: self.client,
+                http_method: self.http_method.as_str(),
+                judged,
+                refusal,
+                decision,
+                status,
+                upstream_status: self.record.upstream_status(),
+                total,
+                waited,
+            };
+            audit.record(&entry, self.record.take_rooms());
+        }
+        access_log::record(self, &Outcome { judged, refusal, decision, status, total, waited });
     }
 
     pub(super) fn path(&self) -> &str {
@@ -69,13 +117,10 @@ impl Observed {
     }
 }
 
-/// What is said where the client has left: the status that nginx made known for it.
-pub(super) const CLIENT_LEFT: u16 = 499;
-
 impl Drop for Observed {
     fn drop(&mut self) {
         if !self.finished {
-            self.say(self.record.judged(), None, CLIENT_LEFT);
+            self.say(self.record.judged(), None, None);
         }
     }
 }

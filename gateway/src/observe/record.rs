@@ -1,12 +1,14 @@
 //! [`Record`]: what the stations learn of one request.
 
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 use mcp_auth::Judged;
 
+use super::Observe;
+use super::audit::{Full, Rooms};
 use super::request_id::X_REQUEST_ID;
 
 /// What the stations learn of one request: in its extensions from the router on. A clone is a pointer.
@@ -15,6 +17,7 @@ pub(crate) struct Record(Arc<Noted>);
 
 #[derive(Debug)]
 struct Noted {
+    observe: Observe,
     request_id: HeaderValue,
     started: Instant,
     /// Set where it is forwarded.
@@ -24,6 +27,10 @@ struct Noted {
     waited: AtomicU64,
     /// 0 where there was no answer.
     upstream_status: AtomicU16,
+    /// Why it went no further although the policy let it through.
+    refused: OnceLock<&'static str>,
+    /// Room for its line in the audit, where none may be forwarded without.
+    rooms: Mutex<Option<Rooms>>,
 }
 
 /// The request cannot be recorded, and must not be forwarded: answer 503.
@@ -31,13 +38,17 @@ struct Noted {
 pub(crate) struct Unrecorded;
 
 impl Record {
-    pub(super) fn new(request_id: HeaderValue) -> Self {
+    pub(super) fn new(observe: Observe) -> Self {
+        let request_id = observe.0.ids.next();
         Self(Arc::new(Noted {
+            observe,
             request_id,
             started: Instant::now(),
             judged: OnceLock::new(),
             waited: AtomicU64::new(0),
             upstream_status: AtomicU16::new(0),
+            refused: OnceLock::new(),
+            rooms: Mutex::new(None),
         }))
     }
 
@@ -47,11 +58,26 @@ impl Record {
     /// # Errors
     ///
     /// If it has to be on record before it is forwarded, and cannot be.
-    #[expect(clippy::unnecessary_wraps, reason = "the audit may refuse")]
     pub(crate) fn forwarding(&self, judged: &Judged, headers: &mut HeaderMap) -> Result<(), Unrecorded> {
-        let _said_before = self.0.judged.set(judged.clone());
         headers.insert(X_REQUEST_ID, self.0.request_id.clone());
+        if let Some(audit) = &self.0.observe.0.audit {
+            match audit.reserve() {
+                Ok(None) => {}
+                Ok(rooms) => *self.0.rooms.lock().unwrap_or_else(PoisonError::into_inner) = rooms,
+                Err(Full) => {
+                    self.refused("unrecorded");
+                    return Err(Unrecorded);
+                }
+            }
+        }
+        let _said_before = self.0.judged.set(judged.clone());
         Ok(())
+    }
+
+    /// Notes that the request goes no further, although the policy let it through: by a code such as `rate-limited`, for
+    /// metrics, the audit and the log.
+    pub(crate) fn refused(&self, code: &'static str) {
+        let _said_before = self.0.refused.set(code);
     }
 
     /// What passes until the returned value is dropped counts as the upstream's time.
@@ -84,6 +110,14 @@ impl Record {
 
     pub(super) fn time_waited(&self) -> Duration {
         Duration::from_nanos(self.0.waited.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn refusal(&self) -> Option<&'static str> {
+        self.0.refused.get().copied()
+    }
+
+    pub(super) fn take_rooms(&self) -> Option<Rooms> {
+        self.0.rooms.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(super) fn upstream_status(&self) -> Option<u16> {

@@ -6,6 +6,8 @@ use std::task::{Context, Poll};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use super::metrics::OpenStream;
+
 pin_project! {
     /// A body that counts as an open stream until it ends, where it is one.
     #[derive(Debug)]
@@ -41,7 +43,3 @@ impl<B: Body> Body for Watched<B> {
         self.body.size_hint()
     }
 }
-
-/// An event stream that is open until this is dropped.
-#[derive(Debug)]
-pub(super) struct OpenStream;

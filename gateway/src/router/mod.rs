@@ -11,7 +11,6 @@ mod table;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri};
@@ -19,8 +18,8 @@ use http_body::Body as _;
 use tower_service::Service;
 
 use crate::body::{RequestBody, ResponseBody, full};
-use crate::observe::{Observe, Watched};
-use crate::respond::{self, health, may_ask, not_found, rpc_error};
+use crate::observe::{Observe, Record, Watched};
+use crate::respond::{self, may_ask, not_found, rpc_error};
 use crate::snapshot::{Live, Snapshot};
 
 use host::NoHost;
@@ -34,12 +33,11 @@ pub(crate) struct Router(Arc<Served>);
 struct Served {
     live: Live,
     observe: Observe,
-    draining: AtomicBool,
 }
 
 impl Router {
     pub(crate) fn new(snapshot: Snapshot, observe: Observe) -> Self {
-        Self(Arc::new(Served { live: Live::new(snapshot), observe, draining: AtomicBool::new(false) }))
+        Self(Arc::new(Served { live: Live::new(snapshot), observe }))
     }
 
     /// Puts another snapshot in force, made of the one before. Requests under way stay with what they took.
@@ -57,16 +55,8 @@ impl Router {
         Ok(())
     }
 
-    /// From now on `/readyz` says that new requests should go elsewhere.
-    pub(crate) fn drain(&self) {
-        self.0.draining.store(true, Ordering::Relaxed);
-    }
-
     async fn respond(self, mut request: Request<RequestBody>) -> Response<Watched<ResponseBody>> {
         let mut observed = self.0.observe.begin(&mut request);
-        if let Some(answer) = self.health(&request) {
-            return observed.finish(answer);
-        }
         let found = match host::asked(&request) {
             // the guard is let go of before anything is waited for
             Ok(host) => self.0.live.load().table.find(host, request.uri().path()),
@@ -109,29 +99,17 @@ impl Router {
         };
         observed.finish(response)
     }
-
-    /// Whether the process lives, for whoever asks under whatever name: probes know addresses only.
-    fn health<B>(&self, request: &Request<B>) -> Option<Response<ResponseBody>> {
-        match request.uri().path() {
-            "/livez" => Some(health_of(request.method(), true)),
-            "/readyz" => Some(health_of(request.method(), !self.0.draining.load(Ordering::Relaxed))),
-            _ => None,
-        }
-    }
-}
-
-fn health_of(method: &Method, well: bool) -> Response<ResponseBody> {
-    match (method, well) {
-        (&Method::GET | &Method::HEAD, true) => health(StatusCode::OK, "ok"),
-        (&Method::GET | &Method::HEAD, false) => health(StatusCode::SERVICE_UNAVAILABLE, "draining"),
-        _ => rpc_error(StatusCode::METHOD_NOT_ALLOWED, "expected GET or HEAD"),
-    }
 }
 
 async fn guarded(route: &Route, request: Request<RequestBody>) -> Response<ResponseBody> {
     let entered = match route.gate.enter(&request) {
         Ok(entered) => entered,
-        Err(limited) => return limited.answer_unread().map(full),
+        Err(limited) => {
+            if let Some(record) = request.extensions().get::<Record>() {
+                record.refused("rate-limited");
+            }
+            return limited.answer_unread().map(full);
+        }
     };
     if route.hop.is_on(request.headers()) {
         tracing::error!(

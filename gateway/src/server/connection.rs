@@ -19,6 +19,7 @@ use super::io::{Io, Opening, Protocol, Transport};
 use super::request::{OfConnection, Serves};
 use super::tls::Tls;
 use crate::config::LimitsConfig;
+use crate::observe::metrics::OpenConnection;
 
 /// How often a silent HTTP/2 peer is asked whether it still lives, and how long it has to answer.
 const H2_KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(20);
@@ -94,6 +95,7 @@ impl<S: Serves> Common<S> {
 
     /// Serves one connection until it ends.
     pub(super) async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let _counted = OpenConnection::new();
         // where nothing was asked yet, nothing is lost
         let closing = self.drain.begun(Stage::Closing);
         let opened = tokio::select! {

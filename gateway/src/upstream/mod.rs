@@ -144,6 +144,7 @@ impl Target {
         if let Some(limits) = limits {
             let address = request.extensions().get::<ClientAddr>().copied();
             if let Err(limited) = limits.admit(&judged, address).await {
+                record.refused("rate-limited");
                 return limited.answer(&reply).map(ForwardedBody::from);
             }
         }

@@ -16,31 +16,38 @@ use crate::upstream::{Upstream, json};
 const GATEWAY: &str = env!("CARGO_BIN_EXE_mcp-auth-gateway");
 
 /// A process that does not outlive its test.
-struct Process {
+pub struct Process {
     child: Child,
-    addr: SocketAddr,
+    pub addr: SocketAddr,
+    admin: Option<SocketAddr>,
 }
 
 impl Process {
     /// Starts the gateway and waits until it says where it listens.
     fn start(files: &Files) -> Self {
-        let mut child = Command::new(GATEWAY)
-            .args(["run", "--config"])
-            .arg(files.config())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(GATEWAY);
+        command.args(["run", "--config"]).arg(files.config()).stderr(Stdio::piped());
+        Self::spawn(command)
+    }
+
+    /// Starts a command that becomes the gateway, and waits until it says where it listens.
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut admin = None;
         let addr = loop {
             let line = lines.next().expect("the gateway says where it listens").unwrap();
             let event: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+            if event["message"] == "metrics and health" {
+                admin = event["addr"].as_str().unwrap().parse().ok();
+            }
             if event["message"] == "listening" {
                 break event["addr"].as_str().unwrap().parse().unwrap();
             }
         };
         // what nobody reads would fill the pipe and stop the gateway
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, addr }
+        Self { child, addr, admin }
     }
 
     fn terminate(&self) {
@@ -73,13 +80,20 @@ async fn a_signal_lets_requests_under_way_finish() {
     let files = Files::new(POLICY);
     let listen = "127.0.0.1:0".parse().unwrap();
     let server = "shutdown_delay_seconds = 1";
-    files.configure(listen, "http://localhost:3000", &upstream.url(), server, "");
+    files.configure(
+        listen,
+        "http://localhost:3000",
+        &upstream.url(),
+        server,
+        "[admin]\nlisten = [\"127.0.0.1:0\"]\n",
+    );
     let mut process = tokio::task::spawn_blocking(move || (Process::start(&files), files)).await.unwrap();
 
     let client = reqwest::Client::new();
     let url = format!("http://{}", process.0.addr);
-    let ready =
-        async || client.get(format!("{url}/readyz")).send().await.map(|response| response.status().as_u16());
+    let admin = format!("http://{}/readyz", process.0.admin.unwrap());
+    let ready = async || client.get(&admin).send().await.map(|response| response.status().as_u16());
+    let accepts = async || client.get(&url).send().await.is_ok();
     assert_eq!(ready().await.unwrap(), 200);
     let call = client
         .post(format!("{url}/mcp"))
@@ -94,7 +108,7 @@ async fn a_signal_lets_requests_under_way_finish() {
     // first it says so, and still serves; then it accepts nobody
     while ready().await.unwrap() == 200 {}
     assert_eq!(ready().await.unwrap(), 503);
-    while ready().await.is_ok() {
+    while accepts().await {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(process.0.child.try_wait().unwrap().is_none(), "gone, with a request under way");

@@ -69,9 +69,12 @@ impl Files {
         // one, or several, or a command, as TOML has them
         let upstream =
             if upstream.starts_with(['[', '{']) { upstream.to_owned() } else { format!("\"{upstream}\"") };
+        let log = if server.contains("log_requests") { "" } else { "log_requests = \"all\"\n" };
+        // a port of its own would have to be free
+        let admin = if route.contains("[admin]") { "" } else { "[admin]\nlisten = []\n" };
         let text = format!(
-            "[server]\n{workers}\nlisten = [\"{listen}\"]\npublic_url = \"{public_url}\"\nlog_requests = \"all\"\n{server}\n\
-             [[issuers]]\nissuer = \"{ISSUER}\"\njwks_file = \"keys.json\"\n\
+            "[server]\n{workers}\nlisten = [\"{listen}\"]\npublic_url = \"{public_url}\"\n{log}{server}\n\
+             {admin}[[issuers]]\nissuer = \"{ISSUER}\"\njwks_file = \"keys.json\"\n\
              [[routes]]\npath = \"/mcp\"\nupstream = {upstream}\npolicy = \"policy.toml\"\n{route}\n"
         );
         std::fs::write(self.config(), text).unwrap();
@@ -128,6 +131,18 @@ impl Gateway {
         let running = mcp_auth_gateway::start(config, vec![listener]).await.unwrap();
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Self { files, addr, public_url, client, running }
+    }
+
+    /// Where something of the admin listener is; a gateway of these tests has one where its lines ask for it.
+    pub fn admin_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.running.admin()[0])
+    }
+
+    /// Asks the gateway to end, and waits until it has.
+    pub async fn stop(self) -> Files {
+        self.running.shutdown();
+        self.running.stopped().await.unwrap();
+        self.files
     }
 
     pub fn url(&self, path: &str) -> String {

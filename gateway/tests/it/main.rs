@@ -26,6 +26,8 @@ mod headers;
 mod limits;
 mod logs;
 mod multiplexed;
+mod observe;
+mod observe_audit;
 mod paths;
 mod rates;
 mod raw;

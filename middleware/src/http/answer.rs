@@ -10,11 +10,18 @@ use http::{HeaderValue, Response, StatusCode};
 
 use crate::challenge::response::refuse;
 use crate::challenge::wire;
+use crate::judged::{Ground, Judged};
 use crate::policy::{Policy, Refusal, observe};
-use crate::shared::{Judged, Shared};
+use crate::shared::Shared;
 
 /// The response to a refused request, with the refusal in its extensions.
-pub(super) fn refused(shared: &Shared, refusal: Refusal, parts: &Parts, policy: &Policy) -> Response<Bytes> {
+pub(super) fn refused(
+    shared: &Shared,
+    refusal: Refusal,
+    parts: &Parts,
+    policy: &Policy,
+    ground: Ground<'_>,
+) -> Response<Bytes> {
     observe::refused_before_decision(&refusal);
     let plain = match &refusal {
         Refusal::ForeignHost => {
@@ -44,7 +51,7 @@ pub(super) fn refused(shared: &Shared, refusal: Refusal, parts: &Parts, policy: 
         // Challenges: for what is no tool call, their body is no JSON-RPC either.
         None => refuse(refusal, &shared.answering(None, parts, policy), &*shared.challenge_response),
     };
-    response.extensions_mut().insert(Judged::refused(&[], policy.version()));
+    response.extensions_mut().insert(Judged::refused(&[], policy.version(), ground, shared.records));
     response
 }
 

@@ -10,12 +10,14 @@ use tower_service::Service;
 
 use super::answer;
 use crate::challenge::{ReplyTo, cors};
+use crate::judged::{Ground, Judged};
 use crate::policy::{HttpRule, Refusal};
+use crate::possession::Caller;
 use crate::possession::prove::DPOP;
 use crate::request::headers;
 use crate::resource::metadata;
 use crate::rewrite::{ResponseBody, end_events};
-use crate::shared::{Judged, Shared};
+use crate::shared::Shared;
 use crate::verifier::BoxFuture;
 
 /// The service that a [`HttpAuthLayer`](super::HttpAuthLayer) makes of another one.
@@ -63,7 +65,8 @@ where
         Box::pin(async move {
             let policy = shared.policy.load();
             let refused = |refusal, parts: &Parts| {
-                Ok(answer::refused(&shared, refusal, parts, &policy).map(ResponseBody::whole))
+                let ground = Ground::default();
+                Ok(answer::refused(&shared, refusal, parts, &policy, ground).map(ResponseBody::whole))
             };
             if !shared.allowed.host(&parts) {
                 return refused(Refusal::ForeignHost, &parts);
@@ -79,7 +82,10 @@ where
                 Err(answer::preflight(&parts))
             } else {
                 let judged = judge(&shared, &rule, &mut parts).await;
-                judged.map_err(|refusal| answer::refused(&shared, refusal, &parts, &policy))
+                judged.map_err(|Refused { refusal, caller }| {
+                    let ground = Ground { caller: caller.as_ref(), rule: Some(rule.rule()) };
+                    answer::refused(&shared, refusal, &parts, &policy, ground)
+                })
             };
             let mut response = match judged {
                 Err(answered) => answered.map(ResponseBody::whole),
@@ -100,21 +106,31 @@ where
     }
 }
 
+/// A refusal, and whom it refuses where that is known.
+struct Refused {
+    refusal: Refusal,
+    caller: Option<Caller>,
+}
+
 /// verify → prove → decide, and what the server behind must not see taken away.
-async fn judge(shared: &Shared, rule: &HttpRule, parts: &mut Parts) -> Result<Passed, Refusal> {
-    headers::check_connection(&parts.headers).map_err(Refusal::Malformed)?;
+async fn judge(shared: &Shared, rule: &HttpRule, parts: &mut Parts) -> Result<Passed, Refused> {
+    let before = |refusal| Refused { refusal, caller: None };
+    headers::check_connection(&parts.headers).map_err(Refusal::Malformed).map_err(before)?;
     let policy = shared.policy.load();
-    let proven = shared.authenticate(parts).await.map_err(|why| why.refusal(&policy, &[]))?;
+    let proven = shared.authenticate(parts).await.map_err(|why| before(why.refusal(&policy, &[])))?;
     let (caller, token, new_nonce) = match proven {
         Some(proven) => (Some(proven.caller), proven.token, proven.new_nonce),
         None => (None, None, None),
     };
-    let permit = rule.decide(&policy, caller.as_ref())?;
+    let permit = match rule.decide(&policy, caller.as_ref()) {
+        Ok(permit) => permit,
+        Err(refusal) => return Err(Refused { refusal, caller }),
+    };
     // Meant for us, both of them; and behind another protocol nothing would be judged any more (RFC 9110 §7.8).
     for name in [AUTHORIZATION, DPOP, UPGRADE] {
         parts.headers.remove(name);
     }
-    let judged = Judged::permitted(&[], permit.clone());
+    let judged = Judged::permitted(&[], permit.clone(), caller.as_ref(), shared.records);
     // An anonymous request is nobody's, whoever's token came with it.
     if let Some(token) = token.filter(|_| permit.principal().is_some()) {
         parts.extensions.insert(token);

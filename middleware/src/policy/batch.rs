@@ -1,6 +1,9 @@
 //! The decision on a batch: every message of it must be allowed, and all to one caller.
 
-use super::{Permit, Policy, Refusal, ScopeSet};
+use std::sync::Arc;
+
+use super::decision::Refused;
+use super::{Permit, Policy, Refusal, Rule, ScopeSet};
 use crate::Caller;
 use crate::request::{Classified, Incoming, Malformed};
 use crate::tasks::KnownTasks;
@@ -32,28 +35,37 @@ impl Policy {
     }
 
     /// The same for whatever came, with an event and a count for each decision. Of the tasks that are named, `tasks` are
-    /// the caller's.
+    /// the caller's. A refusal comes with the rule that refused first, where one did.
     pub(crate) fn decide_incoming(
         &self,
         incoming: &Incoming<'_>,
         caller: Option<&Caller>,
         tasks: &KnownTasks,
-    ) -> Result<Permit, BatchRefusal> {
+    ) -> Result<Permit, (BatchRefusal, Option<Arc<Rule>>)> {
         match incoming {
-            Incoming::One(message) => {
-                self.decide_observed(message, caller, tasks).map_err(BatchRefusal::Whole)
-            }
+            Incoming::One(message) => self
+                .decide_observed(message, caller, tasks)
+                .map_err(|Refused { refusal, rule }| (BatchRefusal::Whole(refusal), Some(rule))),
             // The revision that has batches has no tasks, and a list of them is filtered alone.
             Incoming::Batch(messages)
                 if messages.iter().any(|message| message.method.as_deref() == Some("tasks/list")) =>
             {
-                Err(BatchRefusal::Whole(Refusal::Malformed(Malformed::bad_request(
+                let malformed = Malformed::bad_request(
                     Malformed::INVALID_REQUEST,
                     "expected `tasks/list` in a request of its own, but found it in a batch",
-                ))))
+                );
+                Err((BatchRefusal::Whole(Refusal::Malformed(malformed)), None))
             }
             Incoming::Batch(messages) => {
-                all(messages.iter().map(|message| self.decide_observed(message, caller, tasks)).collect())
+                let mut first = None;
+                let mut decide = |message| {
+                    self.decide_observed(message, caller, tasks).map_err(|Refused { refusal, rule }| {
+                        first.get_or_insert(rule);
+                        refusal
+                    })
+                };
+                let decided = messages.iter().map(&mut decide).collect();
+                all(decided).map_err(|refusal| (refusal, first))
             }
         }
     }

@@ -50,6 +50,10 @@ impl HttpRule {
         Ok(Self(Arc::new(rule)))
     }
 
+    pub(crate) fn rule(&self) -> &Arc<Rule> {
+        &self.0
+    }
+
     /// Whether callers without a token are served.
     pub fn is_public(&self) -> bool {
         self.0.is_open()

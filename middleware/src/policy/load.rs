@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::condition::Condition;
 use super::pattern::Pattern;
 use super::raw::{Access, Listing, Mode, RawPolicy, RawRule, RawScope};
-use super::rule::{Needed, Rule, RuleTable};
+use super::rule::{About, Needed, Rule, RuleTable};
 use super::scope::{ScopeSet, is_scope_token};
 use super::specificity::Specificity;
 use super::{Policy, PolicyVersion, ScopeInfo};
@@ -136,7 +136,15 @@ impl Loader<'_> {
         let mut patterns = Vec::new();
         for (pattern, raw) in raw {
             let path = KeyPath::from(section).key(pattern);
-            let rule = Arc::new(self.rule(&path, raw));
+            let mut rule = self.rule(&path, raw);
+            if section == "tools" {
+                let exact = !Pattern::is_one(pattern);
+                rule.about = if exact { About::Tool(pattern.as_str().into()) } else { About::Tools };
+            } else if !raw.audit_arguments.is_empty() {
+                let message = "expected `audit_arguments` for tools only, because nothing else has arguments";
+                self.faults.push(self.document.fault_at(&path.key("audit_arguments"), message));
+            }
+            let rule = Arc::new(rule);
             if Pattern::is_one(pattern) {
                 match Pattern::new(pattern, uris) {
                     Ok(split) => patterns.push((Specificity::of(pattern), split, Arc::clone(&rule))),
@@ -154,6 +162,7 @@ impl Loader<'_> {
         let default = Rule {
             mode: self.mode_of(default, None),
             listing: self.listing,
+            about: if section == "tools" { About::Tools } else { About::Other },
             ..Rule::bare(format!("defaults.{section}"), default)
         };
         RuleTable::new(section, exact, patterns, default)
@@ -187,6 +196,7 @@ impl Loader<'_> {
             needed: raw.scopes.iter().collect::<ScopeSet>().iter().map(|scope| self.needed(scope)).collect(),
             alternatives: raw.any_scopes.iter().map(|scope| self.needed(scope)).collect(),
             condition,
+            audit_arguments: raw.audit_arguments.iter().map(|name| name.as_str().into()).collect(),
             ..Rule::bare(path.to_string(), access)
         }
     }

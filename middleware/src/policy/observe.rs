@@ -6,7 +6,8 @@
 //! | `mcp_auth_policy_info` (gauge) | `version` | 1 for the policy in force, 0 for those before it |
 //!
 //! `rule` is the rule's [label](super::Rule::label), empty where no rule was asked, and never a name out of a request:
-//! the file bounds how many series there are. `decision` is `as-user`, `anonymously` or the
+//! the file bounds how many series there are. Install the recorder before the first request: a rule keeps the counters that it
+//! has once found. `decision` is `as-user`, `anonymously` or the
 //! [code](super::Refusal::code) of a refusal; with the mode `shadow` it is the refusal that was not enforced.
 
 use super::decision::Refused;
@@ -32,7 +33,7 @@ impl Policy {
         request: &Classified<'_>,
         caller: Option<&Caller>,
         tasks: &KnownTasks,
-    ) -> Result<Permit, Refusal> {
+    ) -> Result<Permit, Refused> {
         let decided = self.judge(request, caller, tasks);
         let (rule, decision) = match &decided {
             Ok(permit) => (permit.rule(), permitted(permit)),
@@ -49,8 +50,8 @@ impl Policy {
                 "a rule in shadow mode would have refused this request"
             );
         }
-        count(rule.shared_label(), decision, mode);
-        decided.map_err(|refused| refused.refusal)
+        rule.counted.count(rule, decision);
+        decided
     }
 }
 
@@ -58,7 +59,7 @@ impl Policy {
 pub(super) fn decided(rule: &Rule, decided: &Result<Permit, Refusal>) {
     let decision = decided.as_ref().map_or_else(Refusal::code, permitted);
     tracing::debug!(policy.rule = rule.label(), decision, mode = rule.mode().as_str(), "decided");
-    count(rule.shared_label(), decision, rule.mode().as_str());
+    rule.counted.count(rule, decision);
 }
 
 fn permitted(permit: &Permit) -> &'static str {
@@ -87,19 +88,51 @@ pub(crate) fn refused_before_decision(refusal: &Refusal) {
         | Refusal::UnknownSession
         | Refusal::StateUnavailable => false,
     };
+    #[cfg(feature = "metrics")]
     if !ruled {
-        count("".into(), refusal.code(), Mode::Enforce.as_str());
+        count("".into(), refusal.code(), Mode::Enforce.as_str()).increment(1);
+    }
+    #[cfg(not(feature = "metrics"))]
+    let _ = ruled;
+}
+
+/// Counts what is no rule's.
+#[cfg(feature = "metrics")]
+fn count(rule: std::sync::Arc<str>, decision: &'static str, mode: &'static str) -> metrics::Counter {
+    metrics::counter!("mcp_auth_decisions_total", "rule" => rule, "decision" => decision, "mode" => mode)
+}
+
+/// The counters of one rule, each looked up when it is first needed: to look one up costs more than the decision.
+#[cfg(feature = "metrics")]
+#[derive(Debug, Default)]
+pub(super) struct Counted([std::sync::OnceLock<metrics::Counter>; RULED.len()]);
+
+/// What a rule can decide.
+#[cfg(feature = "metrics")]
+const RULED: [&str; 6] =
+    ["as-user", "anonymously", "sign-in", "insufficient-scope", "condition-failed", "unknown"];
+
+#[cfg(feature = "metrics")]
+impl Counted {
+    fn count(&self, rule: &super::Rule, decision: &'static str) {
+        let counter = || count(rule.shared_label(), decision, rule.mode().as_str());
+        let place = RULED.iter().position(|known| *known == decision).and_then(|place| self.0.get(place));
+        match place {
+            Some(kept) => kept.get_or_init(counter).increment(1),
+            None => counter().increment(1),
+        }
     }
 }
 
-#[cfg(feature = "metrics")]
-fn count(rule: std::sync::Arc<str>, decision: &'static str, mode: &'static str) {
-    metrics::counter!("mcp_auth_decisions_total", "rule" => rule, "decision" => decision, "mode" => mode)
-        .increment(1);
-}
+#[cfg(not(feature = "metrics"))]
+#[derive(Debug, Default)]
+pub(super) struct Counted;
 
 #[cfg(not(feature = "metrics"))]
-fn count(_: std::sync::Arc<str>, _: &'static str, _: &'static str) {}
+impl Counted {
+    #[expect(clippy::unused_self, reason = "nothing is counted")]
+    fn count(&self, _: &super::Rule, _: &'static str) {}
+}
 
 /// Says which policy is in force, in place of which other one.
 #[cfg(feature = "metrics")]

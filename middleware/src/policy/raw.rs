@@ -166,4 +166,7 @@ pub(super) struct RawRule {
     /// the request is refused, and signing in does not help. Default: none.
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub(super) when: Option<String>,
+    /// Arguments of the call, by name, that an audit may show; of the others, and of values that are longer than 256 bytes,
+    /// it has a hash only. For tools. Default: none.
+    pub(super) audit_arguments: Vec<String>,
 }

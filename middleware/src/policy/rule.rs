@@ -1,10 +1,12 @@
 //! Rules, and finding the one for a name.
 
+use std::any::Any;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::condition::{Condition, ConditionFailure, Inputs};
+use super::observe::Counted;
 use super::pattern::Patterns;
 use super::raw::{Access, Listing, Mode};
 use super::scope::ScopeSet;
@@ -21,6 +23,21 @@ pub struct Rule {
     /// One of these, where there are any; in the order of the file.
     pub(super) alternatives: Box<[Needed]>,
     pub(super) condition: Option<Condition>,
+    pub(super) about: About,
+    pub(super) audit_arguments: Box<[Box<str>]>,
+    pub(super) counted: Counted,
+    pub(super) kept: OnceLock<Box<dyn Any + Send + Sync>>,
+}
+
+/// What a rule is for, as far as it matters to who counts.
+#[derive(Debug, Default)]
+pub(super) enum About {
+    /// Tools, by a pattern or by default.
+    Tools,
+    /// The one tool of this name.
+    Tool(Box<str>),
+    #[default]
+    Other,
 }
 
 /// A scope that a rule needs, and every scope that is as good.
@@ -48,6 +65,10 @@ impl Rule {
             needed: Box::default(),
             alternatives: Box::default(),
             condition: None,
+            about: About::default(),
+            audit_arguments: Box::default(),
+            counted: Counted::default(),
+            kept: OnceLock::new(),
         }
     }
 
@@ -56,8 +77,33 @@ impl Rule {
         &self.label
     }
 
+    #[cfg(feature = "metrics")]
     pub(super) fn shared_label(&self) -> Arc<str> {
         Arc::clone(&self.label)
+    }
+
+    /// Whether it is for tools: by name, by a pattern or by default.
+    pub fn is_for_tools(&self) -> bool {
+        matches!(self.about, About::Tools | About::Tool(_))
+    }
+
+    /// The tool that it is for, where it names one. Unlike the names in requests, those are as many as the file has.
+    pub fn tool(&self) -> Option<&str> {
+        match &self.about {
+            About::Tool(name) => Some(name),
+            About::Tools | About::Other => None,
+        }
+    }
+
+    /// The arguments that an audit may show, by name; of all others it has a hash.
+    pub fn audit_arguments(&self) -> impl Iterator<Item = &str> {
+        self.audit_arguments.iter().map(|name| &**name)
+    }
+
+    /// What a program that embeds the layer keeps with each rule, such as the handles of its metrics: made when it is
+    /// first asked for, and gone with the policy. `None` where something of another type is kept.
+    pub fn kept<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
+        self.kept.get_or_init(|| Box::new(make())).downcast_ref()
     }
 
     /// What it asks of a caller.

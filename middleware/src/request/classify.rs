@@ -112,6 +112,10 @@ impl<'a> Classified<'a> {
         }
     }
 
+    pub(super) fn text(&self) -> &'a str {
+        self.text
+    }
+
     /// How long the message is, in bytes.
     pub(crate) fn message_len(&self) -> usize {
         self.text.len()

@@ -25,6 +25,7 @@ mod malformed;
 mod message;
 pub(crate) mod origin;
 mod params;
+mod records;
 mod request_body;
 
 pub use classify::{Classified, ObjectKind, Operation};

@@ -39,7 +39,7 @@ impl Stand {
         let gateway_file = write(
             "gateway.toml",
             &format!(
-                "[server]\nlisten = [\"{}\"]\npublic_url = \"{origin}\"\n[[issuers]]\nissuer = \"{issuer}\"\n\
+                "[server]\nlisten = [\"{}\"]\npublic_url = \"{origin}\"\n[admin]\nlisten = []\n[[issuers]]\nissuer = \"{issuer}\"\n\
                  [[routes]]\npath = \"/mcp\"\nupstream = {upstream}\npolicy = \"policy.toml\"\n",
                 gateway.local_addr().unwrap(),
             ),

@@ -4,6 +4,7 @@ mod credentials;
 mod group;
 mod issuer;
 mod limits;
+mod observe;
 mod openai;
 mod rates;
 mod route;
@@ -18,6 +19,7 @@ pub(crate) use credentials::CredentialsTable;
 pub(crate) use group::{ConcurrencyTable, HealthTable};
 pub(crate) use issuer::{IntrospectionTable, IssuerTable, RequiredValue, StatusListTable};
 pub(crate) use limits::LimitsTable;
+pub(crate) use observe::{AdminTable, AuditTable, TelemetryTable};
 pub(crate) use openai::OpenAiTable;
 pub(crate) use rates::{QuotaTable, Rate, RouteRatesTable, ServerRatesTable};
 pub(crate) use route::{Auth, Challenge, Era, Kind, Refusals, RouteTable, ServerMetadata, UpstreamValue};
@@ -37,4 +39,7 @@ pub(crate) struct Raw {
     pub(crate) routes: Vec<RouteTable>,
     pub(crate) state: StateTable,
     pub(crate) openai: OpenAiTable,
+    pub(crate) admin: AdminTable,
+    pub(crate) audit: AuditTable,
+    pub(crate) telemetry: TelemetryTable,
 }

@@ -1,0 +1,62 @@
+//! `[admin]`, `[audit]` and `[telemetry]`: what operators see.
+
+use serde::{Deserialize, Serialize};
+
+/// `[admin]`: metrics and health, on a listener of their own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AdminTable {
+    /// Addresses for `/metrics`, `/livez` and `/readyz`, `IP:PORT`; port 0 is a free one, and `[]` is none. Default:
+    /// `["127.0.0.1:9090"]`.
+    pub(crate) listen: Vec<String>,
+    /// Values of `Host` to accept there besides IP addresses and `localhost`: `gateway.monitoring:9090`. Default: none.
+    pub(crate) allowed_hosts: Vec<String>,
+}
+
+impl Default for AdminTable {
+    fn default() -> Self {
+        Self { listen: vec!["127.0.0.1:9090".to_owned()], allowed_hosts: Vec::new() }
+    }
+}
+
+/// `[audit]`: one JSON line a decision.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct AuditTable {
+    /// The file that lines are appended to, relative to the configuration; `-` is standard output. Default: none.
+    pub(crate) file: Option<String>,
+    /// Bytes from which on the file is set aside as `FILE.1`, and a new one begun; 0 is never. Default: 104857600.
+    pub(crate) rotate_bytes: u64,
+    /// How many files that were set aside are kept, `FILE.1` the newest; the oldest is removed. Default: 9.
+    pub(crate) keep_files: u16,
+    /// An OpenTelemetry collector (OTLP over HTTP) that gets the lines as logs, at `/v1/logs` below this URL:
+    /// `http://127.0.0.1:4318`. Default: none.
+    pub(crate) otlp: Option<String>,
+    /// Whether requests are refused with 503 while a line cannot be written. Default: false; what is lost is counted.
+    pub(crate) fail_closed: bool,
+}
+
+impl Default for AuditTable {
+    fn default() -> Self {
+        Self { file: None, rotate_bytes: 100 * 1024 * 1024, keep_files: 9, otlp: None, fail_closed: false }
+    }
+}
+
+/// `[telemetry]`: traces.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TelemetryTable {
+    /// An OpenTelemetry collector (OTLP over HTTP) that gets the traces, at `/v1/traces` below this URL:
+    /// `http://127.0.0.1:4318`. Default: none, and nothing is traced.
+    pub(crate) otlp_endpoint: Option<String>,
+    /// The name of this service in traces and in audit lines that a collector gets. Default: `mcp-auth-gateway`.
+    pub(crate) service_name: String,
+    /// Which part of all requests is traced, from 0 to 1. Default: 1.
+    pub(crate) sample_ratio: f64,
+}
+
+impl Default for TelemetryTable {
+    fn default() -> Self {
+        Self { otlp_endpoint: None, service_name: "mcp-auth-gateway".to_owned(), sample_ratio: 1.0 }
+    }
+}

@@ -1,0 +1,92 @@
+//! Metrics, in the text format of Prometheus.
+//!
+//! Counters and gauges go through the `metrics` facade, as the layer's own do. Durations do not: the exporter would keep
+//! every one of them, with the time, until somebody asks, and [`Latencies`] is two additions instead.
+
+mod connections;
+mod latencies;
+mod rules;
+
+use std::fmt::Write as _;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+pub(crate) use connections::{OpenConnection, OpenStream};
+pub(super) use latencies::Latencies;
+pub(super) use rules::{Counters, Decided, count};
+
+/// How often what histograms of the facade were given is summed up, so that it does not pile up while nobody asks.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// One recorder for the process, however many gateways run in it: the facade knows one.
+static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// Buckets for the histograms of the facade, in seconds.
+const BUCKETS: [f64; 8] = [0.000_01, 0.000_05, 0.000_1, 0.000_5, 0.001, 0.01, 0.1, 1.0];
+
+/// Sees to it that whatever is counted from now on is kept.
+pub(super) fn install() {
+    RECORDER.get_or_init(|| {
+        let builder = PrometheusBuilder::new();
+        let recorder = match builder.set_buckets(&BUCKETS) {
+            Ok(builder) => builder.build_recorder(),
+            // only where there are none
+            Err(_) => PrometheusBuilder::new().build_recorder(),
+        };
+        let handle = recorder.handle();
+        if metrics::set_global_recorder(recorder).is_err() {
+            tracing::warn!("this process counts elsewhere already: `/metrics` has durations only");
+        }
+        describe();
+        handle
+    });
+}
+
+/// Keeps the recorder small until the process ends.
+pub(crate) async fn upkeep() {
+    let mut ticks = tokio::time::interval(UPKEEP);
+    loop {
+        ticks.tick().await;
+        if let Some(handle) = RECORDER.get() {
+            handle.run_upkeep();
+        }
+    }
+}
+
+/// Everything that is counted in this process.
+pub(super) fn render() -> String {
+    let mut text = RECORDER.get().map(PrometheusHandle::render).unwrap_or_default();
+    latencies::render(&mut text);
+    // a scrape never fails for want of a version
+    let _ = writeln!(
+        text,
+        "# HELP mcp_gateway_info The version of the gateway.\n# TYPE mcp_gateway_info gauge\n\
+         mcp_gateway_info{{version=\"{}\"}} 1",
+        env!("CARGO_PKG_VERSION")
+    );
+    text
+}
+
+fn describe() {
+    let counters = [
+        ("mcp_auth_decisions_total", "Decisions of policies, by the rule that took them."),
+        ("mcp_gateway_requests_total", "Requests, by route, decision, rule, tool and class of status."),
+        ("mcp_gateway_reloads_total", "Policy files that were edited, by what came of it."),
+        ("mcp_gateway_audit_lines_total", "Lines that were written, by where to."),
+        ("mcp_gateway_audit_lost_total", "Lines that were lost, by where they should have gone."),
+    ];
+    for (name, text) in counters {
+        metrics::describe_counter!(name, text);
+    }
+    let gauges = [
+        ("mcp_auth_policy_info", "1 for the policy in force."),
+        ("mcp_gateway_open_connections", "Connections of clients."),
+        ("mcp_gateway_open_streams", "Event streams of clients."),
+        ("mcp_gateway_audit_failing", "1 while lines cannot be written."),
+    ];
+    for (name, text) in gauges {
+        metrics::describe_gauge!(name, text);
+    }
+}
