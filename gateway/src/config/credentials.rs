@@ -29,13 +29,21 @@ pub(crate) enum CredentialsConfig {
     InsecureCallerToken(ResourceUri),
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct HeaderConfig {
     pub(crate) name: HeaderName,
     pub(crate) prefix: String,
     /// Marked as sensitive, so that it is not printed.
     pub(crate) value: HeaderValue,
     pub(crate) file: Option<SecretFile>,
+}
+
+impl PartialEq for HeaderConfig {
+    fn eq(&self, other: &Self) -> bool {
+        // what is in a file is followed
+        let same_secret = self.file.is_some() || self.value == other.value;
+        (&self.name, &self.prefix, &self.file) == (&other.name, &other.prefix, &other.file) && same_secret
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -36,11 +36,19 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A file with a secret, as it was read.
-#[derive(Clone, Debug, PartialEq)]
+/// A file with a secret that is followed, as it was read.
+///
+/// Two are equal that have the same path: whoever follows a file takes over its edits, and must not be made anew for them.
+#[derive(Clone, Debug)]
 pub(crate) struct SecretFile {
     pub(crate) path: PathBuf,
     pub(crate) text: Secret,
+}
+
+impl PartialEq for SecretFile {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
 }
 
 /// Where a secret comes from: the name of each of the two keys, and its value.

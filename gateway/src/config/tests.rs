@@ -1172,3 +1172,25 @@ fn every_bad_value_of_a_command_is_a_fault_at_its_place() {
     assert!(!format!("{config:?}").contains("s3cret"), "what is in the environment is printed");
     assert_eq!(config.summary().split(" -> ").nth(1).unwrap().split(' ').next(), Some("a"));
 }
+
+/// A key that is made anew for an edit of its file would sign before anybody knows it.
+#[test]
+fn an_edit_of_a_file_that_is_followed_is_no_other_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("secret");
+    let pem = || rcgen::KeyPair::generate().unwrap().serialize_pem();
+    let file_name = file.display();
+    for (keys, contents) in [
+        (
+            format!("kind = \"header\", name = \"A\", secret_file = \"{file_name}\""),
+            ["one".to_owned(), "two".to_owned()],
+        ),
+        (format!("kind = \"assertion\", key_file = \"{file_name}\""), [pem(), pem()]),
+    ] {
+        let [one, two] = contents.map(|content| {
+            std::fs::write(&file, content).unwrap();
+            load(&with_credentials(&keys), &[]).unwrap().routes.remove(0).credentials
+        });
+        assert!(one == two, "{keys}");
+    }
+}
