@@ -33,8 +33,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use config::Config;
+use observe::Observe;
 use observe::admin::{self, Admin};
-use observe::{Observe, metrics};
 use reload::{Reloading, Started};
 use router::Router;
 use server::{Server, Tls};
@@ -88,7 +88,6 @@ pub async fn start(config: Config, listeners: Vec<TcpListener>) -> anyhow::Resul
     // it is there to the end, so that the end can be watched
     let ended = CancellationToken::new();
     let administering = tokio::spawn(serve(admin_listeners, admin.clone(), ended.clone(), ADMIN_GRACE));
-    let counting = tokio::spawn(metrics::upkeep());
     let serving = server.start(listeners, router.clone(), stop.clone())?;
     let drained = draining.clone();
     let task = tokio::spawn(async move {
@@ -109,7 +108,6 @@ pub async fn start(config: Config, listeners: Vec<TcpListener>) -> anyhow::Resul
         ended.cancel();
         // a listener that ends by a fault ends nothing else
         let _ = administering.await;
-        counting.abort();
         tracing::info!("stopped");
     });
     Ok(Running { admin: admin_addrs, draining, reload, task })

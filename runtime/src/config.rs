@@ -128,6 +128,12 @@ impl Report {
         &self.text
     }
 
+    /// The path of a file that is written, and never read: relative to the configuration's own folder, and none of the
+    /// [files that it names](Self::named_files), which are followed.
+    pub fn resolve_output(&self, file: impl AsRef<Path>) -> PathBuf {
+        self.file.parent().unwrap_or(Path::new("")).join(file)
+    }
+
     /// The files that were [resolved](Self::resolve) so far, each once.
     pub fn named_files(&self) -> Vec<PathBuf> {
         self.named.borrow().clone()

@@ -85,7 +85,7 @@ pub(super) fn audit(raw: &raw::AuditTable, service_name: &str, report: &mut Repo
         }
         "-" => Some(AuditFile::StandardOutput),
         file => Some(AuditFile::Path {
-            path: report.resolve(file),
+            path: report.resolve_output(file),
             rotate_bytes: Some(raw.rotate_bytes).filter(|bytes| *bytes != 0),
             keep_files: raw.keep_files,
         }),

@@ -831,6 +831,9 @@ fn the_audit_and_traces_have_their_places() {
     let config = load(&text, &[]).unwrap();
     assert!(config.admin.listen.is_empty() && config.audit.fail_closed);
     assert_eq!(config.audit.file, Some(super::AuditFile::StandardOutput));
+    // it is followed by nobody: each line would be an edit
+    let named = load(&format!("{SOUND}[audit]\nfile = \"audit.jsonl\"\n"), &[]).unwrap();
+    assert!(named.audit.is_on() && !format!("{:?}", named.files).contains("audit.jsonl"), "{:?}", named.files);
     assert_eq!(config.audit.otlp.unwrap().as_str(), "https://collector/otlp/v1/logs");
     assert_eq!(config.telemetry.endpoint.unwrap().as_str(), "http://127.0.0.1:4318/v1/traces");
 }

@@ -150,7 +150,7 @@ async fn a_request_has_one_name_on_both_sides_and_it_is_the_gateways() {
 async fn the_log_names_what_was_refused_unless_it_is_told_otherwise() {
     let upstream = Upstream::plain().await;
     for (lines, expected) in [("refused", &["4"][..]), ("all", &["2", "4"]), ("none", &[])] {
-        let name = format!("logged_when_{lines}");
+        let name = format!("said_when_{lines}");
         let policy = POLICY.replace("tools.closed", &format!("tools.{name}"));
         let server = format!("log_requests = \"{lines}\"");
         let gateway = Gateway::with(&upstream.url(), &policy, &server, "").await;

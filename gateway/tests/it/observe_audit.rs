@@ -18,12 +18,12 @@ use crate::upstream::{Upstream, respond};
 
 const AUDIT: &str = "[audit]\nfile = \"audit.jsonl\"\n";
 
-/// The lines so far; each is whole.
+/// The whole lines so far. What follows the last line end is being written, or taken back because the disk is full.
 fn lines(file: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}")))
-        .collect()
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    let read = |line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+    whole.lines().map(read).collect()
 }
 
 fn sha256(text: &str) -> String {
@@ -83,14 +83,14 @@ async fn refusals_and_batches_are_on_record_and_what_nobody_decided_is_not() {
     gateway.call("closed").bearer_auth("not.a.token").send().await.unwrap();
     gateway.call("nothing\nlike \"it\"").send().await.unwrap();
     gateway.post("{").send().await.unwrap();
-    gateway.call("open").header("host", "evil.example").send().await.unwrap();
     let one = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"open","arguments":{}}}"#;
     let batch = format!("[{one},{}]", one.replace(":1,", ":2,"));
     gateway.post(&batch).send().await.unwrap();
     // nothing to decide
     gateway.client.get(gateway.url("/nowhere")).send().await.unwrap();
+    gateway.call("open").header("host", "evil.example").send().await.unwrap();
     gateway.client.get(gateway.url("/.well-known/oauth-protected-resource/mcp")).send().await.unwrap();
-    until("the lines are written", || lines(&file).len() >= 9).await;
+    until("the lines are written", || lines(&file).len() >= 8).await;
     let seen: Vec<_> = lines(&file)
         .iter()
         .map(|line| {
@@ -115,13 +115,12 @@ async fn refusals_and_batches_are_on_record_and_what_nobody_decided_is_not() {
             "invalid-token - - 401 0",
             "unknown defaults.tools - 200 0",
             "malformed - - 400 0",
-            "foreign-host - - 403 0",
             "anonymously tools.open - 200 200",
             "anonymously tools.open - 200 200",
         ]
     );
     assert_eq!(lines(&file)[4]["object"], "nothing\nlike \"it\"");
-    let batch = &lines(&file)[7..];
+    let batch = &lines(&file)[6..];
     assert_eq!(batch[0]["request_id"], batch[1]["request_id"]);
 }
 

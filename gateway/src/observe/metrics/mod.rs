@@ -40,18 +40,22 @@ pub(super) fn install() {
             tracing::warn!("this process counts elsewhere already: `/metrics` has durations only");
         }
         describe();
+        keep_up(handle.clone());
         handle
     });
 }
 
-/// Keeps the recorder small until the process ends.
-pub(crate) async fn upkeep() {
-    let mut ticks = tokio::time::interval(UPKEEP);
-    loop {
-        ticks.tick().await;
-        if let Some(handle) = RECORDER.get() {
+/// Keeps the recorder small until the process ends. By a thread and not by a timer of a runtime, so that a clock that a test
+/// has stopped has nothing to run ahead for.
+fn keep_up(handle: PrometheusHandle) {
+    let upkeep = std::thread::Builder::new().name("metrics".to_owned()).spawn(move || {
+        loop {
+            std::thread::sleep(UPKEEP);
             handle.run_upkeep();
         }
+    });
+    if let Err(reason) = upkeep {
+        tracing::warn!(%reason, "metrics are summed up only when somebody asks for them");
     }
 }
 
