@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use http::StatusCode;
@@ -223,7 +224,7 @@ async fn after_a_full_disk_every_forwarded_call_is_on_record_once_and_whole() {
     files.configure("127.0.0.1:0".parse().unwrap(), "http://localhost", &upstream.url(), "", audit);
     // in blocks of 512 bytes; without the trap, the system would end the program
     let command = format!(
-        "trap '' XFSZ; ulimit -f 8; exec {} run --config {}",
+        "trap '' XFSZ; ulimit -f 128; exec {} run --config {}",
         env!("CARGO_BIN_EXE_mcp-auth-gateway"),
         files.config().display()
     );
@@ -248,6 +249,8 @@ async fn after_a_full_disk_every_forwarded_call_is_on_record_once_and_whole() {
     let begun = std::time::Instant::now();
     while call().await != 200 {
         assert!(begun.elapsed() < DEADLINE, "it does not recover");
+        // what is refused meanwhile is on record too, and must not fill the next file
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let all = || lines(&moved).into_iter().chain(lines(&file)).collect::<Vec<_>>();
     let forwarded = |lines: &[Value]| lines.iter().filter(|line| line["decision"] == "anonymously").count();
