@@ -24,7 +24,7 @@ pub struct Process {
 
 impl Process {
     /// Starts the gateway and waits until it says where it listens.
-    fn start(files: &Files) -> Self {
+    pub fn start(files: &Files) -> Self {
         let mut command = Command::new(GATEWAY);
         command.args(["run", "--config"]).arg(files.config()).stderr(Stdio::piped());
         Self::spawn(command)
@@ -48,6 +48,10 @@ impl Process {
         // what nobody reads would fill the pipe and stop the gateway
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, addr, admin }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     fn terminate(&self) {
