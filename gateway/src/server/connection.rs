@@ -25,7 +25,7 @@ use crate::observe::metrics::OpenConnection;
 const H2_KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(20);
 /// Streams that a client may open and reset before they are even looked at; with more it only wants us to work (rapid
 /// reset, CVE-2023-44487).
-const H2_UNSEEN_RESETS: usize = 20;
+const H2_UNSEEN_RESETS: usize = 16;
 /// Streams that we may have to reset for the client's faults, in the life of a connection.
 const H2_FAULTS: usize = 128;
 /// What of an answer waits for an HTTP/2 client to make room.

@@ -192,16 +192,46 @@ async fn requests_that_are_taken_back_at_once_end_the_connection() {
         let mut bytes = http2(&gateway, &[]);
         let one = http2(&gateway, &[Vec::new()]);
         let head = one[bytes.len()..].to_vec();
-        for index in 0..requests {
+        let numbered = |index: u32| {
             let mut request = head.clone();
             request[5..9].copy_from_slice(&(2 * index + 1).to_be_bytes());
-            bytes.extend(request);
+            request
+        };
+        // the first one is meant
+        bytes.extend(numbered(0));
+        for index in 1..=requests {
+            bytes.extend(numbered(index));
             bytes.extend(frame(3, 0, 2 * index + 1, &CANCEL.to_be_bytes()));
         }
         bytes
     };
-    let found = outcome(gateway.addr, &attack(1000)).await;
-    assert_eq!(found, Outcome::GoAway(ENHANCE_YOUR_CALM));
+    let outcomes = async |requests| {
+        let mut stream = TcpStream::connect(gateway.addr).await.unwrap();
+        let _ = stream.write_all(&attack(requests)).await;
+        let (frames, _) = crate::raw::until_quiet(&mut stream).await;
+        crate::raw::goodbye(&frames)
+    };
+    // a page that is left takes back what it asked for
+    assert_eq!(outcomes(16).await, None);
+    assert_eq!(outcomes(17).await, Some(ENHANCE_YOUR_CALM));
+    assert_eq!(outcomes(1000).await, Some(ENHANCE_YOUR_CALM));
+}
+
+/// Requests that we have to reset cost the client nothing either.
+#[tokio::test]
+async fn requests_that_are_no_requests_end_the_connection() {
+    const ENHANCE_YOUR_CALM: u32 = 11;
+    let upstream = Upstream::plain().await;
+    let gateway = limited(&upstream, "").await;
+    let outcomes = async |requests: usize| {
+        let bad = vec![("te".to_owned(), "gzip".to_owned())];
+        let mut stream = TcpStream::connect(gateway.addr).await.unwrap();
+        let _ = stream.write_all(&http2(&gateway, &vec![bad; requests])).await;
+        let (frames, _) = crate::raw::until_quiet(&mut stream).await;
+        crate::raw::goodbye(&frames)
+    };
+    assert_eq!(outcomes(128).await, None);
+    assert_eq!(outcomes(129).await, Some(ENHANCE_YOUR_CALM));
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,6 +10,10 @@
     reason = "test code"
 )]
 
+mod attacks;
+mod attacks_fetching;
+mod attacks_proofs;
+mod attacks_sessions;
 mod backend;
 mod binary;
 mod configuration;

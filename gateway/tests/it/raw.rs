@@ -166,6 +166,22 @@ pub fn resets(mut frames: &[u8]) -> Vec<(u32, u32)> {
     resets
 }
 
+/// Why the connection was ended, if it was and for a reason.
+pub fn goodbye(mut frames: &[u8]) -> Option<u32> {
+    while frames.len() >= 9 {
+        let length = usize::from(frames[0]) << 16 | usize::from(frames[1]) << 8 | usize::from(frames[2]);
+        if frames.len() < 9 + length {
+            break;
+        }
+        if frames[3] == 7 {
+            let code = u32::from_be_bytes(frames[13..17].try_into().unwrap());
+            return (code != 0).then_some(code);
+        }
+        frames = &frames[9 + length..];
+    }
+    None
+}
+
 /// What the frames say about stream 1: its answer, or its end.
 pub fn said(mut frames: &[u8]) -> Outcome {
     let code = |payload: &[u8]| u32::from_be_bytes(payload.try_into().unwrap());
