@@ -181,60 +181,33 @@ fn row_29_only_https_and_this_machine_are_addresses() {
     }
 }
 
-/// Row 33: every mode that needs a secret or a file, without it: no gateway, and never one that is more open.
+/// A change of a configuration that puts these lines before the first text.
+fn before(mark: &'static str, lines: &str) -> impl FnOnce(String) -> String {
+    let lines = lines.to_owned();
+    move |text| text.replacen(mark, &format!("{lines}\n{mark}"), 1)
+}
+
+/// A change that puts these lines at the end, where the route is.
+fn route(lines: &str) -> impl FnOnce(String) -> String {
+    let lines = lines.to_owned();
+    move |text| text + &lines + "\n"
+}
+
+/// Row 33: every mode that needs a secret, without it: no gateway, and never one that is more open.
 #[test]
-fn row_33_no_mode_starts_without_what_it_needs() {
-    let route = |more: &str| {
-        let more = more.to_owned();
-        move |text: String| text + &more + "\n"
-    };
-    let issuer = |more: &str| {
-        let more = more.to_owned();
-        move |text: String| text.replace("[[routes]]", &format!("{more}\n[[routes]]"))
-    };
-    let server = |more: &str| {
-        let more = more.to_owned();
-        move |text: String| text.replace("[admin]", &format!("{more}\n[admin]"))
-    };
+fn row_33_no_mode_starts_without_its_secret() {
     let client = "client_id = \"c\", token_endpoint = \"https://as.example/token\"";
-    // each with the key of its secret for %, in every way in which there may be none
-    let secrets: [(&str, &dyn Fn(String) -> Result<(), String>); 6] = [
-        ("secret", &|keys| {
-            loads(route(&format!("credentials = {{ kind = \"header\", name = \"X-Api-Key\"{keys} }}")), &[])
-        }),
-        ("client_secret", &|keys| {
-            loads(route(&format!("credentials = {{ kind = \"client_credentials\", {client}{keys} }}")), &[])
-        }),
-        ("client_secret", &|keys| {
-            loads(
-                route(&format!(
-                    "credentials = {{ kind = \"token_exchange\", audience = \"a\", {client}{keys} }}"
-                )),
-                &[],
-            )
-        }),
-        ("client_secret", &|keys| {
-            loads(
-                issuer(&format!(
-                    "introspection = {{ client_id = \"c\", endpoint = \"https://as.example/i\"{keys} }}"
-                )),
-                &[],
-            )
-        }),
-        ("session_secrets", &|keys| {
-            let keys = keys.trim_start_matches(", ").replace(", ", "\n");
-            loads(route(&format!("[state]\nredis_url = \"redis://127.0.0.1\"\n{keys}")), &[])
-        }),
-        ("private_key", &|keys| {
-            loads(
-                route(&format!(
-                    "credentials = {{ kind = \"client_credentials\", auth = \"private_key_jwt\", {client}{keys} }}"
-                )),
-                &[],
-            )
-        }),
-    ];
-    for (key, load) in secrets {
+    let credentials = |kind: &str, keys: &str| {
+        loads(route(&format!("credentials = {{ kind = \"{kind}\"{keys} }}")), &[]).unwrap_err()
+    };
+    for mode in ["header", "client", "exchange", "introspection", "key of a client", "sessions"] {
+        let key = match mode {
+            "header" => "secret",
+            "key of a client" => "private_key",
+            "sessions" => "session_secrets",
+            _ => "client_secret",
+        };
+        // in every way in which there may be none, or two
         for keys in [
             String::new(),
             format!(", {key}_file = \"absent\""),
@@ -242,55 +215,60 @@ fn row_33_no_mode_starts_without_what_it_needs() {
             format!(", {key}_env = \"NOBODY_HAS_SET_THIS\""),
             format!(", {key}_file = \"keys.json\", {key}_env = \"CARGO_PKG_NAME\""),
         ] {
-            let error = load(keys.clone()).expect_err(&format!("{key}:{keys}"));
-            assert!(error.contains(key), "{key}:{keys}: {error}");
+            let error = match mode {
+                "header" => credentials("header", &format!(", name = \"X-Api-Key\"{keys}")),
+                "client" => credentials("client_credentials", &format!(", {client}{keys}")),
+                "exchange" => credentials("token_exchange", &format!(", audience = \"a\", {client}{keys}")),
+                "key of a client" => {
+                    let auth = "auth = \"private_key_jwt\"";
+                    credentials("client_credentials", &format!(", {auth}, {client}{keys}"))
+                }
+                "introspection" => {
+                    let asked = "client_id = \"c\", endpoint = \"https://as.example/i\"";
+                    let lines = format!("introspection = {{ {asked}{keys} }}");
+                    loads(before("[[routes]]", &lines), &[]).unwrap_err()
+                }
+                _ => {
+                    let keys = keys.replace(", ", "\n");
+                    loads(route(&format!("[state]\nredis_url = \"redis://127.0.0.1\"{keys}")), &[])
+                        .unwrap_err()
+                }
+            };
+            assert!(error.contains(key), "{mode}, {keys}: {error}");
         }
     }
-    let rest: Vec<(&str, Result<(), String>)> = vec![
-        (
-            "no issuer",
-            loads(|text| text.replace("[[issuers]]", "[[issuers]]\n#").replace("issuer =", "# "), &[]),
-        ),
-        ("no keys", loads(|text| text.replace("keys.json", "absent.json"), &[])),
-        (
-            "empty keys",
-            loads(|text| text.replace("keys.json", "none.json"), &[("none.json", "{\"keys\":[]}")]),
-        ),
-        ("no policy key", loads(|text| text.replace("policy = \"policy.toml\"", ""), &[])),
-        ("no policy", loads(|text| text.replace("policy.toml", "absent.toml"), &[])),
-        ("empty policy", loads(|text| text.replace("policy.toml", "none.toml"), &[("none.toml", "")])),
-        ("no upstream", loads(|text| text.replace("upstream =", "# "), &[])),
-        (
-            "no auth",
-            loads(
-                route("[[routes]]\npath = \"/p\"\nkind = \"http\"\nupstream = \"http://127.0.0.1:1\""),
-                &[],
-            ),
-        ),
-        (
-            "auth off",
-            loads(
-                route(
-                    "[[routes]]\npath = \"/p\"\nkind = \"http\"\nauth = \"none\"\nupstream = \"http://127.0.0.1:1\"",
-                ),
-                &[],
-            ),
-        ),
-        ("auth of mcp", loads(route("auth = \"public\""), &[])),
-        ("issuers = []", loads(route("issuers = []"), &[])),
-        ("unknown issuer", loads(route("issuers = [\"https://other.example\"]"), &[])),
-        ("no certificate", loads(server("[server.tls]\ncertificates = []"), &[])),
-        (
-            "no key of it",
-            loads(server("[server.tls]\ncertificates = [{ certificate_file = \"absent\" }]"), &[]),
-        ),
-        ("no authority", loads(server("[server.tls]\nclient_certificates = \"required\""), &[])),
-        ("no key of ours", loads(route("upstream_client_certificate_file = \"keys.json\""), &[])),
-        ("no authority upstream", loads(route("upstream_ca_file = \"absent\""), &[])),
-        ("no command", loads(|text| text.replace("\"http://127.0.0.1:1/mcp\"", "{ command = [] }"), &[])),
-        ("no audit", loads(route("[audit]\nfail_closed = true"), &[])),
-    ];
-    for (what, loaded) in rest {
-        assert!(loaded.is_err(), "{what}");
+}
+
+/// Row 33: every mode that needs a file, a list or an answer, without it.
+#[test]
+fn row_33_no_mode_starts_without_what_it_stands_on() {
+    let plain = "[[routes]]\npath = \"/p\"\nkind = \"http\"\nupstream = \"http://127.0.0.1:1\"";
+    let server = |lines: &str| loads(before("[admin]", lines), &[]);
+    let without = |text: &'static str, instead: &'static str, files: &[(&str, &str)]| {
+        loads(move |all| all.replace(text, instead), files)
+    };
+    for (loaded, key) in [
+        (without("issuer = \"https://as.example\"", "", &[]), "issuers[0].issuer"),
+        (without("keys.json", "absent.json", &[]), "jwks_file"),
+        (without("keys.json", "none.json", &[("none.json", "{\"keys\":[]}")]), "jwks_file"),
+        (without("policy = \"policy.toml\"", "", &[]), "policy"),
+        (without("policy.toml", "absent.toml", &[]), "policy"),
+        (without("policy.toml", "none.toml", &[("none.toml", "")]), "version"),
+        (without("upstream = \"http://127.0.0.1:1/mcp\"", "", &[]), "upstream"),
+        (without("\"http://127.0.0.1:1/mcp\"", "{ command = [] }", &[]), "command"),
+        (loads(route(plain), &[]), "auth"),
+        (loads(route(&format!("{plain}\nauth = \"none\"")), &[]), "auth"),
+        (loads(route("auth = \"public\""), &[]), "auth"),
+        (loads(route("issuers = []"), &[]), "issuers"),
+        (loads(route("issuers = [\"https://other.example\"]"), &[]), "issuers"),
+        (loads(route("upstream_client_certificate_file = \"keys.json\""), &[]), "upstream_client"),
+        (loads(route("upstream_ca_file = \"absent\""), &[]), "upstream_ca_file"),
+        (loads(route("[audit]\nfail_closed = true"), &[]), "fail_closed"),
+        (server("[server.tls]\ncertificates = []"), "certificates"),
+        (server("[server.tls]\ncertificates = [{ certificate_file = \"absent\" }]"), "key_file"),
+        (server("[server.tls]\nclient_certificates = \"required\""), "client_"),
+    ] {
+        let error = loaded.expect_err(key);
+        assert!(error.contains(key), "{key}: {error}");
     }
 }
