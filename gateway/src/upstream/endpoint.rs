@@ -261,7 +261,15 @@ impl Endpoint {
 
 #[cfg(test)]
 mod tests {
-    use super::{Endpoint, EndpointConfig};
+    use bytes::Bytes;
+    use http::Request;
+    use http_body_util::BodyExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc;
+
+    use super::{CleanBody, Endpoint, EndpointConfig};
+    use crate::body::RequestBody;
 
     fn address(base: &str, appends_path: bool, asked: &str) -> String {
         let config = EndpointConfig { appends_path, ..EndpointConfig::plain(base.parse().unwrap()) };
@@ -297,6 +305,32 @@ mod tests {
         ];
         for (base, asked, expected) in cases {
             assert_eq!(address(base, true, asked), expected, "{base} {asked}");
+        }
+    }
+
+    /// A group of one address has nowhere else to send a request, and clients should not see that a connection is old.
+    #[tokio::test]
+    async fn a_connection_that_ended_while_idle_is_replaced_and_nobody_is_asked_twice() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let (closed, mut until_closed) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            // each connection serves one request, says that it would serve more, and ends
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = vec![0; 4096];
+                let count = stream.read(&mut head).await.unwrap();
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
+                drop(stream);
+                closed.send(String::from_utf8_lossy(&head[..count]).matches("HTTP/1.1").count()).unwrap();
+            }
+        });
+        let endpoint = Endpoint::new(EndpointConfig::plain(url.parse().unwrap())).unwrap();
+        for call in 0..3 {
+            let body = CleanBody(RequestBody::from(Bytes::from_static(b"{}")));
+            let answer = endpoint.send(Request::post("/").body(body).unwrap()).await;
+            let answer = answer.unwrap_or_else(|error| panic!("call {call}: {error}"));
+            assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "{}");
+            assert_eq!(until_closed.recv().await, Some(1), "one request a connection");
         }
     }
 }

@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::backend::{Backend, Mode};
 use crate::group::{before, initialize, open, server, skip};
 use crate::harness::{Gateway, POLICY, body, until};
+use crate::logs;
 
 /// The statuses of so many calls in a row.
 async fn statuses(gateway: &Gateway, calls: usize) -> Vec<u16> {
@@ -257,12 +258,18 @@ async fn clients_whose_bodies_break_take_no_server_out() {
     a.set(Mode::Hangs);
     let plain = || gateway.client.get(gateway.url("/plain")).send();
     let mut broken = 0;
-    while broken < 10 {
+    while broken < 30 {
         let pieces = ["123456", "789012"]
             .map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from_static(piece.as_bytes()))));
         let body = reqwest::Body::wrap(StreamBody::new(futures_util::stream::iter(pieces)));
         let post = gateway.client.post(gateway.url("/plain")).body(body);
         broken += usize::from(post.send().await.unwrap().status() == 413);
+    }
+    // were both of them out, they would still be chosen in turn
+    for server in [&a, &b] {
+        let events = logs::with(&server.addr.to_string());
+        let out = events.iter().filter(|event| event.to_string().contains("failed several times"));
+        assert_eq!(out.count(), 0, "{events:?}");
     }
     a.set(Mode::Well);
     a.heard();

@@ -138,3 +138,20 @@ fn however_many_come_and_go_the_count_is_right() {
     }
     assert_eq!((slots.running(), slots.waiting(), slots.queue().len()), (0, 0, 0));
 }
+
+/// Between the moment in which a slot is given back and the one in which it is handed on, it is nobody's to take.
+#[tokio::test(start_paused = true)]
+async fn a_slot_on_its_way_to_who_waits_is_not_for_who_comes() {
+    let slots = of(1, 9, 60);
+    let mut held = at_once(&slots);
+    let mut waits = Box::pin(slots.enter());
+    assert!((&mut waits).now_or_never().is_none());
+    // the first half of what dropping a slot does
+    held.0 = None;
+    slots.running.fetch_sub(1, Ordering::SeqCst);
+    let mut newcomer = Box::pin(slots.enter());
+    assert!((&mut newcomer).now_or_never().is_none(), "somebody passed");
+    drop((&mut waits).now_or_never().expect("its turn").unwrap());
+    drop((&mut newcomer).now_or_never().expect("its turn").unwrap());
+    assert_eq!((slots.running(), slots.waiting()), (0, 0));
+}
