@@ -282,14 +282,14 @@ async fn a_server_that_never_answers_is_not_waited_for_for_ever() {
 
     let silent = self::gateway(", \"silent\"", ", start_timeout_seconds = 1").await;
     assert_eq!(initialize(&silent).await.status(), 504);
+    let paused = initialize(&silent).await;
+    assert_eq!(paused.status(), 503);
+    assert!(paused.headers().contains_key("retry-after"));
     // one that says no has no session either
     let unwilling = self::gateway(", \"unwilling\"", "").await;
     let refused = initialize(&unwilling).await;
     assert!(!refused.headers().contains_key("mcp-session-id"));
     assert_eq!(body(refused).await["error"]["code"], -32601);
-    let paused = initialize(&silent).await;
-    assert_eq!(paused.status(), 503);
-    assert!(paused.headers().contains_key("retry-after"));
 }
 
 #[tokio::test]
