@@ -39,6 +39,31 @@ pub(super) fn is_plain(path: &str) -> bool {
     true
 }
 
+/// A path as the most lenient of servers reads it: decoded, in lower case, without a slash at its end. `None` where it
+/// decodes to no UTF-8: there are servers that take the bytes `C0 AF` for a slash.
+///
+/// For a [plain](is_plain) one, of which this makes no more and no fewer segments. Only to find out whose it may be taken
+/// for: what is forwarded is the path as it came.
+pub(super) fn read_leniently(path: &str) -> Option<String> {
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut bytes = path.as_bytes();
+    while let [byte, rest @ ..] = bytes {
+        bytes = rest;
+        decoded.push(match (byte, rest) {
+            (b'%', [high, low, rest @ ..]) => {
+                bytes = rest;
+                digit(*high)? * 16 + digit(*low)?
+            }
+            _ => *byte,
+        });
+    }
+    let mut read = String::from_utf8(decoded).ok()?.to_lowercase();
+    if read.ends_with('/') {
+        read.pop();
+    }
+    Some(read)
+}
+
 /// Whether it is under the root of well-known URIs (RFC 8615 §3), in whichever of the forms that clients try.
 pub(super) fn is_well_known(path: &str) -> bool {
     path.contains("/.well-known/")
@@ -50,7 +75,27 @@ fn digit(byte: u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_plain;
+    use super::{is_plain, read_leniently};
+
+    #[test]
+    fn a_lenient_reading_is_decoded_lower_and_without_a_last_slash() {
+        for (path, read) in [
+            ("/", Some("")),
+            ("/mcp", Some("/mcp")),
+            ("/MCP/", Some("/mcp")),
+            ("/%6dc%50", Some("/mcp")),
+            // the Kelvin sign
+            ("/%E2%84%AAeys", Some("/keys")),
+            ("/%C3%89", Some("/é")),
+            ("/a%20b", Some("/a b")),
+            ("/%C0%AF", None),
+            ("/%E9", None),
+            ("/%ff/a", None),
+        ] {
+            assert!(is_plain(path), "{path}");
+            assert_eq!(read_leniently(path).as_deref(), read, "{path}");
+        }
+    }
 
     #[test]
     fn what_could_be_read_in_two_ways_is_not_plain() {

@@ -10,7 +10,7 @@ use mcp_auth::resource::{ResourceUri, WELL_KNOWN_PREFIX};
 use mcp_auth::{HttpAuth, McpAuth};
 
 use super::host::Hosts;
-use super::path::is_plain;
+use super::path::{is_plain, read_leniently};
 use crate::config::{Place, PublicUrl, RouteConfig, RouteKind, RoutePath};
 use crate::credentials::PublishedKeys;
 use crate::hop::Hop;
@@ -76,6 +76,23 @@ struct HostTable {
     exact: HashMap<Box<str>, Destination>,
     /// The longest first, so that the nearest counts.
     below: Vec<(RoutePath, Arc<Route>)>,
+    guarded: Vec<Guarded>,
+}
+
+/// What belongs to a route that asks for more than nothing, however leniently a path is read: no tree around it may serve
+/// that, since the server behind may be the same, and may read it so.
+struct Guarded {
+    /// The route's path without what a pattern has at its end, in lower case.
+    base: String,
+    /// Whether all below it belongs to it as well. Servers of MCP are often mounted like that.
+    below: bool,
+}
+
+impl Guarded {
+    fn owns(&self, read: &str) -> bool {
+        let rest = read.strip_prefix(self.base.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || (self.below && rest.starts_with('/')))
+    }
 }
 
 /// A route, and what it needs of the configuration to be found.
@@ -163,6 +180,10 @@ impl Table {
     }
 
     fn add(&mut self, host: usize, config: &RouteConfig, route: &Arc<Route>) {
+        if let Some(place) = self.places.get_mut(host).filter(|_| config.kind != RouteKind::Public) {
+            let below = config.kind.is_mcp() || matches!(config.path, RoutePath::Below(_));
+            place.guarded.push(Guarded { base: config.path.base().to_lowercase(), below });
+        }
         match (&config.path, self.places.get_mut(host)) {
             (RoutePath::Exact(path), Some(place)) => {
                 place.exact.insert(path.as_str().into(), Destination::Route(Arc::clone(route)));
@@ -240,7 +261,12 @@ impl Table {
             return Found::Nothing;
         }
         let below = place.below.iter().find(|(below, _)| below.rest(path).is_some());
-        below.map_or(Found::Nothing, |(_, route)| Found::Here(Destination::Route(Arc::clone(route))))
+        let (Some((below, route)), Some(read)) = (below, read_leniently(path)) else { return Found::Nothing };
+        let mut nearer = place.guarded.iter().filter(|guarded| guarded.base.len() > below.base().len());
+        if nearer.any(|guarded| guarded.owns(&read)) {
+            return Found::Nothing;
+        }
+        Found::Here(Destination::Route(Arc::clone(route)))
     }
 }
 

@@ -199,6 +199,57 @@ async fn below_a_path_only_what_everyone_reads_alike_is_forwarded() {
     }
 }
 
+/// A public tree around routes that are not, with the same server behind all of them: however that server reads paths, what
+/// is theirs is reached through them alone.
+#[tokio::test]
+async fn a_tree_never_serves_what_a_nearer_route_guards() {
+    let upstream = Upstream::plain().await;
+    let more = format!(
+        "[[routes]]\npath = \"/**\"\nkind = \"http\"\nauth = \"public\"\nupstream = \"http://{0}/\"\n\
+         [[routes]]\npath = \"/admin/**\"\nkind = \"http\"\nauth = \"oauth2\"\nupstream = \"http://{0}/admin\"\n\
+         [[routes]]\npath = \"/mcp/assets/**\"\nkind = \"http\"\nauth = \"public\"\nupstream = \"http://{0}/assets\"\n\
+         [[routes]]\npath = \"/page\"\nkind = \"http\"\nauth = \"oauth2\"\nupstream = \"http://{0}/page\"\n",
+        upstream.addr
+    );
+    let gateway = with_routes(&upstream, &more).await;
+    for target in [
+        "/mcp/",
+        "/%6dcp",
+        "/%6Dc%70/",
+        "/MCP",
+        "/Mcp/",
+        "/mcp/messages",
+        "/m%63p/messages",
+        "/admin",
+        "/Admin/users",
+        "/%61dmin/users",
+        "/adm%69n",
+        "/page/",
+        "/p%61ge",
+        "/PAGE",
+        "/a%c0%afb",
+    ] {
+        for method in ["GET", "POST"] {
+            let (status, answer) =
+                crate::paths::raw(&gateway, method, target, &gateway.addr.to_string()).await;
+            assert_eq!(status, 404, "{method} {target}: {answer}");
+        }
+    }
+    assert!(upstream.got().is_empty(), "{:?}", upstream.got());
+    for (target, expected) in [
+        ("/", "/"),
+        ("/mcpx", "/mcpx"),
+        ("/page/more", "/page/more"),
+        ("/administration", "/administration"),
+        ("/mcp/assets/a", "/assets/a"),
+        ("/a%20b%C3%A9", "/a%20b%C3%A9"),
+    ] {
+        assert_eq!(gateway.client.get(gateway.url(target)).send().await.unwrap().status(), 200, "{target}");
+        assert_eq!(upstream.got().last().unwrap().uri.to_string(), expected);
+    }
+    assert_eq!(gateway.client.get(gateway.url("/admin/users")).send().await.unwrap().status(), 401);
+}
+
 #[tokio::test]
 async fn plain_http_is_guarded_by_the_same_tokens() {
     let upstream =
