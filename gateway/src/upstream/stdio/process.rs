@@ -81,6 +81,21 @@ struct Pending {
     answer: oneshot::Sender<Bytes>,
 }
 
+impl Pending {
+    /// Whether nobody is there any more to take the answer. The request goes on all the same: until 2025-11-25 a client that
+    /// leaves has not cancelled it, and may do so from elsewhere.
+    fn is_abandoned(&self) -> bool {
+        self.answer.is_closed()
+    }
+}
+
+impl State {
+    /// Makes room. The answer to what is forgotten would go to no one, and there may never be one.
+    fn forget_the_abandoned(&mut self) {
+        self.pending.retain(|_, one| !one.is_abandoned());
+    }
+}
+
 /// A request that was sent.
 #[derive(Debug)]
 pub(super) struct Waiting {
@@ -141,6 +156,9 @@ impl Process {
                 return Err(Unsent::Gone);
             }
             if state.pending.len() >= MOST_PENDING {
+                state.forget_the_abandoned();
+            }
+            if state.pending.len() >= MOST_PENDING {
                 return Err(Unsent::Busy);
             }
             state.last_id += 1;
@@ -192,9 +210,9 @@ impl Process {
         }
     }
 
-    /// Whether requests are under way.
+    /// Whether requests are under way that somebody waits for.
     pub(super) fn is_busy(&self) -> bool {
-        !self.shared.state().pending.is_empty()
+        self.shared.state().pending.values().any(|one| !one.is_abandoned())
     }
 
     pub(super) fn is_gone(&self) -> bool {
@@ -415,4 +433,51 @@ async fn run(mut child: Child, mut lines: Lines<ChildStdout>, shared: Arc<Shared
     signal(Signal::KILL);
     let _status = child.wait().await;
     tracing::info!(route = shared.route, "an MCP server is gone");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server that reads and never answers.
+    fn mute() -> Arc<Process> {
+        let config = StdioConfig {
+            program: "sh".to_owned(),
+            arguments: vec!["-c".to_owned(), "cat > /dev/null".to_owned()],
+            env: Vec::new(),
+            env_clear: false,
+            working_directory: None,
+            shared: true,
+            max_sessions: 1,
+            idle: Duration::from_secs(1),
+            max_message_bytes: 1024,
+            start_timeout: Duration::from_secs(1),
+        };
+        Process::start(&config, "/mcp", Whose::Everyone, &Handle::current()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn requests_that_nobody_waits_for_keep_no_one_out() {
+        let process = mute();
+        let message = Message::read(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#).unwrap();
+        let mut waiting = Vec::new();
+        for owner in 0..2 {
+            for _ in 0..MOST_PENDING / 2 {
+                waiting.push(process.request(owner, &message).await.unwrap());
+            }
+        }
+        assert_eq!(process.request(0, &message).await.unwrap_err(), Unsent::Busy);
+        assert!(process.is_busy());
+        // one client leaves
+        waiting.truncate(MOST_PENDING / 2);
+        waiting.push(process.request(1, &message).await.unwrap());
+        // whoever stayed is still waited for
+        assert!(
+            waiting.iter_mut().all(|one| one.answer.try_recv() == Err(oneshot::error::TryRecvError::Empty))
+        );
+        let kept = process.shared.state().pending.values().filter(|one| one.owner == 0).count();
+        assert_eq!(kept, MOST_PENDING / 2);
+        drop(waiting);
+        assert!(!process.is_busy(), "a session that everybody left would never end");
+    }
 }
