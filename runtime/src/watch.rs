@@ -1,9 +1,11 @@
 //! Files that are edited while the process runs.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use notify::event::{Event, EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
@@ -130,15 +132,32 @@ impl SettledFile {
     }
 }
 
-/// Wakes the receiver at every change in the file's directory.
+/// Whether an event in the file's directory may be an edit of the file, which goes by this `name` there.
+///
+/// Others may be written all the time: a log, an audit. Names that come, go or move concern everyone, because a link may
+/// lead by them to the file; and what is written into a file that only a link leads to is found by reading it from time
+/// to time.
+fn concerns(event: &Event, name: Option<&OsStr>) -> bool {
+    match event.kind {
+        // reading the file would otherwise wake its own reader
+        EventKind::Access(_) => false,
+        EventKind::Modify(ModifyKind::Any | ModifyKind::Data(_) | ModifyKind::Metadata(_)) => {
+            event.paths.is_empty() || event.paths.iter().any(|path| path.file_name() == name)
+        }
+        _ => true,
+    }
+}
+
+/// Wakes the receiver at every change in the file's directory that may concern it.
 fn notifications(path: &Path, wake: watch::Sender<()>) -> Option<RecommendedWatcher> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let started = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // reading the file would otherwise wake its own reader
-        if !matches!(&event, Ok(event) if event.kind.is_access()) {
+    let name = path.file_name().map(OsStr::to_owned);
+    let started = notify::recommended_watcher(move |event: notify::Result<Event>| {
+        // what went wrong may have hidden an edit
+        if event.map_or(true, |event| concerns(&event, name.as_deref())) {
             wake.send_replace(());
         }
     })
@@ -174,9 +193,10 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
+    use notify::event::{AccessKind, CreateKind, DataChange, MetadataKind, RemoveKind, RenameMode};
     use tokio::time::{Instant, timeout};
 
-    use super::{Refused, SettledFile};
+    use super::{Event, EventKind, ModifyKind, OsStr, Refused, SettledFile, concerns};
 
     /// Longer than an edit may take; only a broken watch lets it pass.
     const DEADLINE: Duration = Duration::from_secs(2);
@@ -305,6 +325,35 @@ mod tests {
         // the dropped wait lost nothing
         std::fs::write(&path, "two").unwrap();
         assert_eq!(next(&mut file).await.unwrap(), "two");
+    }
+
+    #[test]
+    fn what_is_written_into_another_file_concerns_nobody() {
+        let name = Some(OsStr::new("policy.toml"));
+        let event =
+            |kind: EventKind, path: &str| Event::new(kind).add_path(Path::new("/etc/gateway").join(path));
+        let written = [
+            EventKind::Modify(ModifyKind::Any),
+            EventKind::Modify(ModifyKind::Data(DataChange::Any)),
+            EventKind::Modify(ModifyKind::Metadata(MetadataKind::Any)),
+        ];
+        for kind in written {
+            assert!(concerns(&event(kind, "policy.toml"), name), "{kind:?}");
+            assert!(!concerns(&event(kind, "audit.jsonl"), name), "{kind:?}");
+            // of which nobody knows what they are about
+            assert!(concerns(&Event::new(kind), name), "{kind:?}");
+        }
+        for kind in [
+            EventKind::Any,
+            EventKind::Other,
+            EventKind::Create(CreateKind::File),
+            EventKind::Remove(RemoveKind::File),
+            EventKind::Modify(ModifyKind::Name(RenameMode::To)),
+        ] {
+            // a link may lead by this name
+            assert!(concerns(&event(kind, "..data"), name), "{kind:?}");
+        }
+        assert!(!concerns(&event(EventKind::Access(AccessKind::Read), "policy.toml"), name));
     }
 
     #[tokio::test]
