@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use http::HeaderMap;
 use http::header::FORWARDED;
+use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
@@ -14,6 +14,20 @@ const X_FORWARDED_FOR: &str = "x-forwarded-for";
 /// An IPv4 address stands as one, however it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ClientAddr(pub(crate) IpAddr);
+
+/// What upstreams are told of where a request comes from, in its extensions: the client's address, and behind it the
+/// proxy's that spoke for it. Written once for a connection, unless it is a proxy's.
+#[derive(Clone, Debug)]
+pub(crate) struct ForwardedFor(pub(crate) HeaderValue);
+
+impl ForwardedFor {
+    /// `None` never happens: an address is always a legal value.
+    pub(crate) fn of(client: ClientAddr, peer: SocketAddr) -> Option<Self> {
+        let (ClientAddr(client), peer) = (client, peer.ip().to_canonical());
+        let addresses = if client == peer { peer.to_string() } else { format!("{client}, {peer}") };
+        HeaderValue::try_from(addresses).ok().map(Self)
+    }
+}
 
 /// The proxies whose `X-Forwarded-For` and `Forwarded` are believed (`server.trusted_proxies`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,7 +63,7 @@ impl TrustedProxies {
     }
 
     fn x_forwarded_for(&self, headers: &HeaderMap) -> Said {
-        let lines = headers.get_all(X_FORWARDED_FOR).iter().rev().map(http::HeaderValue::to_str);
+        let lines = headers.get_all(X_FORWARDED_FOR).iter().rev().map(HeaderValue::to_str);
         let mut said = Said::Nothing;
         for line in lines {
             let Ok(line) = line else { return Said::Unreadable };
@@ -65,7 +79,7 @@ impl TrustedProxies {
 
     /// RFC 7239 §4. A comma within quotes does not part: no address has one.
     fn forwarded(&self, headers: &HeaderMap) -> Said {
-        let lines = headers.get_all(FORWARDED).iter().rev().map(http::HeaderValue::to_str);
+        let lines = headers.get_all(FORWARDED).iter().rev().map(HeaderValue::to_str);
         let mut said = Said::Nothing;
         for line in lines {
             let Ok(line) = line else { return Said::Unreadable };

@@ -13,11 +13,10 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use mcp_auth::possession::PeerCertificate;
-use mcp_auth_runtime::serve::PeerAddr;
 use pin_project_lite::pin_project;
 
 use super::activity::{Activity, Busy};
-use super::address::{ClientAddr, TrustedProxies};
+use super::address::{ClientAddr, ForwardedFor, TrustedProxies};
 use super::answer::AnswerBody;
 use super::drain::{Drain, Stage};
 use crate::body::{BodyError, RequestBody, ResponseBody};
@@ -58,8 +57,8 @@ where
 pub(super) struct OfConnection<S> {
     pub(super) service: S,
     pub(super) peer: SocketAddr,
-    /// `None` for a listed proxy, which says of each request whose it is.
-    pub(super) client: Option<ClientAddr>,
+    /// Whose all its requests are; `None` for a listed proxy, which says of each request whose it is.
+    pub(super) client: Option<(ClientAddr, Option<ForwardedFor>)>,
     pub(super) proxies: TrustedProxies,
     pub(super) certificate: Option<PeerCertificate>,
     pub(super) activity: Arc<Activity>,
@@ -78,10 +77,15 @@ impl<S: Serves> Service<Request<Incoming>> for OfConnection<S> {
         let work = match vet(&request, self.limits.max_headers) {
             Ok(()) => {
                 let mut request = request.map(|body| RequestBody::streamed(body, self.limits.body_read));
-                let client = self.client.unwrap_or_else(|| self.proxies.client(self.peer, request.headers()));
+                let (client, forwarded_for) = self.client.clone().unwrap_or_else(|| {
+                    let client = self.proxies.client(self.peer, request.headers());
+                    (client, ForwardedFor::of(client, self.peer))
+                });
                 let extensions = request.extensions_mut();
-                extensions.insert(PeerAddr(self.peer));
                 extensions.insert(client);
+                if let Some(forwarded_for) = forwarded_for {
+                    extensions.insert(forwarded_for);
+                }
                 if let Some(certificate) = &self.certificate {
                     extensions.insert(certificate.clone());
                 }

@@ -47,6 +47,10 @@ pub(crate) use limits::Limits;
 pub(crate) use request::{CleanBody, IDENTITY_HEADERS, breaks_hygiene};
 pub(crate) use stdio::{Bridge, BridgeConfig, StdioBody};
 
+/// The most headers that the gateway adds to a request, but for claims and credentials: whom it serves (4), where from (3),
+/// `Via`, the mark of the route, and the request's id with its place in a trace (3).
+const MOST_SAID: usize = 12;
+
 /// Where an MCP server is.
 #[derive(Clone, Debug)]
 pub(crate) enum Upstream {
@@ -222,6 +226,8 @@ impl Target {
     ) -> Result<Request<CleanBody>, request::UnfitIdentity> {
         let (mut parts, body) = request.into_parts();
         request::clean(&mut parts.headers);
+        // at once, because each time that it grows, all of it is sorted in anew
+        parts.headers.reserve(MOST_SAID + self.forward_claims.len());
         request::say_where_from(&mut parts, &self.place);
         if self.via {
             request::say_via(&mut parts.headers, parts.version);

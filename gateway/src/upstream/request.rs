@@ -4,20 +4,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, ORIGIN, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
-};
+use http::header::{CONNECTION, VIA};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use http_body::{Body, Frame, SizeHint};
 use mcp_auth::verifier::VerifiedToken;
-use mcp_auth_runtime::serve::PeerAddr;
 use serde_json::Value;
 
 use crate::body::{BodyError, RequestBody};
 use crate::config::PublicUrl;
-use crate::server::ClientAddr;
+use crate::server::ForwardedFor;
 
 const X_AUTH_ISSUER: HeaderName = HeaderName::from_static("x-auth-issuer");
 const X_AUTH_SUBJECT: HeaderName = HeaderName::from_static("x-auth-subject");
@@ -31,50 +27,53 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 pub(crate) const IDENTITY_HEADERS: [HeaderName; 4] =
     [X_AUTH_ISSUER, X_AUTH_SUBJECT, X_AUTH_CLIENT_ID, X_AUTH_SCOPES];
 
-/// Headers that are for the next hop only (RFC 9110 §7.6.1), besides those that `Connection` names. Content length
+/// Whether a header is for the next hop only (RFC 9110 §7.6.1), besides those that `Connection` names. Content length
 /// and coding are the client's again to work out.
-pub(super) static HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("proxy-authenticate"),
-    HeaderName::from_static("proxy-authorization"),
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
+pub(super) fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
 /// What is removed besides: secrets that are for the gateway, what the gateway says itself, and what could make the
 /// upstream see another request than the one that was judged.
-static REMOVED: [HeaderName; 22] = [
-    AUTHORIZATION,
-    COOKIE,
-    HeaderName::from_static("dpop"),
-    FORWARDED,
-    HOST,
-    CONTENT_LENGTH,
-    // answered by the gateway's own server
-    EXPECT,
-    // held against the gateway's own list; the upstream's guard against browsers would take it for an attack
-    ORIGIN,
-    // the layer has to read lists, and a stream that is compressed is held back until a block is full
-    ACCEPT_ENCODING,
-    // CGI servers take it for the variable HTTP_PROXY
-    HeaderName::from_static("proxy"),
-    HeaderName::from_static("x-forwarded"),
-    HeaderName::from_static("x-real-ip"),
-    HeaderName::from_static("x-client-ip"),
-    HeaderName::from_static("true-client-ip"),
-    HeaderName::from_static("x-host"),
-    HeaderName::from_static("x-original-host"),
-    HeaderName::from_static("x-original-url"),
-    HeaderName::from_static("x-rewrite-url"),
-    HeaderName::from_static("x-original-method"),
-    HeaderName::from_static("x-http-method"),
-    HeaderName::from_static("x-http-method-override"),
-    HeaderName::from_static("x-method-override"),
-];
+///
+/// Compared as text, length first: a list of [`HeaderName`]s takes several times as long.
+fn is_reserved(name: &str) -> bool {
+    matches!(
+        name,
+        "authorization" | "cookie" | "dpop" | "forwarded" | "host" | "content-length"
+            // answered by the gateway's own server
+            | "expect"
+            // held against the gateway's own list; the upstream's guard against browsers would take it for an attack
+            | "origin"
+            // the layer has to read lists, and a stream that is compressed is held back until a block is full
+            | "accept-encoding"
+            // CGI servers take it for the variable HTTP_PROXY
+            | "proxy"
+            | "x-forwarded"
+            | "x-real-ip"
+            | "x-client-ip"
+            | "true-client-ip"
+            | "x-host"
+            | "x-original-host"
+            | "x-original-url"
+            | "x-rewrite-url"
+            | "x-original-method"
+            | "x-http-method"
+            | "x-http-method-override"
+            | "x-method-override"
+    )
+}
 
 /// A body whose trailers say nothing that only the gateway may say: servers may merge them into the headers (RFC 9110
 /// §6.5.1).
@@ -149,7 +148,8 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
 }
 
 fn is_removed(name: &HeaderName) -> bool {
-    is_ambiguous(name) || is_the_gateways(name.as_str())
+    let name = name.as_str();
+    is_ambiguous(name) || is_the_gateways(name)
 }
 
 /// Whether a header of this name is not the client's to send.
@@ -158,7 +158,8 @@ fn is_the_gateways(name: &str) -> bool {
         || name.starts_with("x-forwarded-")
         // as `Origin`
         || name.starts_with("sec-fetch-")
-        || HOP_BY_HOP.iter().chain(&REMOVED).any(|removed| removed.as_str() == name)
+        || is_hop_by_hop(name)
+        || is_reserved(name)
 }
 
 /// Whether credentials in this header would undo what is removed or said here, or frame and describe the request
@@ -167,7 +168,7 @@ pub(crate) fn breaks_hygiene(name: &HeaderName) -> bool {
     // `X_Api_Key` is nothing else than it seems, `X_Auth_Subject` is
     let read: String =
         name.as_str().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    let credentials = [AUTHORIZATION, COOKIE].iter().any(|own| own.as_str() == read);
+    let credentials = matches!(read.as_str(), "authorization" | "cookie");
     (is_the_gateways(&read) && !credentials)
         || read.starts_with("mcp-")
         || read.starts_with("content-")
@@ -179,8 +180,8 @@ pub(crate) fn breaks_hygiene(name: &HeaderName) -> bool {
 /// Whether a name may be taken for another one: CGI and its descendants hand `Mcp-Session-Id` and `Mcp_Session_Id` to the
 /// program under one name, and some do so with every character that is no letter or digit. Nobody needs such names, and
 /// nginx drops them as well.
-pub(super) fn is_ambiguous(name: &HeaderName) -> bool {
-    !name.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+pub(super) fn is_ambiguous(name: &str) -> bool {
+    !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// The public URL in pieces, made once: all requests of a route say the same.
@@ -199,16 +200,9 @@ impl PublicPlace {
 }
 
 /// Says where the request came in, from what the gateway knows itself and never from the request's own `Host`: the
-/// client's address, behind it the proxy's that spoke for it, and the public URL.
+/// addresses that it came from, and the public URL.
 pub(super) fn say_where_from(parts: &mut Parts, place: &PublicPlace) {
-    let client = parts.extensions.get::<ClientAddr>().map(|client| client.0);
-    let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip().to_canonical());
-    let addresses = match (client, peer) {
-        (Some(client), Some(peer)) if client != peer => Some(format!("{client}, {peer}")),
-        (one, other) => one.or(other).map(|address| address.to_string()),
-    };
-    // an address is always a legal value
-    if let Some(Ok(addresses)) = addresses.map(HeaderValue::try_from) {
+    if let Some(ForwardedFor(addresses)) = parts.extensions.remove() {
         parts.headers.insert(X_FORWARDED_FOR, addresses);
     }
     for (name, value) in [(X_FORWARDED_HOST, &place.host), (X_FORWARDED_PROTO, &place.proto)] {
@@ -233,6 +227,54 @@ pub(super) fn say_via(headers: &mut HeaderMap, version: Version) {
     );
 }
 
+/// What is said of a user on every route; made once for all requests that come with a token.
+#[derive(Debug)]
+struct Identity {
+    issuer: HeaderValue,
+    subject: HeaderValue,
+    client_id: Option<HeaderValue>,
+    scopes: HeaderValue,
+}
+
+impl Identity {
+    fn of(user: &VerifiedToken) -> Result<Self, UnfitIdentity> {
+        let named = |name: &HeaderName, text: &str| {
+            let value = header_value(name, text)?;
+            if text.is_empty() {
+                return Err(UnfitIdentity { header: name.clone(), reason: "an empty value" });
+            }
+            Ok(value)
+        };
+        Ok(Self {
+            issuer: named(&X_AUTH_ISSUER, user.issuer())?,
+            subject: named(&X_AUTH_SUBJECT, user.subject())?,
+            client_id: user.client_id().map(|client| header_value(&X_AUTH_CLIENT_ID, client)).transpose()?,
+            scopes: header_value(&X_AUTH_SCOPES, &user.scopes().to_string())?,
+        })
+    }
+
+    fn say(&self, headers: &mut HeaderMap) {
+        headers.insert(X_AUTH_ISSUER, self.issuer.clone());
+        headers.insert(X_AUTH_SUBJECT, self.subject.clone());
+        if let Some(client_id) = &self.client_id {
+            headers.insert(X_AUTH_CLIENT_ID, client_id.clone());
+        }
+        headers.insert(X_AUTH_SCOPES, self.scopes.clone());
+    }
+}
+
+/// The value that a server reads as this very text.
+fn header_value(name: &HeaderName, text: &str) -> Result<HeaderValue, UnfitIdentity> {
+    let unfit = |reason| UnfitIdentity { header: name.clone(), reason };
+    // whoever reads the header drops white space around it
+    if text != text.trim_matches([' ', '\t']) {
+        return Err(unfit("white space at an end"));
+    }
+    // other bytes are read in one encoding here and in another there (RFC 9110 §5.5)
+    let value = HeaderValue::from_str(text).ok().filter(|_| text.bytes().all(|b| matches!(b, b' '..=b'~')));
+    value.ok_or_else(|| unfit("characters other than visible ASCII"))
+}
+
 /// Says whom the request is served as.
 ///
 /// # Errors
@@ -243,36 +285,19 @@ pub(super) fn say_who(
     user: &VerifiedToken,
     forward_claims: &[(HeaderName, String)],
 ) -> Result<(), UnfitIdentity> {
-    let mut say = |name: &HeaderName, text: &str| -> Result<(), UnfitIdentity> {
-        let unfit = |reason| UnfitIdentity { header: name.clone(), reason };
-        // whoever reads the header drops white space around it
-        if text != text.trim_matches([' ', '\t']) {
-            return Err(unfit("white space at an end"));
-        }
-        // other bytes are read in one encoding here and in another there (RFC 9110 §5.5)
-        let value =
-            HeaderValue::from_str(text).ok().filter(|_| text.bytes().all(|b| matches!(b, b' '..=b'~')));
-        let value = value.ok_or_else(|| unfit("characters other than visible ASCII"))?;
-        headers.insert(name, value);
-        Ok(())
-    };
-    for (name, text) in [(&X_AUTH_ISSUER, user.issuer()), (&X_AUTH_SUBJECT, user.subject())] {
-        say(name, text)?;
-        if text.is_empty() {
-            return Err(UnfitIdentity { header: name.clone(), reason: "an empty value" });
-        }
+    match user.kept(|| Identity::of(user).ok()) {
+        Some(Some(identity)) => identity.say(headers),
+        // a second time, for the reason
+        _ => Identity::of(user)?.say(headers),
     }
-    if let Some(client) = user.client_id() {
-        say(&X_AUTH_CLIENT_ID, client)?;
-    }
-    say(&X_AUTH_SCOPES, &user.scopes().to_string())?;
     for (name, claim) in forward_claims {
-        match user.claim(claim) {
-            None | Some(Value::Null) => {}
-            Some(Value::String(text)) => say(name, text)?,
+        let value = match user.claim(claim) {
+            None | Some(Value::Null) => continue,
+            Some(Value::String(text)) => header_value(name, text)?,
             // numbers and booleans as they are written; lists and objects as JSON
-            Some(other) => say(name, &other.to_string())?,
-        }
+            Some(other) => header_value(name, &other.to_string())?,
+        };
+        headers.insert(name, value);
     }
     Ok(())
 }

@@ -1,28 +1,30 @@
 //! What the client gets of the upstream's answer.
 
-use http::header::{HeaderName, PROXY_AUTHENTICATE, SERVER, SET_COOKIE, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::limits::is_event_stream;
-use super::request::{HOP_BY_HOP, is_ambiguous, remove};
+use super::request::{is_ambiguous, is_hop_by_hop, remove};
 
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// What is removed besides hop-by-hop headers: challenges are the gateway's to make, cookies would never come back, an
 /// alternative service would lead around the gateway, what the server is made of is nobody's business, and orders to a
 /// proxy in front are not the upstream's to give.
-static REMOVED: [HeaderName; 9] = [
-    WWW_AUTHENTICATE,
-    HeaderName::from_static("authentication-info"),
-    PROXY_AUTHENTICATE,
-    SET_COOKIE,
-    HeaderName::from_static("alt-svc"),
-    SERVER,
-    HeaderName::from_static("x-powered-by"),
-    // the gateway's own proofs are no business of the upstream's
-    HeaderName::from_static("dpop-nonce"),
-    HeaderName::from_static("x-sendfile"),
-];
+fn is_reserved(name: &str) -> bool {
+    matches!(
+        name,
+        "www-authenticate"
+            | "authentication-info"
+            | "proxy-authenticate"
+            | "set-cookie"
+            | "alt-svc"
+            | "server"
+            | "x-powered-by"
+            // the gateway's own proofs are no business of the upstream's
+            | "dpop-nonce"
+            | "x-sendfile"
+    )
+}
 
 /// Why an answer of this status is not passed on, if it is not.
 ///
@@ -55,12 +57,12 @@ pub(super) fn unbuffer(headers: &mut HeaderMap) {
 
 fn is_removed(name: &HeaderName) -> bool {
     let text = name.as_str();
-    is_ambiguous(name)
+    is_ambiguous(text)
         // who may read an answer is decided in front of the upstream
         || text.starts_with("access-control-")
         || (text.starts_with("x-accel-") && *name != X_ACCEL_BUFFERING)
-        || HOP_BY_HOP.contains(name)
-        || REMOVED.contains(name)
+        || is_hop_by_hop(text)
+        || is_reserved(text)
 }
 
 #[cfg(test)]

@@ -179,12 +179,13 @@ impl Remembered {
     }
 }
 
-/// The room that a claim takes. Scopes, subject and client are held twice, as claims and in their own form.
+/// The room that a claim takes. Scopes, subject and client are held as claims, in their own form, and as what the program
+/// around the layer [keeps](VerifiedToken::kept), such as headers.
 fn bytes_of(value: &Value) -> usize {
     // With `preserve_order`, which any crate in a program may switch on, a value is more than twice as large.
     const NODE: usize = size_of::<Value>() + 32;
     let inside = match value {
-        Value::String(text) => text.len().saturating_mul(2),
+        Value::String(text) => text.len().saturating_mul(3),
         Value::Array(values) => values.iter().map(bytes_of).fold(0, usize::saturating_add),
         Value::Object(members) => bytes_of_members(members),
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,

@@ -1,6 +1,8 @@
 //! [`VerifiedToken`]: the claims of a token that a verifier vouches for.
 
+use std::any::Any;
 use std::fmt;
+use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 
@@ -20,6 +22,7 @@ pub struct VerifiedToken {
     scopes: ScopeSet,
     expires_at: u64,
     claims: Map<String, Value>,
+    kept: Kept,
 }
 
 impl VerifiedToken {
@@ -37,7 +40,7 @@ impl VerifiedToken {
     ) -> Self {
         let (issuer, subject) = (issuer.into(), subject.into());
         let principal = Principal::new(&issuer, &subject);
-        Self { issuer, subject, principal, client_id, scopes, expires_at, claims }
+        Self { issuer, subject, principal, client_id, scopes, expires_at, claims, kept: Kept::default() }
     }
 
     /// `iss`, as configured.
@@ -75,9 +78,31 @@ impl VerifiedToken {
         &self.claims
     }
 
+    /// What a program that embeds the layer keeps with a token, such as headers that say whose it is: made when it is first
+    /// asked for, and gone with the token. `None` where something of another type is kept.
+    pub fn kept<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
+        self.kept.0.get_or_init(|| Box::new(make())).downcast_ref()
+    }
+
     /// Any claim by its name.
     pub fn claim(&self, name: &str) -> Option<&Value> {
         self.claims.get(name)
+    }
+}
+
+/// What is kept with one token: no part of what the token says, and not kept with its copies.
+#[derive(Default)]
+struct Kept(OnceLock<Box<dyn Any + Send + Sync>>);
+
+impl Clone for Kept {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Kept {
+    fn eq(&self, _: &Self) -> bool {
+        true
     }
 }
 

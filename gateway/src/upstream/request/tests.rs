@@ -3,12 +3,11 @@ use std::net::SocketAddr;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Version};
 use mcp_auth::policy::ScopeSet;
 use mcp_auth::verifier::VerifiedToken;
-use mcp_auth_runtime::serve::PeerAddr;
 use serde_json::{Map, Value, json};
 
 use super::{PublicPlace, clean, say_via, say_where_from, say_who};
 use crate::config::PublicUrl;
-use crate::server::ClientAddr;
+use crate::server::{ClientAddr, ForwardedFor};
 
 fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -143,10 +142,9 @@ fn where_from_is_the_gateways_own_knowledge() {
         let peer: SocketAddr = peer.parse().unwrap();
         let forged = "1.1.1.1";
         let request = Request::builder().header("host", "evil").header("x-forwarded-for", forged);
-        let (mut parts, ()) = request.extension(PeerAddr(peer)).body(()).unwrap().into_parts();
-        if let Some(client) = client {
-            parts.extensions.insert(ClientAddr(client.parse().unwrap()));
-        }
+        let client = client.map_or(peer.ip().to_canonical(), |client| client.parse().unwrap());
+        let forwarded_for = ForwardedFor::of(ClientAddr(client), peer).unwrap();
+        let (mut parts, ()) = request.extension(forwarded_for).body(()).unwrap().into_parts();
         clean(&mut parts.headers);
         say_where_from(&mut parts, &PublicPlace::of(&public_url));
         assert_eq!(
@@ -190,6 +188,26 @@ fn a_user_is_named_in_full() {
     let mut named = HeaderMap::new();
     say_who(&mut named, &user("https://as.example", "alex", None, &claims), &[]).unwrap();
     assert!(!named.contains_key("x-auth-client-id"));
+}
+
+#[test]
+fn an_identity_is_the_same_each_time_that_its_token_comes() {
+    let other_route = [(HeaderName::from_static("x-auth-email"), "email".to_owned())];
+    let alex = user("https://as.example", "alex", Some("client"), &json!({ "email": "alex@example.com" }));
+    let said = |user: &VerifiedToken, claims: &[_]| {
+        let mut headers = HeaderMap::new();
+        say_who(&mut headers, user, claims).map(|()| headers).map_err(|unfit| unfit.reason)
+    };
+    let first = said(&alex, &[]).unwrap();
+    assert_eq!(said(&alex, &[]).unwrap(), first);
+    // what another route wants beside it is not kept from this one
+    assert_eq!(said(&alex, &other_route).unwrap().len(), first.len() + 1);
+    assert_eq!(said(&alex, &[]).unwrap(), first);
+
+    let nobody = user("https://as.example", "", None, &json!({}));
+    for _ in 0..2 {
+        assert_eq!(said(&nobody, &[]), Err("an empty value"));
+    }
 }
 
 #[test]
