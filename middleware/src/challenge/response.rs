@@ -230,9 +230,9 @@ fn challenge(
     let none = ScopeSet::default();
     let scopes = scopes.unwrap_or(&none);
     let (scheme, dpop_beside) = schemes(reason.speaks, status, to);
-    let full = write(scheme, status, Some(reason), scopes, to);
+    let full = || write(scheme, status, Some(reason), scopes, to);
     let mut response = match to.request.and_then(|request| Some((request, request.called_tool()?))) {
-        Some((request, (id, _))) => wire::tool_error(status, &reason.text(), Some(&full), id, request.era),
+        Some((request, (id, _))) => wire::tool_error(status, &reason.text(), Some(&full()), id, request.era),
         None => wire::json(
             status,
             &wire::OAuthError {

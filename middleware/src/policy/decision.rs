@@ -279,9 +279,12 @@ impl Policy {
     }
 
     fn challenge_scopes_of(&self, rule: Option<&Rule>) -> ScopeSet {
-        let needed: ScopeSet = rule.into_iter().flat_map(|rule| rule.asked_scopes(None)).collect();
-        let scopes = if needed.is_empty() { &self.baseline_scopes } else { &needed };
-        challengeable(scopes.iter())
+        let mut needed = rule.into_iter().flat_map(|rule| rule.asked_scopes(None)).peekable();
+        if needed.peek().is_none() {
+            challengeable(self.baseline_scopes.iter())
+        } else {
+            challengeable(needed)
+        }
     }
 
     pub(super) fn step_up(&self, rule: &Rule, caller: Option<&Caller>) -> Refusal {
