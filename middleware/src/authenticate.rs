@@ -56,7 +56,9 @@ impl Shared {
         let token = match self.verifier.verify(&credentials.token).await {
             Ok(token) => token,
             Err(error @ VerifyError::Invalid(why)) => {
-                tracing::info!(reason = %error, "an access token was refused");
+                if let Some(unwritten) = self.refused_tokens.admit(self.clock.unix_seconds()) {
+                    tracing::info!(reason = %error, unwritten, "an access token was refused");
+                }
                 return Err(NoCaller::Invalid(why.description()));
             }
             Err(error @ VerifyError::Unavailable(_)) => {
@@ -71,7 +73,9 @@ impl Shared {
                 Ok(Some(Authenticated { caller: proven.caller, token, new_nonce: proven.new_nonce }))
             }
             Err(Unproven::No(why)) => {
-                tracing::info!(reason = %why, "an access token came without a proof of its key");
+                if let Some(unwritten) = self.unproven_tokens.admit(self.clock.unix_seconds()) {
+                    tracing::info!(reason = %why, unwritten, "an access token came without a proof of its key");
+                }
                 Err(NoCaller::NotProven(why))
             }
             Err(Unproven::Unavailable(error)) => {

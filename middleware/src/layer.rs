@@ -18,6 +18,7 @@ use crate::resource::{ResourceUri, WELL_KNOWN_PREFIX};
 use crate::service::McpAuth;
 use crate::session::SessionKeys;
 use crate::shared::Shared;
+use crate::sparing::Sparing;
 use crate::state::{MemoryState, State};
 use crate::tasks::Ledger;
 use crate::verifier::TokenVerifier;
@@ -74,6 +75,8 @@ impl McpAuthLayer {
                 ends_streams_with_token: true,
                 hands_on_caller_token: false,
                 records: Records::default(),
+                refused_tokens: Sparing::default(),
+                unproven_tokens: Sparing::default(),
             },
             Given::default(),
         )

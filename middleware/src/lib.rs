@@ -122,6 +122,7 @@ mod rewrite;
 mod service;
 pub mod session;
 mod shared;
+mod sparing;
 pub mod state;
 mod tasks;
 #[cfg(feature = "test-util")]

@@ -18,6 +18,7 @@ use crate::request::{Classified, Malformed, UpstreamEraHandle};
 use crate::resource::{ResourceUri, metadata};
 use crate::rewrite::ResponseBody;
 use crate::session::SessionKeys;
+use crate::sparing::Sparing;
 use crate::state::State;
 use crate::tasks::Ledger;
 use crate::verifier::TokenVerifier;
@@ -45,6 +46,9 @@ pub(crate) struct Shared {
     pub(crate) ends_streams_with_token: bool,
     pub(crate) hands_on_caller_token: bool,
     pub(crate) records: Records,
+    /// Lines of the log about tokens that are no good, and about those whose key nobody has proved to have.
+    pub(crate) refused_tokens: Sparing,
+    pub(crate) unproven_tokens: Sparing,
     /// Of the resource, the state and the clock above.
     pub(crate) ledger: Arc<Ledger>,
 }

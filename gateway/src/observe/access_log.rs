@@ -7,6 +7,7 @@ use mcp_auth::verifier::VerifiedToken;
 use mcp_auth::{Judged, Permit, Refusal};
 
 use super::Observed;
+use super::flood::Kind;
 use super::observed::Outcome;
 use crate::config::LogRequests;
 
@@ -21,7 +22,11 @@ pub(super) fn record(observed: &Observed, outcome: &Outcome<'_>) {
         LogRequests::All => true,
         // a flood that is limited before anything is read is counted, and must not be what fills the log
         LogRequests::Refused if status == Some(429) && judged.is_none() => false,
-        LogRequests::Refused => refusal.is_some() || status.is_some_and(|status| status >= 400),
+        LogRequests::Refused => {
+            let (floods, route) = (&observed.observe.0.floods, observed.route.as_ref());
+            let kind = Kind { route: route.map(|route| route.number), decision, status };
+            (refusal.is_some() || status.is_some_and(|status| status >= 400)) && floods.admit(kind, route)
+        }
         LogRequests::None => false,
     };
     if !wanted {

@@ -7,6 +7,7 @@
 mod access_log;
 pub(crate) mod admin;
 mod audit;
+mod flood;
 pub(crate) mod metrics;
 mod observed;
 mod record;
@@ -26,6 +27,7 @@ pub(crate) use route::RouteObserver;
 pub(crate) use watched::Watched;
 
 use audit::Audit;
+use flood::Floods;
 use request_id::RequestIds;
 
 /// Observes all requests of one gateway. A clone is a pointer.
@@ -36,6 +38,7 @@ pub(crate) struct Observe(Arc<Observers>);
 struct Observers {
     ids: RequestIds,
     log_requests: LogRequests,
+    floods: Floods,
     audit: Option<Audit>,
 }
 
@@ -51,6 +54,7 @@ impl Observe {
         Ok(Self(Arc::new(Observers {
             ids: RequestIds::new(),
             log_requests: config.log_requests,
+            floods: Floods::default(),
             audit: Audit::start(&config.audit, &clock)?,
         })))
     }
@@ -62,6 +66,7 @@ impl Observe {
 
     /// Writes what is left to be written. What is observed afterwards is lost, and counted.
     pub(crate) async fn finish(self) {
+        self.0.floods.finish();
         // it waits for a disk
         let finishing = tokio::task::spawn_blocking(move || {
             if let Some(audit) = &self.0.audit {

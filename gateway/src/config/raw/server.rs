@@ -47,7 +47,8 @@ pub(crate) struct ServerTable {
     pub(crate) limits: LimitsTable,
     /// How often clients may come before they are known. Default: those of the table.
     pub(crate) rates: ServerRatesTable,
-    /// Which requests the log names: those that were `refused` or failed, `all`, or `none`. Default: `refused`.
+    /// Which requests the log names: those that were `refused` or failed, ten a second of each route, decision and status,
+    /// and the number of the others; `all`; or `none`. Default: `refused`.
     pub(crate) log_requests: LogRequests,
 }
 
