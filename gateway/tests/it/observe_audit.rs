@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use http::StatusCode;
@@ -196,7 +196,9 @@ async fn failing_closed_nothing_is_forwarded_that_cannot_be_put_on_record() {
     let lines = "[admin]\nlisten = [\"127.0.0.1:0\"]\n[audit]\nfile = \"/dev/full\"\nfail_closed = true\n";
     let gateway = Gateway::with(&upstream.url(), POLICY, "", lines).await;
     // that the disk is full shows with the first line
+    let begun = Instant::now();
     let refused = loop {
+        assert!(begun.elapsed() < DEADLINE, "nothing is refused");
         let response = gateway.call("open").send().await.unwrap();
         if response.status() != StatusCode::OK {
             break response;
@@ -242,11 +244,14 @@ async fn after_a_full_disk_every_forwarded_call_is_on_record_once_and_whole() {
     };
     let file = files.dir.path().join("audit.jsonl");
     let moved = files.dir.path().join("audit.moved");
-    while call().await == 200 {}
+    let begun = Instant::now();
+    while call().await == 200 {
+        assert!(begun.elapsed() < DEADLINE, "nothing is refused");
+    }
     assert!(lines(&file).len() > 3);
     // a file in its place has room again
     std::fs::rename(&file, &moved).unwrap();
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     while call().await != 200 {
         assert!(begun.elapsed() < DEADLINE, "it does not recover");
         // what is refused meanwhile is on record too, and must not fill the next file
