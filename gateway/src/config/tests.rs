@@ -274,7 +274,7 @@ fn every_bad_value_is_a_fault_at_its_place() {
     let cases = [
         (url, "public_url = \"localhost:3000\"", format!("2:14: {wanted_url}, but found `\"localhost:3000\"`")),
         (url, "public_url = \"http://h/path\"", format!("2:14: {wanted_url}, but found `\"http://h/path\"`")),
-        (url, "public_url = \"http://u:p@h\"", format!("2:14: {wanted_url}, but found `\"http://u:p@h\"`")),
+        (url, "public_url = \"http://u:p@h\"", format!("2:14: {wanted_url}, but found a URL with a user or a password (not shown)")),
         (url, "public_url = \"http://h?q\"", format!("2:14: {wanted_url}, but found `\"http://h?q\"`")),
         (url, "public_url = \"http:\\\\\\\\h\"", format!("2:14: {wanted_url}, but found `\"http:\\\\\\\\h\"`")),
         (url, "public_url = \"\"", format!("2:14: {wanted_url}, but found an empty string")),
@@ -337,7 +337,7 @@ fn every_bad_value_is_a_fault_at_its_place() {
         (
             issuer,
             "issuer = \"https://a\"\nrequired_claims = { \"\" = \"a\" }",
-            "5:19: `issuers[0].required_claims`: expected names of claims, but found `{ \"\" = \"a\" }`".to_owned(),
+            "5:19: `issuers[0].required_claims`: expected names of claims, but found a table".to_owned(),
         ),
         (
             issuer,
@@ -419,7 +419,7 @@ fn every_bad_value_is_a_fault_at_its_place() {
             upstream,
             "upstream = 7",
             format!(
-                "7:12: `routes[0].upstream`: expected a URL, a list of URLs, or a table with a `command`\ngateway.toml:7:12: {wanted_upstream}, but found `7`"
+                "7:12: `routes[0].upstream`: expected a URL, a list of URLs, or a table with a `command`, but found `7`\ngateway.toml:7:12: {wanted_upstream}, but found `7`"
             ),
         ),
         (upstream, "upstream = []", "7:12: `routes[0].upstream`: expected 1 to 64 URLs, but found `[]`".to_owned()),
@@ -588,7 +588,7 @@ fn every_bad_value_about_introspection_is_a_fault_at_its_place() {
     let sound = "endpoint = \"https://as/i\", client_id = \"c\"";
     let cases = [
         ("endpoint = \"http://as/i\", client_id = \"c\", client_secret_file = \"secret\"", format!("5:30: {wanted_endpoint}, but found `\"http://as/i\"`")),
-        ("endpoint = \"https://u:p@as/i\", client_id = \"c\", client_secret_file = \"secret\"", format!("5:30: {wanted_endpoint}, but found `\"https://u:p@as/i\"`")),
+        ("endpoint = \"https://u:p@as/i\", client_id = \"c\", client_secret_file = \"secret\"", format!("5:30: {wanted_endpoint}, but found a URL with a user or a password (not shown)")),
         ("endpoint = \"https://as/i#x\", client_id = \"c\", client_secret_file = \"secret\"", format!("5:30: {wanted_endpoint}, but found `\"https://as/i#x\"`")),
         ("client_id = \"c\", client_secret_file = \"secret\"", format!("5:17: {wanted_endpoint}, but the key is missing")),
         ("endpoint = \"https://as/i\", client_secret_file = \"secret\"", format!("5:17: {wanted_client}, but the key is missing")),
@@ -1158,14 +1158,35 @@ fn every_bad_value_of_a_command_is_a_fault_at_its_place() {
         let expected = format!("`routes[0].upstream.{}", expected.replace("env.A=B`", "env.\"A=B\"`"));
         assert!(faults.len() == 1 && faults[0].ends_with(&expected), "{keys}\n{error}\nwanted: {expected}");
     }
-    for keys in ["comand = [\"a\"]", "command = \"a\"", "command = [\"a\"], sessions = \"each\""] {
-        let error = load(&with(upstream, &format!("upstream = {{ {keys} }}")), &[]).unwrap_err();
-        assert!(
-            error.contains(
-                "`routes[0].upstream`: expected a URL, a list of URLs, or a table with a `command`"
-            ),
-            "{error}"
-        );
+    // what stands beside it in the table is no one's business who reads the fault
+    for (keys, expected) in [
+        ("comand = [\"a\"]", "`routes[0].upstream.comand`: unknown key"),
+        ("command = \"a\"", "`routes[0].upstream.command`: expected an array of strings, but found `\"a\"`"),
+        (
+            "command = [\"a\"], sessions = \"each\"",
+            "`routes[0].upstream.sessions`: expected one of `per_session`, `shared`, but found `\"each\"`",
+        ),
+        (
+            "command = [\"a\"], max_sessions = \"1\"",
+            "`routes[0].upstream.max_sessions`: expected a whole number from 0 to 65535, but found `\"1\"`",
+        ),
+    ] {
+        let keys = format!("upstream = {{ env = {{ KEY = \"hidden\" }}, {keys} }}");
+        let error = load(&with(upstream, &keys), &[]).unwrap_err();
+        assert!(error.contains(expected) && !error.contains("hidden"), "{error}");
+    }
+    for keys in [
+        "upstream = { command = [\"a\"], env = { KEY = [\"hidden\"] } }",
+        "upstream = { command = [\"a\"], env = \"hidden\" }",
+        "upstream = \"http://user:hidden@host/mcp\"",
+        "upstream = \"redis://:hidden@host\"",
+        "upstream = [\"http://user:hidden@host/mcp\"]",
+        "upstream = true\npolicy = { hidden = 1 }",
+        "upstream = true\nissuers = [{ hidden = 1 }]",
+        "upstream = true\nissuers = \"http://user:hidden@host\"",
+    ] {
+        let error = load(&with(upstream, keys), &[]).unwrap_err();
+        assert!(!error.contains("hidden"), "{keys}\n{error}");
     }
     let with_credentials = "upstream = { command = [\"a\"] }\ncredentials = { kind = \"none\" }";
     let error = load(&with(upstream, with_credentials), &[]).unwrap_err();

@@ -238,10 +238,18 @@ impl<'a> Document<'a> {
         }
         match value.get_ref() {
             DeValue::String(text) if text.is_empty() => return "found an empty string".to_owned(),
-            // what a header opens goes on below it
-            DeValue::Table(_) if !self.written(value).starts_with('{') => return "found a table".to_owned(),
-            DeValue::Array(array) if array.iter().any(|element| self.is_header(element)) => {
+            // what a header opens goes on below it; and in what is written inline, any key may hold a secret
+            DeValue::Table(_) => return "found a table".to_owned(),
+            DeValue::String(text) if has_user(text) => {
+                return "found a URL with a user or a password (not shown)".to_owned();
+            }
+            DeValue::Array(array) if array.iter().any(|element| element.get_ref().is_table()) => {
                 return "found an array of tables".to_owned();
+            }
+            DeValue::Array(array)
+                if array.iter().any(|element| element.get_ref().as_str().is_some_and(has_user)) =>
+            {
+                return "found an array with a user or a password in a URL (not shown)".to_owned();
             }
             _ => {}
         }
@@ -250,20 +258,10 @@ impl<'a> Document<'a> {
             Some(written) => format!("found `{written}`"),
             None => match value.get_ref() {
                 DeValue::Array(_) => "found an array".to_owned(),
-                DeValue::Table(_) => "found a table".to_owned(),
                 DeValue::String(_) => "found a string of several lines".to_owned(),
                 _ => "found something else".to_owned(),
             },
         }
-    }
-
-    fn written(&self, value: &Spanned<DeValue<'a>>) -> &'a str {
-        self.text.get(value.span()).unwrap_or_default()
-    }
-
-    /// Whether the value is the table under a `[header]`.
-    fn is_header(&self, value: &Spanned<DeValue<'a>>) -> bool {
-        value.get_ref().is_table() && self.written(value).starts_with('[')
     }
 }
 
@@ -284,10 +282,17 @@ fn is_secret(path: &KeyPath) -> bool {
     path.segments().iter().any(|segment| match segment {
         Segment::Key(key) => {
             let key = key.to_ascii_lowercase();
-            ["secret", "password", "token", "private_key"].iter().any(|word| key.ends_with(word))
+            // what programs are given in their environment are secrets as often as not
+            key == "env"
+                || ["secret", "password", "token", "private_key"].iter().any(|word| key.ends_with(word))
         }
         Segment::Index(_) => false,
     })
+}
+
+/// Whether it may be a URL with a user, and so with a password. One that is no valid URL may have a slash before the `@`.
+fn has_user(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(_, rest)| rest.contains('@'))
 }
 
 /// The arrays of which an element was left out.

@@ -118,6 +118,22 @@ fn says_where_what_was_wanted_and_what_was_found() {
             "[server]\nclient_secret = 12345",
             "2:17: `server.client_secret`: expected a string, but found something else (not shown: the key holds a secret)",
         ),
+        (
+            "[server]\npublic_url = { password = \"12345\" }",
+            "2:14: `server.public_url`: expected a string, but found a table",
+        ),
+        (
+            "[server]\npublic_url = [{ password = \"12345\" }]",
+            "2:14: `server.public_url`: expected a string, but found an array of tables",
+        ),
+        (
+            "baseline = \"https://me:12345@host\"",
+            "1:12: `baseline`: expected an array of strings, but found a URL with a user or a password (not shown)",
+        ),
+        (
+            "version = [\"redis://:12345@host\"]",
+            "1:11: `version`: expected a whole number, but found an array with a user or a password in a URL (not shown)",
+        ),
     ];
     for (text, expected) in cases {
         assert_eq!(faults(text), expected, "{text}");

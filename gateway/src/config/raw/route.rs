@@ -1,7 +1,10 @@
 //! `[[routes]]`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::RouteRatesTable;
@@ -87,12 +90,41 @@ pub(crate) struct RouteTable {
 }
 
 /// Where an upstream is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(untagged, expecting = "expected a URL, a list of URLs, or a table with a `command`")]
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
 pub(crate) enum UpstreamValue {
     One(String),
     Several(Vec<String>),
     Command(CommandTable),
+}
+
+/// By hand, because serde's own `untagged` forgets in which key of a table the fault is.
+impl<'de> Deserialize<'de> for UpstreamValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        impl<'de> Visitor<'de> for Any {
+            type Value = UpstreamValue;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a URL, a list of URLs, or a table with a `command`")
+            }
+
+            fn visit_str<E>(self, url: &str) -> Result<UpstreamValue, E> {
+                Ok(UpstreamValue::One(url.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, urls: A) -> Result<UpstreamValue, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(urls)).map(UpstreamValue::Several)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<UpstreamValue, A::Error> {
+                CommandTable::deserialize(MapAccessDeserializer::new(table)).map(UpstreamValue::Command)
+            }
+        }
+
+        deserializer.deserialize_any(Any)
+    }
 }
 
 impl UpstreamValue {
