@@ -53,36 +53,54 @@ impl Cli {
 }
 
 async fn run(file: File) -> anyhow::Result<()> {
+    // first of all: until somebody listens for it, the signal ends the process
+    let hangups = Hangups::listen()?;
     let config = Config::load(&file.config)?;
     telemetry::init(config.log_json());
     descriptors::raise_limit(config.limits.max_connections);
     let listeners = handover::listeners(config.listen()).await?;
     let running = crate::start(config, listeners).await?;
-    until_the_end(&running).await?;
+    until_the_end(&running, hangups).await?;
     running.shutdown();
     running.stopped().await
 }
 
 /// Returns where the process is asked to end; SIGHUP has the configuration read anew.
-async fn until_the_end(running: &Running) -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut hangup = signal(SignalKind::hangup())?;
-        let end = shutdown::signal();
-        tokio::pin!(end);
-        loop {
-            tokio::select! {
-                ended = &mut end => return ended,
-                Some(()) = hangup.recv() => {
-                    tracing::info!(signal = "SIGHUP", "asked to read the configuration anew");
-                    running.reload();
-                }
+async fn until_the_end(running: &Running, mut hangups: Hangups) -> std::io::Result<()> {
+    let end = shutdown::signal();
+    tokio::pin!(end);
+    loop {
+        tokio::select! {
+            ended = &mut end => return ended,
+            () = hangups.next() => {
+                tracing::info!(signal = "SIGHUP", "asked to read the configuration anew");
+                running.reload();
             }
         }
     }
-    #[cfg(not(unix))]
-    shutdown::signal().await
+}
+
+/// The SIGHUPs that come; none where there is no such signal.
+struct Hangups {
+    #[cfg(unix)]
+    signals: tokio::signal::unix::Signal,
+}
+
+impl Hangups {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            signals: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        if self.signals.recv().await.is_some() {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
 }
 
 fn check(file: &File) -> anyhow::Result<()> {

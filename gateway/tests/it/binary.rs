@@ -1,6 +1,6 @@
 //! The program as operators run it.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -55,9 +55,12 @@ impl Process {
     }
 
     fn terminate(&self) {
-        let status =
-            Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.child.id())).status().unwrap();
-        assert!(status.success());
+        self.signal("TERM");
+    }
+
+    fn signal(&self, name: &str) {
+        let line = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").arg("-c").arg(line).status().unwrap().success());
     }
 }
 
@@ -121,6 +124,23 @@ async fn a_signal_lets_requests_under_way_finish() {
     assert!(response.text().await.unwrap().contains("late"));
     let status = tokio::task::spawn_blocking(move || process.0.child.wait().unwrap()).await.unwrap();
     assert!(status.success(), "{status}");
+}
+
+/// As service managers and tools that renew certificates do, some of them at once.
+#[test]
+fn who_asks_for_a_reload_at_the_start_does_not_end_it() {
+    for _ in 0..5 {
+        let files = Files::new(POLICY);
+        let listen = "127.0.0.1:0".parse().unwrap();
+        files.configure(listen, "http://localhost:3000", "http://127.0.0.1:1/mcp", "", "");
+        let process = Process::start(&files);
+        process.signal("HUP");
+        let mut client = std::net::TcpStream::connect(process.addr).unwrap();
+        client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.0 "), "{answer}");
+    }
 }
 
 /// The exit code, standard output and standard error of a command line.
