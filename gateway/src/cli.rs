@@ -8,12 +8,19 @@ use clap::{Args, Parser, Subcommand};
 use mcp_auth_runtime::{shutdown, telemetry};
 
 use crate::Running;
-use crate::config::Config;
+use crate::build;
+use crate::config::{Config, json_schema};
 use crate::server::{descriptors, handover};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  the end that was asked for; for `check`, a sound configuration, with warnings or without
+  1  a fault in the configuration, or one that ended the run; it is on standard error
+  2  a command line that is not understood";
 
 /// OAuth 2.1 per tool in front of any MCP server.
 #[derive(Debug, Parser)]
-#[command(name = "mcp-auth-gateway", version, about)]
+#[command(name = "mcp-auth-gateway", version = build::VERSION, long_version = build::LONG, about, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -25,6 +32,15 @@ enum Command {
     Run(File),
     /// Read the configuration and every file that it names, say what is wrong, and end
     Check(File),
+    /// Say what a configuration may hold
+    #[command(subcommand)]
+    Config(Describe),
+}
+
+#[derive(Debug, Subcommand)]
+enum Describe {
+    /// Write the JSON Schema (draft 7) of the configuration to standard output, for editors
+    Schema,
 }
 
 #[derive(Debug, Args)]
@@ -40,6 +56,7 @@ impl Cli {
         let outcome = match self.command {
             Command::Run(file) => run(file).await,
             Command::Check(file) => check(&file),
+            Command::Config(Describe::Schema) => schema(),
         };
         match outcome {
             Ok(()) => ExitCode::SUCCESS,
@@ -109,5 +126,10 @@ fn check(file: &File) -> anyhow::Result<()> {
         writeln!(std::io::stderr(), "warning: {warning}")?;
     }
     writeln!(std::io::stdout(), "{}: sound\n{}", file.config.display(), config.summary())?;
+    Ok(())
+}
+
+fn schema() -> anyhow::Result<()> {
+    std::io::stdout().write_all(json_schema().as_bytes())?;
     Ok(())
 }

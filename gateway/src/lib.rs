@@ -4,6 +4,7 @@
 //! in their own process.
 
 mod body;
+mod build;
 pub mod cli;
 pub mod config;
 mod credentials;

@@ -31,6 +31,7 @@ pub(crate) fn table(
     clock: &Arc<dyn Clock>,
     loopback: bool,
 ) -> anyhow::Result<Table> {
+    config.log_doubts();
     let bytes = config.verified_tokens_bytes;
     let verified =
         components.verified_tokens.get_or_build(&bytes, || VerifiedTokens::with_capacity_bytes(bytes));

@@ -62,6 +62,7 @@ pub struct Report {
     text: String,
     variables: Vec<Variable>,
     faults: Vec<Fault>,
+    warnings: Vec<Fault>,
     others: Vec<(String, Faults)>,
     named: RefCell<Vec<PathBuf>>,
 }
@@ -97,6 +98,18 @@ impl Report {
         if let Some(fault) = self.faults.pop() {
             self.faults.push(fault.with_hint(hint));
         }
+    }
+
+    /// Notes that the value at `path` loads and is perhaps not meant, in the caller's own words. It stops nothing.
+    pub fn warning(&mut self, path: &KeyPath, message: impl Into<String>) {
+        let message = message.into();
+        let warning = self.locate(path, |document, path| document.fault_at(path, message.clone()));
+        self.warnings.push(warning);
+    }
+
+    /// The warnings that were noted, which are no longer here then: [`Report::finish`] says nothing of them.
+    pub fn take_warnings(&mut self) -> Vec<Fault> {
+        std::mem::take(&mut self.warnings)
     }
 
     /// Takes in the faults of a file that the configuration names.
@@ -221,6 +234,7 @@ where
         text,
         variables,
         faults,
+        warnings: Vec::new(),
         others: Vec::new(),
         named: RefCell::default(),
     };

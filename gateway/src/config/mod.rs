@@ -9,12 +9,14 @@
 
 mod client;
 mod credentials;
+mod doubts;
 mod fixed;
 mod group;
 mod introspection;
 mod issuer;
 mod kind;
 mod limits;
+mod loops;
 mod observe;
 mod openai;
 mod place;
@@ -25,6 +27,7 @@ mod reach;
 mod read;
 mod route;
 mod route_path;
+mod schema;
 mod secret;
 mod state;
 mod status_list;
@@ -41,7 +44,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use mcp_auth::document::KeyPath;
+use mcp_auth::document::{Fault, KeyPath};
 use mcp_auth_runtime::config::{Report, load};
 use serde_json::Value;
 use url::Url;
@@ -59,7 +62,7 @@ pub(crate) use introspection::IntrospectionConfig;
 pub(crate) use issuer::{IssuerConfig, KeysFrom};
 pub(crate) use kind::RouteKind;
 pub(crate) use limits::LimitsConfig;
-pub(crate) use observe::{AdminConfig, AuditConfig, AuditFile, TelemetryConfig};
+pub(crate) use observe::{AdminConfig, AuditConfig, AuditFile};
 pub(crate) use place::Place;
 pub(crate) use policy::PolicyFile;
 pub(crate) use rates::{AddressQuota, AddressRatesConfig, RouteRatesConfig};
@@ -67,6 +70,7 @@ pub(crate) use reach::Authorities;
 pub(crate) use read::{Content, content};
 pub(crate) use route::{Origins, RouteConfig};
 pub(crate) use route_path::RoutePath;
+pub use schema::json_schema;
 pub(crate) use secret::one_line;
 pub(crate) use state::{DpopConfig, RedisConfig, SessionSecrets, StateConfig};
 pub(crate) use status_list::StatusListConfig;
@@ -89,6 +93,8 @@ pub struct Config {
     pub(crate) path: PathBuf,
     /// All files that it was read from.
     pub(crate) read: Vec<(PathBuf, Content)>,
+    /// What loads and is perhaps not meant, policies aside.
+    doubts: Vec<Fault>,
     /// What only a new process takes over, by key.
     fixed: BTreeMap<String, Value>,
     pub(crate) listen: Vec<SocketAddr>,
@@ -111,8 +117,6 @@ pub struct Config {
     pub(crate) log_requests: LogRequests,
     pub(crate) admin: AdminConfig,
     pub(crate) audit: AuditConfig,
-    #[cfg_attr(not(test), expect(dead_code, reason = "the traces that use it follow"))]
-    pub(crate) telemetry: TelemetryConfig,
     pub(crate) verified_tokens_bytes: u64,
     /// Where the public keys of the gateway's own assertions are.
     pub(crate) jwks_path: String,
@@ -192,7 +196,19 @@ impl Config {
             let (policy, path) = (file.handle.load(), file.path.display().to_string());
             policy.warnings().iter().map(|warning| warning.render(&path)).collect::<Vec<_>>()
         };
-        self.policies.iter().flat_map(of).collect()
+        let path = self.path.display().to_string();
+        let own = self.doubts.iter().map(|doubt| doubt.render(&path));
+        own.chain(self.policies.iter().flat_map(of)).collect()
+    }
+
+    /// One event for each thing that loads and is perhaps not meant, but for those of policies, which say theirs when they
+    /// are followed.
+    pub(crate) fn log_doubts(&self) {
+        let file = self.path.display().to_string();
+        for doubt in &self.doubts {
+            let (line, column) = (doubt.line(), doubt.column());
+            tracing::warn!(file, line, column, key = doubt.key(), "{}", doubt.render(&file));
+        }
     }
 
     fn understand(raw: &Raw, mut report: Report) -> Result<Self, ConfigError> {
@@ -209,7 +225,6 @@ impl Config {
         let state = state::understand(&raw.state, &KeyPath::from("state"), &mut report);
         let admin = observe::admin(&raw.admin, &mut report);
         let audit = observe::audit(&raw.audit, &raw.telemetry.service_name, &mut report);
-        let telemetry = observe::telemetry(&raw.telemetry, &mut report);
         let issuers = issuer::all(&raw.issuers, &mut report);
         let context = route::Context {
             public_url: public_url.as_ref(),
@@ -221,10 +236,16 @@ impl Config {
         let apps_challenges = openai::understand(&raw.openai, public_url.as_ref(), &routes, &mut report);
         let taken = raw.routes.iter().filter_map(|route| route.path.as_deref());
         credentials::check_jwks_path(&raw.server.jwks_path, taken, &server.key("jwks_path"), &mut report);
+        loops::refuse(raw, public_url.as_ref(), &listen, &mut report);
+        if report.is_clean() {
+            doubts::note(raw, &issuers, &routes, &mut report);
+        }
+        let doubts = report.take_warnings();
         let (path, read) = (report.file().to_owned(), read::all(&report));
         let config = public_url.map(|public_url| Self {
             path,
             read,
+            doubts,
             fixed: fixed::of(raw),
             listen,
             public_url,
@@ -243,7 +264,6 @@ impl Config {
             log_requests: raw.server.log_requests,
             admin,
             audit,
-            telemetry,
             verified_tokens_bytes: raw.server.verified_tokens_bytes,
             jwks_path: raw.server.jwks_path.clone(),
             issuers,

@@ -47,16 +47,6 @@ pub(crate) enum AuditFile {
     },
 }
 
-/// Where traces go.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct TelemetryConfig {
-    /// Where traces are posted to; `None` where nothing is traced.
-    pub(crate) endpoint: Option<Url>,
-    pub(crate) service_name: String,
-    /// From 0 to 1.
-    pub(crate) sample_ratio: f64,
-}
-
 pub(super) fn admin(raw: &raw::AdminTable, report: &mut Report) -> AdminConfig {
     let at = KeyPath::from("admin");
     let listen = socket_addresses(&raw.listen, &at.key("listen"), report);
@@ -90,6 +80,9 @@ pub(super) fn audit(raw: &raw::AuditTable, service_name: &str, report: &mut Repo
             keep_files: raw.keep_files,
         }),
     });
+    if service_name.trim().is_empty() {
+        report.unexpected(&KeyPath::from("telemetry").key("service_name"), "a name");
+    }
     let otlp = collector(raw.otlp.as_deref(), "v1/logs", &at.key("otlp"), report);
     if raw.fail_closed && raw.file.is_none() && raw.otlp.is_none() {
         report.fault(
@@ -98,18 +91,6 @@ pub(super) fn audit(raw: &raw::AuditTable, service_name: &str, report: &mut Repo
         );
     }
     AuditConfig { file, otlp, fail_closed: raw.fail_closed, service_name: service_name.to_owned() }
-}
-
-pub(super) fn telemetry(raw: &raw::TelemetryTable, report: &mut Report) -> TelemetryConfig {
-    let at = KeyPath::from("telemetry");
-    let endpoint = collector(raw.otlp_endpoint.as_deref(), "v1/traces", &at.key("otlp_endpoint"), report);
-    if raw.service_name.trim().is_empty() {
-        report.unexpected(&at.key("service_name"), "a name");
-    }
-    if !(0.0..=1.0).contains(&raw.sample_ratio) {
-        report.unexpected(&at.key("sample_ratio"), "a number from 0 to 1");
-    }
-    TelemetryConfig { endpoint, service_name: raw.service_name.clone(), sample_ratio: raw.sample_ratio }
 }
 
 /// The URL that signals of one kind are posted to (OTLP exporter specification, "Endpoint URLs for OTLP/HTTP").

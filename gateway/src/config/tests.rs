@@ -574,6 +574,161 @@ fn every_bad_value_is_a_fault_at_its_place() {
     }
 }
 
+/// A route of plain HTTP after the sound one.
+const HTTP: &str = "[[routes]]\npath = \"/a/**\"\nkind = \"http\"\nauth = \"oauth2\"\nupstream = \"http://127.0.0.1:6000\"\n";
+
+#[test]
+fn every_bad_value_about_places_and_kinds_is_a_fault_at_its_place() {
+    let mcp = |line: &str| format!("{SOUND}{line}\n");
+    let http = |line: &str, instead: &str| format!("{SOUND}{}", HTTP.replace(line, instead));
+    let host = "expected a host and, where there is one, a port, such as `tools.example`";
+    let text = "expected the token that OpenAI shows, without white space";
+    let mut wrong = Vec::new();
+    for (config, expected) in [
+        (mcp("host = \"https://a\""), format!("9:8: `routes[0].host`: {host}, but found `\"https://a\"`")),
+        (mcp("host = \"a/b\""), format!("9:8: `routes[0].host`: {host}, but found `\"a/b\"`")),
+        (mcp("host = \"u@a\""), format!("9:8: `routes[0].host`: {host}, but found `\"u@a\"`")),
+        (mcp("host = \"\""), format!("9:8: `routes[0].host`: {host}, but found an empty string")),
+        (mcp("public_url = \"http://a/b\""), "9:14: `routes[0].public_url`: expected an absolute http or https URL without a path, such as `http://localhost:3000`, but found `\"http://a/b\"`".to_owned()),
+        (mcp("kind = \"https\""), "9:8: `routes[0].kind`: expected one of `mcp`, `http`, but found `\"https\"`".to_owned()),
+        (mcp("auth = \"deny\""), "9:8: `routes[0].auth`: expected one of `public`, `oauth2`, but found `\"deny\"`".to_owned()),
+        (mcp("auth = \"oauth2\""), "9:8: `routes[0].auth`: expected no `auth`, which the policy says of an MCP route, but found one".to_owned()),
+        (mcp("scopes = [\"a\"]"), "9:10: `routes[0].scopes`: expected no `scopes`, which the policy says of an MCP route, but found one".to_owned()),
+        (mcp("scopes = \"a\""), "9:10: `routes[0].scopes`: expected an array".to_owned()),
+        (mcp("issuers = []"), "9:11: `routes[0].issuers`: expected at least one issuer, or no such key for all of them, but found `[]`".to_owned()),
+        (mcp("issuers = [\"https://b\"]"), "9:12: `routes[0].issuers[0]`: expected the `issuer` of one of `[[issuers]]`, but found `\"https://b\"`".to_owned()),
+        (mcp("issuers = [\"http://localhost:4000\", \"http://localhost:4000\"]"), "9:37: `routes[0].issuers[1]`: expected each issuer once, but found `http://localhost:4000` again".to_owned()),
+        (mcp("challenge = \"html\""), "9:13: `routes[0].challenge`: expected one of `http`, `tool-result`, `auto`, but found `\"html\"`".to_owned()),
+        (mcp("max_body_bytes = 0"), "9:18: `routes[0].max_body_bytes`: expected at least 1 byte, but found `0`".to_owned()),
+        (mcp("max_body_bytes = -1"), "9:18: `routes[0].max_body_bytes`: expected".to_owned()),
+        (mcp("allowed_origins = [\"a\"]"), "9:20: `routes[0].allowed_origins[0]`: expected an origin as a browser writes it, such as `https://app.example` (no path, no slash, no default port), but found `\"a\"`".to_owned()),
+        (mcp("allowed_origins = [\"*\"]"), "9:19: `routes[0].allowed_origins`: expected listed origins where a token counts, but found any origin".to_owned()),
+        (mcp("authorization_server_metadata = \"redirect\""), "9:33: `routes[0].authorization_server_metadata`: expected one of `none`, `copy`, but found `\"redirect\"`".to_owned()),
+        (SOUND.replace("\"/mcp\"\n", "\"/mcp/**\"\n"), "6:8: `routes[0].path`: expected a path alone: only `kind = \"http\"` can have all below it, but found `\"/mcp/**\"`".to_owned()),
+        (http("/a/**", "/a/*"), "10:8: `routes[1].path`: expected a path of letters, digits, `/`, `-`, `.`, `_` and `~`, but found `\"/a/*\"`".to_owned()),
+        (http("/a/**", "/**/a"), "10:8: `routes[1].path`: expected a path of letters, digits, `/`, `-`, `.`, `_` and `~`, but found `\"/**/a\"`".to_owned()),
+        (http("/a/**", "/a//**"), "10:8: `routes[1].path`: expected a path without a slash at the end, but found `\"/a//**\"`".to_owned()),
+        (http("/a/**", "a/**"), "10:8: `routes[1].path`: expected a path that begins with a slash, such as `/mcp`, but found `\"a/**\"`".to_owned()),
+        (http("/a/**", "/.well-known/**"), "10:8: `routes[1].path`: expected a path other than the gateway's own: `/.well-known/…`, but found `\"/.well-known/**\"`".to_owned()),
+        (http("auth = \"oauth2\"\n", ""), "9:1: `routes[1].auth`: expected `public` or `oauth2`, since no policy says who may, but the key is missing".to_owned()),
+        (http("\"oauth2\"", "\"oauth2\"\nscopes = [\"a\", \"b c\"]"), "13:16: `routes[1].scopes[1]`: expected a scope, such as `reports:read` (RFC 6749 §3.3), but found `\"b c\"`".to_owned()),
+        (http("\"oauth2\"", "\"public\"\nscopes = [\"a\"]"), "13:10: `routes[1].scopes`: expected no `scopes`, since everyone may, but found one".to_owned()),
+        (http("\"oauth2\"", "\"oauth2\"\npolicy = \"policy.toml\""), "13:10: `routes[1].policy`: expected no `policy`, which is for MCP routes, but found one".to_owned()),
+        (http("\"oauth2\"", "\"oauth2\"\nchallenge = \"http\""), "13:13: `routes[1].challenge`: expected no `challenge`, which is for MCP routes, but found one".to_owned()),
+        (http("\"oauth2\"", "\"oauth2\"\nupstream_era = \"auto\""), "13:16: `routes[1].upstream_era`: expected no `upstream_era`, which is for MCP routes, but found one".to_owned()),
+        (format!("{SOUND}[openai]\napps_challenge = \"a b\""), format!("10:18: `openai.apps_challenge`: {text}, but found `\"a b\"`")),
+        (format!("{SOUND}[openai]\napps_challenge = \"\""), format!("10:18: `openai.apps_challenge`: {text}, but found an empty string")),
+        (format!("{SOUND}[openai.apps_challenges]\n\"localhost:3000\" = \"a b\""), format!("10:20: `openai.apps_challenges.\"localhost:3000\"`: {text}, but found `\"a b\"`")),
+        (format!("{SOUND}[openai.apps_challenges]\n\"tools.example\" = \"a\""), "10:19: `openai.apps_challenges.\"tools.example\"`: expected a host of a route, but found `tools.example`".to_owned()),
+        (format!("{SOUND}[openai]\napp_challenge = \"a\""), "10:1: `openai.app_challenge`: unknown key `app_challenge`; did you mean `apps_challenge`?".to_owned()),
+    ] {
+        let error = load(&config, &[]).unwrap_err();
+        let expected = format!("gateway.toml:{expected}");
+        if !error.lines().any(|line| line.starts_with(&expected)) {
+            wrong.push(format!("{config}\n{error}\nwanted: {expected}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    load(&format!("{SOUND}{HTTP}"), &[]).unwrap();
+}
+
+#[test]
+fn an_upstream_that_is_the_gateway_itself_is_a_fault() {
+    let upstream = "upstream = \"http://127.0.0.1:5000/mcp\"";
+    let public = "a `public_url` of the gateway's own";
+    let listen = "an address that the gateway itself listens on";
+    for (written, at, found) in [
+        (
+            "\"http://localhost:3000/other\"",
+            "7:12: `routes[0].upstream`",
+            format!("{public}: `http://localhost:3000/other`"),
+        ),
+        (
+            "\"HTTP://LOCALHOST:3000\"",
+            "7:12: `routes[0].upstream`",
+            format!("{public}: `HTTP://LOCALHOST:3000`"),
+        ),
+        (
+            "\"http://127.0.0.1:3000/mcp\"",
+            "7:12: `routes[0].upstream`",
+            format!("{listen}: `http://127.0.0.1:3000/mcp`"),
+        ),
+        (
+            "[\"http://a\", \"http://127.0.0.1:3000\"]",
+            "7:25: `routes[0].upstream[1]`",
+            format!("{listen}: `http://127.0.0.1:3000`"),
+        ),
+        (
+            "\"https://tools.example/x\"\npublic_url = \"https://Tools.example:443\"",
+            "7:12: `routes[0].upstream`",
+            format!("{public}: `https://tools.example/x`"),
+        ),
+    ] {
+        let error = load(&with(upstream, &format!("upstream = {written}")), &[]).unwrap_err();
+        assert_eq!(
+            error,
+            format!("gateway.toml:{at}: expected another server, but found {found}"),
+            "{written}"
+        );
+    }
+}
+
+#[test]
+fn what_is_perhaps_not_meant_is_said_with_its_place() {
+    let folder = |config: &Config| format!("{}/", config.path.parent().unwrap().display());
+    let warnings = |text: &str| -> Vec<String> {
+        let config = load(text, &[("secret", "s3cret")]).unwrap_or_else(|error| panic!("{error}"));
+        config.warnings().iter().map(|warning| warning.replace(&folder(&config), "")).collect()
+    };
+    let quiet = load(SOUND, &[]).unwrap().warnings();
+    assert_eq!(quiet, Vec::<String>::new());
+    // TLS ends in front of the gateway
+    assert_eq!(warnings(&with("http://localhost:3000", "https://mcp.example")), Vec::<String>::new());
+
+    let url = "clients send their tokens in clear, since this is http and not of this machine alone";
+    assert_eq!(
+        warnings(&with("http://localhost:3000", "http://mcp.example")),
+        [format!("gateway.toml:2:14: `server.public_url`: {url}")]
+    );
+    assert_eq!(
+        warnings(&format!("{SOUND}public_url = \"http://tools.example\"\n")),
+        [format!("gateway.toml:9:14: `routes[0].public_url`: {url}")]
+    );
+    let other = "[[issuers]]\nissuer = \"https://b\"\n[[routes]]";
+    assert_eq!(warnings(&with("[[routes]]", other)), Vec::<String>::new(), "all are for all routes");
+    let chosen = format!("{}issuers = [\"https://b\"]\n", with("[[routes]]", other));
+    assert_eq!(
+        warnings(&chosen),
+        ["gateway.toml:4:10: `issuers[0].issuer`: no route accepts tokens of this issuer"]
+    );
+
+    let upstream = "upstream = \"http://127.0.0.1:5000/mcp\"";
+    let identity = "who the user is (`X-Auth-…`) goes there, and is believed, in clear, since this is http and not of this machine";
+    for quiet in [
+        "\"https://notes/mcp\"",
+        "\"http://localhost:5000\"",
+        "\"http://[::1]:5000\"",
+        "{ command = [\"a\"] }",
+    ] {
+        assert_eq!(
+            warnings(&with(upstream, &format!("upstream = {quiet}"))),
+            Vec::<String>::new(),
+            "{quiet}"
+        );
+    }
+    assert_eq!(
+        warnings(&with(upstream, "upstream = [\"https://a\", \"http://notes/mcp\"]")),
+        [format!("gateway.toml:7:26: `routes[0].upstream[1]`: {identity}")]
+    );
+    let credentials = "upstream = \"http://10.0.0.1/mcp\"\ncredentials = { kind = \"header\", name = \"X-Api-Key\", secret_file = \"secret\" }";
+    assert_eq!(
+        warnings(&with(upstream, credentials)),
+        [
+            "gateway.toml:7:12: `routes[0].upstream`: the credentials of this route go there in clear, since this is http and not of this machine"
+        ]
+    );
+}
+
 /// The sound configuration whose issuer has this line as well.
 fn with_issuer_line(line: &str) -> String {
     let issuer = "issuer = \"http://localhost:4000\"";
@@ -802,10 +957,7 @@ fn every_bad_value_about_what_operators_see_is_a_fault_at_its_place() {
         ("[audit]\nfile = \"a\"\nkeep_files = 1001", "11:14: `audit.keep_files`: expected at most 1000 files, but found `1001`".to_owned()),
         ("[audit]\notlp = \"127.0.0.1:4318\"", format!("10:8: `audit.otlp`: {wanted}, but found `\"127.0.0.1:4318\"`")),
         ("[audit]\nfail_closed = true", "10:15: `audit.fail_closed`: expected `file` or `otlp` beside `fail_closed = true`, but found neither".to_owned()),
-        ("[telemetry]\notlp_endpoint = \"http://a?b\"", format!("10:17: `telemetry.otlp_endpoint`: {wanted}, but found `\"http://a?b\"`")),
         ("[telemetry]\nservice_name = \" \"", "10:16: `telemetry.service_name`: expected a name, but found `\" \"`".to_owned()),
-        ("[telemetry]\nsample_ratio = 1.1", "10:16: `telemetry.sample_ratio`: expected a number from 0 to 1, but found `1.1`".to_owned()),
-        ("[telemetry]\nsample_ratio = nan", "10:16: `telemetry.sample_ratio`: expected a number from 0 to 1, but found `nan`".to_owned()),
         ("[telemetry]\nendpoint = \"\"", "10:1: `telemetry.endpoint`: unknown key `endpoint`".to_owned()),
     ];
     for (lines, expected) in cases {
@@ -820,13 +972,13 @@ fn every_bad_value_about_what_operators_see_is_a_fault_at_its_place() {
 }
 
 #[test]
-fn the_audit_and_traces_have_their_places() {
+fn the_audit_has_its_places() {
     let defaults = load(SOUND, &[]).unwrap();
     assert_eq!(defaults.admin.listen, ["127.0.0.1:9090".parse().unwrap()]);
-    assert!(!defaults.audit.is_on() && defaults.telemetry.endpoint.is_none());
+    assert!(!defaults.audit.is_on());
     let text = format!(
         "{SOUND}[admin]\nlisten = []\n[audit]\nfile = \"-\"\notlp = \"https://collector/otlp/\"\nfail_closed = true\n\
-         [telemetry]\notlp_endpoint = \"http://127.0.0.1:4318\"\nsample_ratio = 0\n"
+         [telemetry]\nservice_name = \"front\"\n"
     );
     let config = load(&text, &[]).unwrap();
     assert!(config.admin.listen.is_empty() && config.audit.fail_closed);
@@ -835,7 +987,7 @@ fn the_audit_and_traces_have_their_places() {
     let named = load(&format!("{SOUND}[audit]\nfile = \"audit.jsonl\"\n"), &[]).unwrap();
     assert!(named.audit.is_on() && !named.read.iter().any(|(path, _)| path.ends_with("audit.jsonl")));
     assert_eq!(config.audit.otlp.unwrap().as_str(), "https://collector/otlp/v1/logs");
-    assert_eq!(config.telemetry.endpoint.unwrap().as_str(), "http://127.0.0.1:4318/v1/traces");
+    assert_eq!(config.audit.service_name, "front");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! What the gateway says of what it does: metrics and health on a listener of their own, the audit stream, traces, and
-//! the log of requests.
+//! What the gateway says of what it does: metrics and health on a listener of their own, the audit stream, and the log of
+//! requests.
 //!
 //! One [`Observed`] goes around each request, and a [`Record`] with it through the stations: what each of them learns is
 //! noted there, so that something is said of a request whose client left before the answer, too.

@@ -223,6 +223,54 @@ fn the_environment_overrides_the_file_and_its_faults_name_the_variable() {
         "environment variable `MCP_AUTH_GATEWAY__SERVER__PUBLIC_URL`: expected an absolute http or https URL without \
          a path, such as `http://localhost:3000`, but found `\"gw.example\"`\n"
     );
+    let misspelt = Command::new(GATEWAY)
+        .args(["check", "--config"])
+        .arg(files.config())
+        .env("MCP_AUTH_GATEWAY__SERVER__PUBLIC_ULR", "https://gw.example")
+        .env("MCP_AUTH_GATEWAY__SEVRER__WORKERS", "1")
+        .output()
+        .unwrap();
+    assert_eq!(misspelt.status.code(), Some(1));
+    let said = String::from_utf8(misspelt.stderr).unwrap();
+    for wanted in [
+        "environment variable `MCP_AUTH_GATEWAY__SERVER__PUBLIC_ULR`: unknown key `public_ulr`; did you mean `public_url`?",
+        "environment variable `MCP_AUTH_GATEWAY__SEVRER__WORKERS`: unknown key `sevrer`; did you mean `server`?",
+    ] {
+        assert!(said.lines().any(|line| line == wanted), "{said}");
+    }
+}
+
+#[test]
+fn it_says_what_it_was_built_from() {
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(run(&["-V"]), (0, format!("mcp-auth-gateway {version}\n"), String::new()));
+    let (code, out, err) = run(&["--version"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let lines: Vec<_> = out.lines().collect();
+    assert_eq!(lines[0], format!("mcp-auth-gateway {version}"));
+    let values: Vec<_> = lines[1..].iter().map(|line| line.split_once(": ").unwrap()).collect();
+    assert_eq!(
+        values.iter().map(|(key, _)| *key).collect::<Vec<_>>(),
+        ["commit", "date", "rustc", "target", "profile"]
+    );
+    let values: Vec<_> = values.into_iter().map(|(_, value)| value.trim()).collect();
+    let commit = values[0].trim_end_matches("-dirty");
+    let is_hash = (7..=12).contains(&commit.len()) && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    assert!(is_hash || commit == "unknown", "{out}");
+    assert!(values[1] == "unknown" || (values[1].len() == 20 && values[1].ends_with('Z')), "{out}");
+    assert!(values[2].starts_with("rustc 1.") && values[3].contains(std::env::consts::ARCH), "{out}");
+    assert!(["debug", "release"].contains(&values[4]), "{out}");
+}
+
+#[test]
+fn it_says_what_a_configuration_may_hold_and_what_its_exit_codes_mean() {
+    let (code, out, err) = run(&["config", "schema"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/gateway.schema.json");
+    assert!(out == std::fs::read_to_string(committed).unwrap(), "see the test of the schema");
+    let (code, out, _) = run(&["--help"]);
+    assert!(code == 0 && out.contains("Exit codes:\n  0  ") && out.contains("\n  2  "), "{out}");
+    assert_eq!(run(&["config"]).0, 2);
 }
 
 #[test]

@@ -414,8 +414,8 @@ async fn an_upstream_that_leads_back_is_an_error() {
     let upstream = Upstream::plain().await;
     let gateway = Gateway::before(&upstream).await;
     let text = std::fs::read_to_string(gateway.files.config()).unwrap();
-    let (addr, other) = (gateway.addr, format!("http://localhost:{}/mcp", gateway.addr.port()));
-    // listening elsewhere by its own account, so that only what comes back can tell
+    let (addr, other) = (gateway.addr, format!("http://{}/mcp", gateway.addr));
+    // listening and found elsewhere by its own account, so that only what comes back can tell
     let text = text
         .replace(&format!("listen = [\"{addr}\"]"), "listen = [\"127.0.0.1:1\"]")
         .replace(&upstream.url(), &other);

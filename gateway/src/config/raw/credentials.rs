@@ -1,14 +1,19 @@
 //! `credentials` of a route.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `credentials` of a route: what the gateway presents to the upstream.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["kind"]))]
 pub(crate) struct CredentialsTable {
     /// `none`; `header`: a secret that is always the same; `client_credentials`: a token of the gateway's own (RFC 6749
     /// §4.4); `token_exchange`: one in exchange for the caller's (RFC 8693); `assertion`: a signed statement about each
     /// request; `insecure_pass_caller_token`: the caller's own token. Default: `none`.
+    #[schemars(extend("enum" = [
+        "none", "header", "client_credentials", "token_exchange", "assertion", "insecure_pass_caller_token"
+    ]))]
     pub(crate) kind: Option<String>,
 
     /// `header`: the name of the header, such as `Authorization` or `X-Api-Key`. Required.
@@ -25,6 +30,7 @@ pub(crate) struct CredentialsTable {
     /// As above: the client that the gateway is there. Required.
     pub(crate) client_id: Option<String>,
     /// As above: how it authenticates: `basic`, `post`, or `private_key_jwt`. Default: `basic`.
+    #[schemars(extend("enum" = ["basic", "post", "private_key_jwt"]))]
     pub(crate) auth: Option<String>,
     /// As above: the environment variable with the client's secret.
     pub(crate) client_secret_env: Option<String>,
@@ -53,6 +59,7 @@ pub(crate) struct CredentialsTable {
     pub(crate) requested_token_type: Option<String>,
     /// `token_exchange`: what becomes of requests that are served as nobody: `refuse`, or `none`, which forwards them
     /// without credentials. Default: `refuse`.
+    #[schemars(extend("enum" = ["refuse", "none"]))]
     pub(crate) anonymous: Option<String>,
     /// `token_exchange`: bytes that exchanged tokens may take in memory. Default: 4194304; with 0, none is kept.
     pub(crate) cache_bytes: Option<u64>,
@@ -61,11 +68,14 @@ pub(crate) struct CredentialsTable {
     /// watched; the first signs, all are published. Default: a key that ends with the process.
     pub(crate) key_file: Option<String>,
     /// `assertion`, without `key_file`: `ES256` or `EdDSA`. Default: `ES256`.
+    #[schemars(extend("enum" = ["ES256", "EdDSA"]))]
     pub(crate) algorithm: Option<String>,
     /// `assertion`: for how many seconds one is good, 1 to 60. Default: 30.
+    #[schemars(range(min = 1, max = 60))]
     pub(crate) lifetime_seconds: Option<u16>,
     /// `assertion`: for how many seconds a new key is published before it signs, and for how long others may keep the
     /// published keys, 1 to 86400. Default: 300.
+    #[schemars(range(min = 1, max = 86400))]
     pub(crate) publish_ahead_seconds: Option<u32>,
 
     /// `insecure_pass_caller_token`: the resource that the upstream takes tokens for. It must be the route's. Required.

@@ -1,9 +1,10 @@
 //! The tables of `[[routes]]` about several addresses and what they can bear.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `health`: how it is found out which of an upstream's addresses can be used.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct HealthTable {
     /// A path at each address, with a query or without, that answers `GET` with 2xx while the server is well: `/healthz`.
@@ -40,7 +41,7 @@ impl Default for HealthTable {
 }
 
 /// `concurrency`: how many requests an upstream gets at a time, all its addresses together.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ConcurrencyTable {
     /// Requests that are served at a time; an event stream counts until it has begun. Default: 1024; at least 1.

@@ -2,17 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `[[issuers]]`: an authorization server whose access tokens are accepted.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["issuer"]))]
 pub(crate) struct IssuerTable {
     /// Its identifier, byte for byte as in the tokens' `iss`. Required.
     pub(crate) issuer: Option<String>,
     /// Signature algorithms of its tokens: `RS256`, `PS256`, `ES256`, `EdDSA`. Default: ES256, RS256, EdDSA.
+    #[schemars(extend("items" = { "type": "string", "enum": ["RS256", "PS256", "ES256", "EdDSA"] }))]
     pub(crate) algorithms: Vec<String>,
     /// By how many seconds its clock and ours may differ. Default: 30; at most 300.
+    #[schemars(range(max = 300))]
     pub(crate) leeway_seconds: u16,
     /// Where its keys are, instead of where its metadata says: an https URL, or an http one of this machine.
     pub(crate) jwks_uri: Option<String>,
@@ -36,6 +40,7 @@ pub(crate) struct IssuerTable {
     pub(crate) scope_claims: Vec<String>,
     /// Claims that the subject is taken from, of `sub`, `oid` and `uid`; the first that a token has counts, and from the
     /// second on the subject is written `NAME:VALUE`. Default: `["sub"]`.
+    #[schemars(extend("items" = { "type": "string", "enum": ["sub", "oid", "uid"] }))]
     pub(crate) subject_claims: Vec<String>,
     /// Claims that the client is taken from; the first that a token has counts. Default: `["client_id", "azp", "cid",
     /// "appid"]`.
@@ -83,14 +88,16 @@ impl Default for IssuerTable {
 }
 
 /// `introspection` of an issuer: it is asked about tokens that say nothing themselves (RFC 7662).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["endpoint", "client_id"]))]
 pub(crate) struct IntrospectionTable {
     /// Its introspection endpoint: an https URL, or an http one of this machine. Required.
     pub(crate) endpoint: Option<String>,
     /// The client that the gateway is to it. Required.
     pub(crate) client_id: Option<String>,
     /// How it authenticates: `basic`, `post`, or `private_key_jwt`. Default: `basic`.
+    #[schemars(extend("enum" = ["basic", "post", "private_key_jwt"]))]
     pub(crate) auth: String,
     /// The environment variable with the client's secret.
     pub(crate) client_secret_env: Option<String>,
@@ -132,7 +139,7 @@ impl Default for IntrospectionTable {
 }
 
 /// `status_list` of an issuer: its list of tokens that are withdrawn (draft-ietf-oauth-status-list).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct StatusListTable {
     /// Whether tokens that name no list are refused. Default: false.
@@ -155,7 +162,7 @@ impl Default for StatusListTable {
 }
 
 /// The value of a required claim.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a string, an integer or a boolean")]
 pub(crate) enum RequiredValue {
     Text(String),

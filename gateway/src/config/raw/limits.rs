@@ -1,9 +1,10 @@
 //! `[server.limits]`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `[server.limits]`: what one client, and all of them together, may take before anything is known of them.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct LimitsTable {
     /// Connections at once; further ones wait in the listener's backlog. Default: 8192.

@@ -13,6 +13,7 @@ mod state;
 mod stdio;
 mod tls;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use credentials::CredentialsTable;
@@ -30,16 +31,25 @@ pub(crate) use stdio::{CommandTable, StdioSessions};
 pub(crate) use tls::CertificateTable;
 pub(crate) use tls::{ClientCertificates, TlsTable};
 
-/// The whole file.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// The configuration of mcp-auth-gateway, as `gateway.toml`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Gateway")]
 pub(crate) struct Raw {
+    /// Where the gateway listens, and what holds for all routes.
     pub(crate) server: ServerTable,
+    /// Authorization servers whose access tokens are accepted.
     pub(crate) issuers: Vec<IssuerTable>,
+    /// MCP servers behind the gateway, and plain HTTP beside them. At least one.
     pub(crate) routes: Vec<RouteTable>,
+    /// What is remembered from one request to the next, and what replicas share.
     pub(crate) state: StateTable,
+    /// What OpenAI wants to find at a host whose apps it lists.
     pub(crate) openai: OpenAiTable,
+    /// Metrics and health, on a listener of their own.
     pub(crate) admin: AdminTable,
+    /// One JSON line a decision.
     pub(crate) audit: AuditTable,
+    /// Traces.
     pub(crate) telemetry: TelemetryTable,
 }

@@ -1,9 +1,10 @@
 //! `[admin]`, `[audit]` and `[telemetry]`: what operators see.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `[admin]`: metrics and health, on a listener of their own.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct AdminTable {
     /// Addresses for `/metrics`, `/livez` and `/readyz`, `IP:PORT`; port 0 is a free one, and `[]` is none. Default:
@@ -20,7 +21,7 @@ impl Default for AdminTable {
 }
 
 /// `[audit]`: one JSON line a decision.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct AuditTable {
     /// The file that lines are appended to, relative to the configuration; `-` is standard output. Default: none.
@@ -42,21 +43,16 @@ impl Default for AuditTable {
     }
 }
 
-/// `[telemetry]`: traces.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// `[telemetry]`: how the gateway names itself to collectors.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct TelemetryTable {
-    /// An OpenTelemetry collector (OTLP over HTTP) that gets the traces, at `/v1/traces` below this URL:
-    /// `http://127.0.0.1:4318`. Default: none, and nothing is traced.
-    pub(crate) otlp_endpoint: Option<String>,
-    /// The name of this service in traces and in audit lines that a collector gets. Default: `mcp-auth-gateway`.
+    /// The name of this service in audit lines that a collector gets. Default: `mcp-auth-gateway`.
     pub(crate) service_name: String,
-    /// Which part of all requests is traced, from 0 to 1. Default: 1.
-    pub(crate) sample_ratio: f64,
 }
 
 impl Default for TelemetryTable {
     fn default() -> Self {
-        Self { otlp_endpoint: None, service_name: "mcp-auth-gateway".to_owned(), sample_ratio: 1.0 }
+        Self { service_name: "mcp-auth-gateway".to_owned() }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `[server.rates]`: what comes before anybody is known, by client address; an IPv6 address counts as its /64 network.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ServerRatesTable {
     /// Requests of one address, to every path. Default: `{ requests = 600, seconds = 60, burst = 100 }`, for all addresses
@@ -17,7 +18,7 @@ pub(crate) struct ServerRatesTable {
 }
 
 /// `rates` of a route: what comes after it. Limits that are not given are none.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RouteRatesTable {
     /// Requests of one user (issuer and subject); of an anonymous caller, of one address. Default: none.
@@ -32,19 +33,23 @@ pub(crate) struct RouteRatesTable {
 }
 
 /// A limit, or none by choice.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(
     untagged,
     expecting = "expected `\"off\"`, or a table such as `{ requests = 600, seconds = 60, burst = 100 }`"
 )]
 pub(crate) enum Rate {
+    /// No limit.
+    #[schemars(extend("const" = "off"))]
     Word(String),
+    /// This limit.
     Quota(QuotaTable),
 }
 
 /// So many requests in so many seconds.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["requests"]))]
 pub(crate) struct QuotaTable {
     /// How many. Required; at most a million a second.
     pub(crate) requests: Option<u32>,

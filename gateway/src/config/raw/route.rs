@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -12,8 +13,9 @@ use super::group::{ConcurrencyTable, HealthTable};
 use super::{CommandTable, CredentialsTable};
 
 /// `[[routes]]`: one MCP server behind the gateway, or plain HTTP beside it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["path", "upstream"]))]
 pub(crate) struct RouteTable {
     /// The path at the gateway, exact: `/mcp`. With `kind = "http"` also a path and all below it: `/assets/**`. Required.
     pub(crate) path: Option<String>,
@@ -90,11 +92,14 @@ pub(crate) struct RouteTable {
 }
 
 /// Where an upstream is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum UpstreamValue {
+    /// An absolute http or https URL: `http://127.0.0.1:5000/mcp`.
     One(String),
-    Several(Vec<String>),
+    /// URLs of several addresses that serve the same, 1 to 64.
+    Several(#[schemars(length(min = 1, max = 64))] Vec<String>),
+    /// A server that speaks over standard input and output.
     Command(CommandTable),
 }
 
@@ -139,7 +144,7 @@ impl UpstreamValue {
 }
 
 /// What becomes of an upstream's 401 and 403.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Refusals {
     Hide,
@@ -147,7 +152,7 @@ pub(crate) enum Refusals {
 }
 
 /// Which protocol eras an upstream speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Era {
     Legacy,
@@ -157,7 +162,7 @@ pub(crate) enum Era {
 }
 
 /// What a route is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
     Mcp,
@@ -165,7 +170,7 @@ pub(crate) enum Kind {
 }
 
 /// Who may use plain HTTP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Auth {
     Public,
@@ -173,7 +178,7 @@ pub(crate) enum Auth {
 }
 
 /// How a single tool call is challenged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Challenge {
     Http,
@@ -182,7 +187,7 @@ pub(crate) enum Challenge {
 }
 
 /// What is published of the authorization server beside the resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ServerMetadata {
     None,

@@ -1,11 +1,12 @@
 //! `[server]`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{LimitsTable, ServerRatesTable, TlsTable};
 
 /// `[server]`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct ServerTable {
     /// Addresses to listen on, `IP:PORT`; port 0 is a free one. Default: `["127.0.0.1:3000"]`.
@@ -53,7 +54,7 @@ pub(crate) struct ServerTable {
 }
 
 /// Which requests the log names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogRequests {
     #[default]

@@ -1,9 +1,10 @@
 //! `[state]`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `[state]`: what is remembered from one request to the next, and what replicas share.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct StateTable {
     /// The Redis or Valkey that replicas share: `redis://HOST:PORT/DB`, `rediss://…` with TLS, `redis+unix:///PATH`; one
@@ -46,7 +47,7 @@ impl Default for StateTable {
 }
 
 /// `dpop` of `[state]` (RFC 9449).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct DpopTable {
     /// Whether every token has to be bound to a key, so that bearer tokens are refused. Default: false.
@@ -57,8 +58,10 @@ pub(crate) struct DpopTable {
     /// Seconds after which there is a new nonce; one is good for twice as long. Default: 300.
     pub(crate) nonce_seconds: u16,
     /// Seconds by which the time of a proof may differ from the gateway's, before and after. Default: 300; at most 3600.
+    #[schemars(range(min = 1, max = 3600))]
     pub(crate) window_seconds: u16,
     /// The algorithms of proofs, of `ES256`, `EdDSA`, `PS256`, `RS256`. Default: all, in this order.
+    #[schemars(extend("items" = { "type": "string", "enum": ["RS256", "PS256", "ES256", "EdDSA"] }))]
     pub(crate) algorithms: Vec<String>,
 }
 

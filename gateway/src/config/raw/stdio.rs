@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `upstream = { command = […] }`: an MCP server that speaks over standard input and output.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["command"]))]
 pub(crate) struct CommandTable {
     /// The program and its arguments, run as they are and without a shell. Required.
     pub(crate) command: Option<Vec<String>>,
@@ -31,7 +33,7 @@ pub(crate) struct CommandTable {
 }
 
 /// Whose a process is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum StdioSessions {
     PerSession,

@@ -1,10 +1,12 @@
 //! `[server.tls]`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `[server.tls]`: https instead of http, TLS 1.2 and 1.3.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["certificates"]))]
 pub(crate) struct TlsTable {
     /// Certificates, chosen by the name that the client asks for; the first is for all other names. At least one.
     pub(crate) certificates: Vec<CertificateTable>,
@@ -17,8 +19,9 @@ pub(crate) struct TlsTable {
 }
 
 /// One certificate and its key.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["certificate_file", "key_file"]))]
 pub(crate) struct CertificateTable {
     /// The certificate and those between it and the authority (PEM), relative to the configuration; watched. Required.
     pub(crate) certificate_file: Option<String>,
@@ -27,7 +30,7 @@ pub(crate) struct CertificateTable {
 }
 
 /// Whether a client that has no certificate is let in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ClientCertificates {
     #[default]

@@ -1,0 +1,57 @@
+//! What loads and is perhaps not meant. `check` shows it, and `run` has an event for each.
+
+use mcp_auth::document::KeyPath;
+use mcp_auth_runtime::config::Report;
+
+use super::raw::{Raw, UpstreamValue};
+use super::{CredentialsConfig, IssuerConfig, RouteConfig, http_url, is_https_or_local};
+
+/// Only of a configuration without faults: then routes and issuers are in the order of the file, and all there.
+pub(super) fn note(raw: &Raw, issuers: &[IssuerConfig], routes: &[RouteConfig], report: &mut Report) {
+    let at_routes = KeyPath::from("routes");
+    let in_clear = |url: &str| http_url(url).is_some_and(|url| !is_https_or_local(&url));
+    let own = raw
+        .routes
+        .iter()
+        .enumerate()
+        .map(|(index, route)| (at_routes.index(index).key("public_url"), route.public_url.as_deref()));
+    let server = (KeyPath::from("server").key("public_url"), raw.server.public_url.as_deref());
+    for (at, url) in std::iter::once(server).chain(own) {
+        if url.is_some_and(in_clear) {
+            report.warning(
+                &at,
+                "clients send their tokens in clear, since this is http and not of this machine alone",
+            );
+        }
+    }
+    for (index, issuer) in issuers.iter().enumerate() {
+        let is_used = |route: &RouteConfig| route.issuers.iter().any(|used| used.issuer == issuer.issuer);
+        if !routes.iter().any(is_used) {
+            let at = KeyPath::from("issuers").index(index).key("issuer");
+            report.warning(&at, "no route accepts tokens of this issuer");
+        }
+    }
+    for (index, (raw, route)) in raw.routes.iter().zip(routes).enumerate() {
+        let what = sent(route);
+        let at = at_routes.index(index).key("upstream");
+        let urls = match &raw.upstream {
+            None | Some(UpstreamValue::Command(_)) => continue,
+            Some(UpstreamValue::One(url)) => vec![(at, url)],
+            Some(UpstreamValue::Several(urls)) => {
+                urls.iter().enumerate().map(|(index, url)| (at.index(index), url)).collect()
+            }
+        };
+        for (at, _) in urls.into_iter().filter(|(_, url)| in_clear(url)) {
+            report.warning(&at, format!("{what} in clear, since this is http and not of this machine"));
+        }
+    }
+}
+
+/// What an upstream gets that others must neither read nor write.
+fn sent(route: &RouteConfig) -> &'static str {
+    match route.credentials {
+        // on public routes as well, of whoever has a token
+        CredentialsConfig::None => "who the user is (`X-Auth-…`) goes there, and is believed,",
+        _ => "the credentials of this route go there",
+    }
+}
