@@ -126,7 +126,7 @@ impl Counted {
 
 #[cfg(not(feature = "metrics"))]
 #[derive(Debug, Default)]
-pub(super) struct Counted;
+pub(super) struct Counted {}
 
 #[cfg(not(feature = "metrics"))]
 impl Counted {
