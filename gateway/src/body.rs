@@ -11,6 +11,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
+use crate::observe::{Record, Waiting};
 use crate::upstream::{CountedBody, StdioBody};
 
 /// Any error of a body.
@@ -150,11 +151,22 @@ pub(crate) enum RequestBody {
     Streamed {
         body: Incoming,
         limit: Duration,
-        deadline: Option<Pin<Box<Sleep>>>,
+        /// Set where it had to be waited for.
+        late: Option<Box<Late>>,
         /// How many bytes may still come, where nobody reads it whole and counts.
         left: Option<usize>,
+        /// Whose request it is, while nothing but the body is waited for.
+        record: Option<Record>,
     },
     Judged(Full<Bytes>),
+}
+
+/// What a body has that is not there with the head.
+#[derive(Debug)]
+pub(crate) struct Late {
+    deadline: Pin<Box<Sleep>>,
+    /// While the client lets the gateway wait.
+    waiting: Option<Waiting>,
 }
 
 impl RequestBody {
@@ -178,7 +190,25 @@ impl From<Bytes> for RequestBody {
 impl RequestBody {
     /// What the client sends, all of it within `limit`.
     pub(crate) fn streamed(body: Incoming, limit: Duration) -> Self {
-        Self::Streamed { body, limit, deadline: None, left: None }
+        Self::Streamed { body, limit, late: None, left: None, record: None }
+    }
+
+    /// From now on the time that the client takes for it counts as waited, and not as the gateway's own.
+    pub(crate) fn count_waits(&mut self, of: &Record) {
+        if let Self::Streamed { record, .. } = self {
+            *record = Some(of.clone());
+        }
+    }
+
+    /// The same, whose waits are part of another one from now on: that for the upstream.
+    pub(crate) fn sent_on(mut self) -> Self {
+        if let Self::Streamed { record, late, .. } = &mut self {
+            *record = None;
+            if let Some(late) = late {
+                late.waiting = None;
+            }
+        }
+        self
     }
 
     /// The same, which ends with [`BodyTooLong`] where it has more bytes than these.
@@ -199,13 +229,22 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
-            Self::Streamed { body, limit, deadline, left } => {
+            Self::Streamed { body, limit, late, left, record } => {
                 if let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) {
+                    if let Some(late) = late {
+                        late.waiting = None;
+                    }
                     return Poll::Ready(frame.map(|frame| counted(frame?, left)));
                 }
-                let deadline = deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(*limit)));
-                if deadline.as_mut().poll(cx).is_ready() {
+                let late = late.get_or_insert_with(|| {
+                    Box::new(Late { deadline: Box::pin(tokio::time::sleep(*limit)), waiting: None })
+                });
+                if late.deadline.as_mut().poll(cx).is_ready() {
+                    late.waiting = None;
                     return Poll::Ready(Some(Err("the client took too long for a body".into())));
+                }
+                if let (None, Some(record)) = (&late.waiting, record) {
+                    late.waiting = Some(record.wait());
                 }
                 Poll::Pending
             }

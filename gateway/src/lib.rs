@@ -62,8 +62,8 @@ pub async fn start(config: Config, listeners: Vec<TcpListener>) -> anyhow::Resul
         tracing::info!(%addr, public_url = config.public_url.origin, "listening");
     }
     let observe = Observe::start(&config)?;
-    let admin = Admin::new(&config.admin, observe.clone());
     let router = Router::new(Snapshot::build(&config, None, loopback)?, observe.clone());
+    let admin = Admin::new(&config.admin, observe.clone(), router.clone());
 
     let draining = CancellationToken::new();
     let stop = CancellationToken::new();

@@ -114,6 +114,11 @@ impl Snapshot {
         components.settle();
         Ok(Self { table, components })
     }
+
+    /// The upstreams that have addresses.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.components.groups.all()
+    }
 }
 
 /// The snapshot in force.
@@ -173,6 +178,11 @@ impl<C: Clone + PartialEq, V> Kept<C, V> {
         };
         self.now.push((config.clone(), Arc::clone(&value)));
         Ok(value)
+    }
+
+    /// All that somebody has asked for.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &V> {
+        self.now.iter().map(|(_, value)| &**value)
     }
 
     pub(crate) fn next(&self) -> Self {

@@ -92,7 +92,7 @@
 //! | `compression` | yes | request bodies and lists with a content coding are read; without it, they are refused and withheld |
 //! | `status-list` | no | access tokens are looked up in their issuer's token status list |
 //! | `cel` | no | [`when`](policy::condition) conditions in policies; without it, a policy that has one is not loaded |
-//! | `metrics` | no | counters, gauges and histograms through the [`metrics`](https://docs.rs/metrics) facade: decisions by rule, the policy in force |
+//! | `metrics` | no | counters, gauges and histograms through the [`metrics`](https://docs.rs/metrics) facade: decisions by rule, the policy in force, what came of tokens, of their status and of asking for keys |
 //! | `schema` | no | `policy::json_schema`: the JSON Schema of policy files |
 //! | `test-util` | no | [`testing`]: fixed keys and a mint for tokens, for the tests of programs that embed the layer |
 //!
@@ -104,6 +104,7 @@ mod authenticate;
 pub mod challenge;
 pub mod clock;
 mod coding;
+mod counts;
 pub mod document;
 mod error;
 pub mod http;

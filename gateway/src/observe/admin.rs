@@ -22,6 +22,7 @@ use tower_service::Service;
 
 use super::{Observe, metrics};
 use crate::config::AdminConfig;
+use crate::router::Router;
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const JSON: &str = "application/json";
@@ -54,13 +55,14 @@ struct Inner {
     /// In lower case.
     allowed_hosts: Vec<String>,
     observe: Observe,
+    router: Router,
     draining: AtomicBool,
 }
 
 impl Admin {
-    pub(crate) fn new(config: &AdminConfig, observe: Observe) -> Self {
+    pub(crate) fn new(config: &AdminConfig, observe: Observe, router: Router) -> Self {
         let allowed_hosts = config.allowed_hosts.clone();
-        Self(Arc::new(Inner { allowed_hosts, observe, draining: AtomicBool::new(false) }))
+        Self(Arc::new(Inner { allowed_hosts, observe, router, draining: AtomicBool::new(false) }))
     }
 
     /// From now on `/readyz` says that new requests should go elsewhere.
@@ -82,7 +84,10 @@ impl Admin {
             return answer(StatusCode::METHOD_NOT_ALLOWED, JSON, r#"{"error":"method_not_allowed"}"#);
         }
         match request.uri().path() {
-            "/metrics" => answer(StatusCode::OK, TEXT, metrics::render()),
+            "/metrics" => {
+                let text = self.0.router.with_upstreams(metrics::render);
+                answer(StatusCode::OK, TEXT, text)
+            }
             "/livez" => answer(StatusCode::OK, JSON, r#"{"status":"ok"}"#),
             _ if self.0.draining.load(Ordering::Relaxed) => {
                 answer(StatusCode::SERVICE_UNAVAILABLE, JSON, r#"{"status":"draining"}"#)

@@ -8,8 +8,10 @@ mod access_log;
 pub(crate) mod admin;
 mod audit;
 mod flood;
+mod lines;
 pub(crate) mod metrics;
 mod observed;
+mod otlp;
 mod record;
 mod request_id;
 mod route;
@@ -22,7 +24,7 @@ use mcp_auth::clock::{Clock, SystemClock};
 use crate::config::{Config, LogRequests};
 
 pub(crate) use observed::Observed;
-pub(crate) use record::Record;
+pub(crate) use record::{Record, Waiting};
 pub(crate) use route::RouteObserver;
 pub(crate) use watched::Watched;
 

@@ -13,6 +13,7 @@ use super::audit::Entry;
 use super::metrics::{Decided, OpenStream};
 use super::request_id::X_REQUEST_ID;
 use super::{Observe, Record, RouteObserver, Watched, access_log, metrics};
+use crate::body::RequestBody;
 use crate::server::ClientAddr;
 
 /// What became of a request.
@@ -40,9 +41,10 @@ pub(crate) struct Observed {
 }
 
 impl Observe {
-    /// Begins with a request: gives it an id, and puts its [`Record`] into its extensions.
-    pub(crate) fn begin<B>(&self, request: &mut Request<B>) -> Observed {
+    /// Begins with a request: gives it an id, and puts its [`Record`] into its extensions and its body.
+    pub(crate) fn begin(&self, request: &mut Request<RequestBody>) -> Observed {
         let record = Record::new(self.clone());
+        request.body_mut().count_waits(&record);
         let client = request.extensions().get::<ClientAddr>().map(|client| client.0);
         request.extensions_mut().insert(record.clone());
         Observed {

@@ -80,13 +80,13 @@ impl Record {
         let _said_before = self.0.refused.set(code);
     }
 
-    /// What passes until the returned value is dropped counts as the upstream's time.
-    pub(crate) fn wait_for_upstream(&self) -> Waiting {
+    /// What passes until the returned value is dropped counts as the time of somebody else: of the client that sends its
+    /// body, or of the upstream. Of two that overlap, both would count.
+    pub(crate) fn wait(&self) -> Waiting {
         Waiting { record: self.clone(), since: Instant::now() }
     }
 
-    /// Notes for how long the client has let the gateway wait for a body.
-    pub(crate) fn waited(&self, time: Duration) {
+    fn waited(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.0.waited.fetch_add(nanos, Ordering::Relaxed);
     }
@@ -125,7 +125,7 @@ impl Record {
     }
 }
 
-/// Counts time as the upstream's, until it is dropped.
+/// Counts time as somebody else's, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     record: Record,

@@ -131,10 +131,12 @@ impl Reloading {
             return self.stays(&format!("{reason:#}"));
         }
         self.watch().await;
+        count("loaded");
         tracing::info!(file = %self.in_force.path.display(), "configuration loaded");
     }
 
     fn stays(&self, reason: &str) {
+        count("refused");
         let file = self.in_force.path.display();
         tracing::error!(%file, reason, "the configuration is not taken over; the last good one stays in force");
     }
@@ -160,6 +162,11 @@ impl Reloading {
         self.in_force = config;
         Ok(())
     }
+}
+
+fn count(outcome: &'static str) {
+    metrics::counter!("mcp_gateway_reloads_total", "of" => "configuration", "outcome" => outcome)
+        .increment(1);
 }
 
 impl Config {

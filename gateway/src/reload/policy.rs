@@ -73,7 +73,8 @@ impl Follower {
                 self.refused = false;
                 let file = self.policy.path.display();
                 tracing::info!(%file, policy.version = %version, policy.before = %before, "policy loaded");
-                metrics::counter!("mcp_gateway_reloads_total", "outcome" => "loaded").increment(1);
+                metrics::counter!("mcp_gateway_reloads_total", "of" => "policy", "outcome" => "loaded")
+                    .increment(1);
             }
             Err(faults) => self.refuse(&faults),
         }
@@ -81,7 +82,7 @@ impl Follower {
 
     fn refuse(&mut self, faults: &Faults) {
         self.refused = true;
-        metrics::counter!("mcp_gateway_reloads_total", "outcome" => "refused").increment(1);
+        metrics::counter!("mcp_gateway_reloads_total", "of" => "policy", "outcome" => "refused").increment(1);
         report(&self.policy.path, faults);
     }
 }

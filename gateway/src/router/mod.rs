@@ -9,6 +9,7 @@ mod path;
 mod table;
 
 use std::convert::Infallible;
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use crate::body::{RequestBody, ResponseBody, full};
 use crate::observe::{Observe, Record, Watched};
 use crate::respond::{self, may_ask, not_found, rpc_error};
 use crate::snapshot::{Live, Snapshot};
+use crate::upstream::{Group, GroupState};
 
 use host::NoHost;
 use table::{Destination, Found};
@@ -29,6 +31,12 @@ pub(crate) use table::{Entry, Guard, Route, Surroundings, Table};
 /// Everything that the gateway serves.
 #[derive(Clone)]
 pub(crate) struct Router(Arc<Served>);
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router").finish_non_exhaustive()
+    }
+}
 
 struct Served {
     live: Live,
@@ -53,6 +61,13 @@ impl Router {
         let next = build(&before)?;
         self.0.live.replace(next);
         Ok(())
+    }
+
+    /// How the upstreams that are in force stand now.
+    pub(crate) fn with_upstreams<T>(&self, read: impl FnOnce(&[GroupState<'_>]) -> T) -> T {
+        let live = self.0.live.load();
+        let states: Vec<_> = live.groups().map(Group::state).collect();
+        read(&states)
     }
 
     async fn respond(self, mut request: Request<RequestBody>) -> Response<Watched<ResponseBody>> {

@@ -42,7 +42,9 @@ use crate::server::ClientAddr;
 pub(crate) use body::UpstreamBody;
 pub(crate) use endpoint::{ClientCertificate, Endpoint, EndpointConfig, EndpointError};
 pub(crate) use failure::{Failure, SendError};
-pub(crate) use group::{CountedBody, Group, GroupConfig, MOST_ADDRESSES, Unserved};
+pub(crate) use group::{
+    AddressState, CountedBody, Group, GroupConfig, GroupState, MOST_ADDRESSES, Service as InService, Unserved,
+};
 pub(crate) use limits::Limits;
 pub(crate) use request::{CleanBody, IDENTITY_HEADERS, breaks_hygiene};
 pub(crate) use stdio::{Bridge, BridgeConfig, StdioBody};
@@ -177,7 +179,7 @@ impl Target {
                 )
                 .map(ForwardedBody::from);
         }
-        let waiting = record.wait_for_upstream();
+        let waiting = record.wait();
         let group = match &self.upstream {
             Upstream::Http(group) => group,
             Upstream::Stdio(bridge) => {
@@ -241,7 +243,7 @@ impl Target {
             // a part of a valid path is one
             parts.uri = Uri::try_from(format!("{rest}{query}")).unwrap_or_default();
         }
-        let mut outgoing = Request::new(CleanBody(body));
+        let mut outgoing = Request::new(CleanBody(body.sent_on()));
         *outgoing.method_mut() = parts.method;
         *outgoing.uri_mut() = parts.uri;
         *outgoing.headers_mut() = parts.headers;

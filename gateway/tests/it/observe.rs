@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::harness::{Files, Gateway, POLICY, body, until};
+use crate::harness::{DEADLINE, Files, Gateway, POLICY, body, until};
 use crate::logs;
 use crate::upstream::Upstream;
 
@@ -106,6 +106,66 @@ async fn requests_are_counted_by_what_the_policy_names() {
         ["mcp_gateway_request_seconds_bucket{route=\"/mcp\"", "mcp_gateway_own_seconds_count{route=\"/mcp\"}"]
     {
         assert!(text.contains(name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn upstreams_reloads_and_tokens_are_in_the_metrics() {
+    let upstream = Upstream::plain().await;
+    // nobody listens there any more
+    let dead = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let addresses = format!("[\"{}\", \"http://{dead}/\"]", upstream.url());
+    let gateway = Gateway::with(&addresses, POLICY, "", ADMIN).await;
+    let state = |address: &str, state: &str| {
+        format!("mcp_gateway_upstream_state{{route=\"/mcp\",address=\"{address}\",state=\"{state}\"}} 1")
+    };
+    let has = async |line: &str| metrics(&gateway).await.lines().any(|known| known == line);
+    let shown = async |line: String| {
+        let begun = std::time::Instant::now();
+        while !has(&line).await {
+            assert!(begun.elapsed() < DEADLINE, "{line}\n{}", metrics(&gateway).await);
+        }
+    };
+    shown(state(&upstream.url(), "in")).await;
+    shown(state(&format!("http://{dead}/"), "in")).await;
+    // until it has failed three times
+    while has(&state(&format!("http://{dead}/"), "in")).await {
+        assert_eq!(gateway.call("open").send().await.unwrap().status(), StatusCode::OK);
+    }
+    shown(state(&format!("http://{dead}/"), "out")).await;
+    shown(state(&upstream.url(), "in")).await;
+    shown("mcp_gateway_upstream_running{route=\"/mcp\"} 0".to_owned()).await;
+
+    let count = async |series: &str| {
+        let text = metrics(&gateway).await;
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse::<u64>().ok());
+        value.unwrap_or_default()
+    };
+    // counts are those of the process, in which other tests run
+    let grows = async |series: &str, act: &dyn Fn()| {
+        let (before, begun) = (count(series).await, std::time::Instant::now());
+        act();
+        while count(series).await <= before {
+            assert!(begun.elapsed() < DEADLINE, "{series}");
+        }
+    };
+    let config = std::fs::read_to_string(gateway.files.config()).unwrap();
+    let write = |text: &str| {
+        std::fs::write(gateway.files.config(), text).unwrap();
+        gateway.running.reload();
+    };
+    let series =
+        |outcome: &str| format!("mcp_gateway_reloads_total{{of=\"configuration\",outcome=\"{outcome}\"}}");
+    grows(&series("refused"), &|| write("nonsense")).await;
+    grows(&series("loaded"), &|| write(&config)).await;
+    let token = gateway.token("alex", "read");
+    for (result, token) in
+        [("verified", &token), ("remembered", &token), ("untrusted", &"no.token".to_owned())]
+    {
+        let series = format!("mcp_auth_tokens_total{{result=\"{result}\"}}");
+        let before = count(&series).await;
+        gateway.call("closed").bearer_auth(token).send().await.unwrap();
+        assert!(count(&series).await > before, "{result}");
     }
 }
 

@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest::{SHA256, digest};
 use http::StatusCode;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::binary::Process;
 use crate::harness::{DEADLINE, Files, Gateway, POLICY, body, until};
 use crate::logs;
+use crate::raw::until_quiet;
 use crate::upstream::{Upstream, respond};
 
 const AUDIT: &str = "[audit]\nfile = \"audit.jsonl\"\n";
@@ -143,6 +146,43 @@ async fn a_call_whose_client_left_is_on_record() {
     let line = &lines(&file)[0];
     assert_eq!((&line["decision"], &line["object"]), (&"anonymously".into(), &"open".into()));
     assert!(line.get("status").is_none() && line.get("upstream_status").is_none(), "{line}");
+}
+
+/// A client that sends the head of a request at once, and its body in two pieces after a while each.
+#[tokio::test]
+async fn the_time_that_a_client_takes_for_its_body_is_not_the_gateways_own() {
+    const WHILE: Duration = Duration::from_millis(200);
+    let upstream = Upstream::plain().await;
+    let plain = format!(
+        "{AUDIT}[[routes]]\npath = \"/plain\"\nkind = \"http\"\nauth = \"public\"\nupstream = \"http://{}/\"\n",
+        upstream.addr
+    );
+    let gateway = Gateway::with(&upstream.url(), POLICY, "", &plain).await;
+    let file = gateway.files.dir.path().join("audit.jsonl");
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"open"}}"#;
+    for (index, path) in ["/mcp", "/plain"].into_iter().enumerate() {
+        let mut stream = TcpStream::connect(gateway.addr).await.unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\naccept: application/json, \
+             text/event-stream\r\ncontent-length: {}\r\n\r\n",
+            gateway.addr,
+            body.len()
+        );
+        let (first, second) = body.split_at(20);
+        for piece in [head.as_str(), first, second] {
+            stream.write_all(piece.as_bytes()).await.unwrap();
+            tokio::time::sleep(WHILE).await;
+        }
+        let (answer, _) = until_quiet(&mut stream).await;
+        assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
+        until("the line is written", || lines(&file).len() == index + 1).await;
+        let line = &lines(&file)[index];
+        let (latency, own) = (line["latency_us"].as_u64().unwrap(), line["own_us"].as_u64().unwrap());
+        assert!(u128::from(latency) >= 2 * WHILE.as_micros(), "{line}");
+        assert!(u128::from(own) < WHILE.as_micros(), "{path}: {line}");
+        // the wait for a body that goes on as it comes is part of that for the upstream, and counts once
+        assert!(own > 0, "{path}: {line}");
+    }
 }
 
 #[tokio::test]
@@ -303,4 +343,44 @@ async fn a_collector_gets_every_line_once_however_often_it_refuses() {
     until("every line has come", || got.lock().unwrap().len() >= 5).await;
     assert_eq!(*got.lock().unwrap(), expected);
     assert!(requests.load(Ordering::Relaxed) >= 3);
+}
+
+/// A success in which lines were thrown away (OTLP, "Partial Success").
+#[tokio::test]
+async fn lines_that_a_collector_throws_away_are_counted_and_said() {
+    let collector = Upstream::start(|_| async {
+        let said = r#"{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"no room at this inn"}}"#;
+        respond(200, &[("content-type", "application/json")], said)
+    })
+    .await;
+    let upstream = Upstream::plain().await;
+    let lines =
+        format!("[admin]\nlisten = [\"127.0.0.1:0\"]\n[audit]\notlp = \"http://{}\"\n", collector.addr);
+    let gateway = Gateway::with(&upstream.url(), POLICY, "", &lines).await;
+    gateway.call("open").send().await.unwrap();
+    until("the log says so", || !logs::with("no room at this inn").is_empty()).await;
+    let said = &logs::with("no room at this inn")[0];
+    assert_eq!((&said["level"], &said["message"]), (&"ERROR".into(), &"lines of the audit are lost".into()));
+    // not again for each batch
+    for _ in 0..3 {
+        gateway.call("open").send().await.unwrap();
+    }
+    let client = gateway.client.clone();
+    let url = gateway.admin_url("/metrics");
+    let text = client.get(url).send().await.unwrap().text().await.unwrap();
+    let lost = text.lines().find_map(|line| line.strip_prefix("mcp_gateway_audit_lost_total{to=\"otlp\"} "));
+    assert!(lost.unwrap().parse::<u64>().unwrap() >= 1, "{text}");
+    gateway.stop().await;
+    // it was not sent again: what a collector took is done with
+    let sent: Vec<_> = collector.got().iter().flat_map(|got| ids(&got.body)).collect();
+    assert_eq!(sent.len(), 4, "{sent:?}");
+    assert_eq!(logs::with("no room at this inn").len(), 1);
+}
+
+/// The requests that the lines in the body of an export are of.
+fn ids(body: &[u8]) -> Vec<String> {
+    let logs: Value = serde_json::from_slice(body).unwrap();
+    let records = logs["resourceLogs"][0]["scopeLogs"][0]["logRecords"].as_array().unwrap().clone();
+    let line = |record: &Value| record["body"]["stringValue"].as_str().map(serde_json::from_str::<Value>);
+    records.iter().map(|record| line(record).unwrap().unwrap()["request_id"].to_string()).collect()
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::access_claims::{Accepted, Claims, Unfit, Wanted, excerpt};
 use super::cache::{Partition, Remembered, SignedWith, VerifiedTokens};
+use super::counted::TokenCounts;
 use super::issuer::Issuer;
 use super::keys::VerificationKey;
 use super::{BoxFuture, InvalidToken, TokenVerifier, VerifiedToken, VerifyError};
@@ -33,6 +34,7 @@ pub struct JwtVerifier {
     issuers: Vec<Issuer>,
     clock: Arc<dyn Clock>,
     verified: Partition,
+    counts: TokenCounts,
 }
 
 /// Builds a [`JwtVerifier`].
@@ -51,6 +53,7 @@ impl JwtVerifier {
             issuers: Vec::new(),
             clock,
             verified: VerifiedTokens::default().partition(),
+            counts: TokenCounts::new(),
         })
     }
 
@@ -60,6 +63,10 @@ impl JwtVerifier {
     }
 
     async fn verify(&self, token: &str) -> Result<Arc<VerifiedToken>, VerifyError> {
+        self.look_at(token).await.inspect_err(|why| self.counts.refused(why))
+    }
+
+    async fn look_at(&self, token: &str) -> Result<Arc<VerifiedToken>, VerifyError> {
         if token.len() > LONGEST_TOKEN {
             return Err(untrusted("the token is too long"));
         }
@@ -67,6 +74,7 @@ impl JwtVerifier {
         let (place, remembered) = self.verified.find(token, now);
         if let Some(remembered) = remembered {
             if self.still_signed(&remembered).await? {
+                self.counts.remembered();
                 return Ok(Arc::clone(&remembered.token));
             }
             self.verified.forget(place);
@@ -74,6 +82,7 @@ impl JwtVerifier {
         let remembered = Box::pin(self.verify_anew(token, now)).await?;
         let token = Arc::clone(&remembered.token);
         self.verified.remember(place, remembered);
+        self.counts.verified();
         Ok(token)
     }
 

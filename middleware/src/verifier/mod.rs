@@ -18,6 +18,7 @@ mod access_claims;
 mod cache;
 mod claim_rules;
 mod claims;
+mod counted;
 mod exchange;
 mod fingerprint;
 mod form;

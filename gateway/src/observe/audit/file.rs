@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::writer::{Sink, Unwritten};
+use crate::observe::lines::{Sink, Unwritten, Written};
 
 /// Who was let in is for the operator's eyes.
 const MODE: u32 = 0o640;
@@ -159,9 +159,9 @@ fn append(to: &mut impl Write, lines: &[u8]) -> Result<(), Unwritten> {
 }
 
 impl Sink for FileSink {
-    fn write(&mut self, lines: &[u8]) -> Result<(), Unwritten> {
+    fn write(&mut self, lines: &[u8]) -> Result<Written, Unwritten> {
         match self.current(lines.len()) {
-            Ok(open) => open.append(lines),
+            Ok(open) => open.append(lines).map(|()| Written::all(lines)),
             Err(error) => Err(Unwritten { written: 0, reason: error.to_string() }),
         }
     }
@@ -172,10 +172,12 @@ impl Sink for FileSink {
 pub(super) struct StandardOutput;
 
 impl Sink for StandardOutput {
-    fn write(&mut self, lines: &[u8]) -> Result<(), Unwritten> {
+    fn write(&mut self, lines: &[u8]) -> Result<Written, Unwritten> {
         let mut output = io::stdout().lock();
         append(&mut output, lines)?;
-        output.flush().map_err(|error| Unwritten { written: lines.len(), reason: error.to_string() })
+        let flushed = output.flush();
+        flushed.map_err(|error| Unwritten { written: lines.len(), reason: error.to_string() })?;
+        Ok(Written::all(lines))
     }
 }
 

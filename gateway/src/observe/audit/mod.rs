@@ -1,20 +1,18 @@
 //! The audit: one JSON line a decision, written by a thread of its own.
 //!
-//! A request makes its line and leaves it in a bounded [`Queue`] for each place that lines go to; it never waits for a
-//! disk or a network. A line that is in a queue is written, however long that takes, or is counted as lost when the
-//! gateway ends. A line that finds the queue full is lost, counted, and logged; with `fail_closed` room is set aside
-//! before a request is forwarded, and where there is none, or where the last attempt to write has failed, the request is
-//! refused.
+//! A request makes its line and leaves it in a bounded queue for each place that [lines](super::lines) go to. A line that
+//! is in a queue is written, however long that takes, or is counted as lost: when the gateway ends, or where a collector
+//! says that it threw it away. A line that finds the queue full is lost, counted, and logged; with `fail_closed` room is
+//! set aside before a request is forwarded, and where there is none, or where the last attempt to write has failed, the
+//! request is refused.
 
 mod file;
 mod line;
 mod otlp;
-mod queue;
-mod writer;
 
 use std::cell::RefCell;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use mcp_auth::clock::Clock;
@@ -22,18 +20,30 @@ use mcp_auth::clock::Clock;
 use crate::config::{AuditConfig, AuditFile};
 
 pub(super) use line::Entry;
-pub(super) use queue::Room;
 
+use super::lines::{Kind, Outlet, Queue, Room, Sink};
+use super::otlp::Collector;
 use file::{FileSink, StandardOutput};
-use otlp::Collector;
-use queue::Queue;
+use otlp::Logs;
+
+/// Some 50,000 lines may wait.
+const LINES: Kind = Kind {
+    name: "audit",
+    written: "mcp_gateway_audit_lines_total",
+    lost: "mcp_gateway_audit_lost_total",
+    failing: "mcp_gateway_audit_failing",
+    says_lost: "lines of the audit are lost",
+    says_failing: "the audit cannot be written",
+    says_written_again: "the audit is written again",
+    capacity: 32 * 1024 * 1024,
+    gather: Duration::from_millis(5),
+};
 
 /// Where lines go.
 #[derive(Debug)]
 pub(super) struct Audit {
     clock: Arc<dyn Clock>,
-    queues: Vec<Arc<Queue>>,
-    writers: Mutex<Vec<JoinHandle<()>>>,
+    outlets: Vec<Outlet>,
     fail_closed: bool,
 }
 
@@ -53,12 +63,8 @@ impl Audit {
     ///
     /// If the file cannot be opened, the collector's client set up, or a thread started.
     pub(super) fn start(config: &AuditConfig, clock: &Arc<dyn Clock>) -> anyhow::Result<Option<Self>> {
-        let mut audit = Self {
-            clock: Arc::clone(clock),
-            queues: Vec::new(),
-            writers: Mutex::default(),
-            fail_closed: config.fail_closed,
-        };
+        let mut audit =
+            Self { clock: Arc::clone(clock), outlets: Vec::new(), fail_closed: config.fail_closed };
         match &config.file {
             Some(AuditFile::Path { path, rotate_bytes, keep_files }) => {
                 let sink = FileSink::open(path, *rotate_bytes, *keep_files)
@@ -69,25 +75,22 @@ impl Audit {
             None => {}
         }
         if let Some(url) = &config.otlp {
-            let collector = Collector::new(url.clone(), &config.service_name, clock)
+            let logs = Logs::new(&config.service_name, clock);
+            let collector = Collector::new(url.clone(), logs)
                 .context("cannot set up the client of the audit's collector")?;
             audit.add("otlp", collector)?;
         }
-        Ok(Some(audit).filter(|audit| !audit.queues.is_empty()))
+        Ok(Some(audit).filter(|audit| !audit.outlets.is_empty()))
     }
 
-    fn add(&mut self, name: &'static str, sink: impl writer::Sink) -> anyhow::Result<()> {
-        let queue = Arc::new(Queue::new(name));
-        let writer =
-            writer::start(Arc::clone(&queue), sink).context("cannot start a thread for the audit")?;
-        self.queues.push(queue);
-        self.writers.lock().unwrap_or_else(PoisonError::into_inner).push(writer);
+    fn add(&mut self, to: &'static str, sink: impl Sink) -> anyhow::Result<()> {
+        self.outlets.push(Outlet::start(&LINES, to, sink).context("cannot start a thread for the audit")?);
         Ok(())
     }
 
     /// Whether every request has to be refused, because no line can be written.
     pub(super) fn refuses_all(&self) -> bool {
-        self.fail_closed && self.queues.iter().any(|queue| queue.is_failing())
+        self.fail_closed && self.outlets.iter().any(|outlet| outlet.queue().is_failing())
     }
 
     /// Sets room aside for the line of a request that is about to be forwarded; `Ok(None)` where it may go without.
@@ -99,7 +102,8 @@ impl Audit {
         if !self.fail_closed {
             return Ok(None);
         }
-        let rooms = self.queues.iter().map(Queue::reserve).collect::<Option<Vec<_>>>();
+        let rooms =
+            self.outlets.iter().map(|outlet| Queue::reserve(outlet.queue())).collect::<Option<Vec<_>>>();
         rooms.map(|rooms| Some(Rooms(rooms))).ok_or(Full)
     }
 
@@ -109,8 +113,8 @@ impl Audit {
         LINE.with_borrow_mut(|lines| {
             lines.clear();
             let count = entry.write(self.clock.unix_milliseconds(), lines);
-            for queue in &self.queues {
-                queue.push(lines, count, rooms.pop().is_some());
+            for outlet in &self.outlets {
+                outlet.queue().push(lines, count, rooms.pop().is_some());
             }
             lines.shrink_to(LARGEST_KEPT);
         });
@@ -118,13 +122,11 @@ impl Audit {
 
     /// Writes what is left, and ends. Blocks.
     pub(super) fn finish(&self) {
-        for queue in &self.queues {
-            queue.close();
+        for outlet in &self.outlets {
+            outlet.queue().close();
         }
-        let writers = std::mem::take(&mut *self.writers.lock().unwrap_or_else(PoisonError::into_inner));
-        for writer in writers {
-            // it has said itself what went wrong
-            let _ = writer.join();
+        for outlet in &self.outlets {
+            outlet.finish();
         }
     }
 }
@@ -135,12 +137,3 @@ pub(super) struct Full;
 
 /// What a thread keeps of the buffer that lines are made in.
 const LARGEST_KEPT: usize = 16 * 1024;
-
-impl Drop for Audit {
-    fn drop(&mut self) {
-        // the writers end by themselves; to wait for them here could hold up others
-        for queue in &self.queues {
-            queue.close();
-        }
-    }
-}

@@ -6,6 +6,7 @@
 mod connections;
 mod latencies;
 mod rules;
+mod upstreams;
 
 use std::fmt::Write as _;
 use std::sync::OnceLock;
@@ -16,6 +17,8 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 pub(crate) use connections::{OpenConnection, OpenStream};
 pub(super) use latencies::Latencies;
 pub(super) use rules::{Counters, Decided, count};
+
+use crate::upstream::GroupState;
 
 /// How often what histograms of the facade were given is summed up, so that it does not pile up while nobody asks.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -59,10 +62,11 @@ fn keep_up(handle: PrometheusHandle) {
     }
 }
 
-/// Everything that is counted in this process.
-pub(super) fn render() -> String {
+/// Everything that is counted in this process, and how these upstreams stand.
+pub(super) fn render(upstreams: &[GroupState<'_>]) -> String {
     let mut text = RECORDER.get().map(PrometheusHandle::render).unwrap_or_default();
     latencies::render(&mut text);
+    upstreams::render(upstreams, &mut text);
     // a scrape never fails for want of a version
     let _ = writeln!(
         text,
@@ -77,9 +81,25 @@ fn describe() {
     let counters = [
         ("mcp_auth_decisions_total", "Decisions of policies, by the rule that took them."),
         ("mcp_gateway_requests_total", "Requests, by route, decision, rule, tool and class of status."),
-        ("mcp_gateway_reloads_total", "Policy files that were edited, by what came of it."),
+        (
+            "mcp_gateway_reloads_total",
+            "Edits of the configuration and of policy files, by what came of them.",
+        ),
         ("mcp_gateway_audit_lines_total", "Lines that were written, by where to."),
         ("mcp_gateway_audit_lost_total", "Lines that were lost, by where they should have gone."),
+        ("mcp_auth_tokens_total", "Tokens, by what was found of them."),
+        ("mcp_auth_token_status_refusals_total", "Good tokens that were refused for their status."),
+        ("mcp_auth_keys_total", "Keys that were asked for, by issuer and what came of it."),
+        ("mcp_gateway_upstream_failures_total", "Requests that an address failed to answer."),
+        (
+            "mcp_gateway_upstream_ejections_total",
+            "How often an address failed so often that it was out for a while.",
+        ),
+        (
+            "mcp_gateway_upstream_retries_total",
+            "Requests that went to another address, since nothing was sent.",
+        ),
+        ("mcp_gateway_upstream_busy_total", "Requests that were refused because the upstream had too many."),
     ];
     for (name, text) in counters {
         metrics::describe_counter!(name, text);

@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     fn counted(name: &str) -> Vec<String> {
-        super::super::render().lines().filter(|line| line.contains(name)).map(str::to_owned).collect()
+        super::super::render(&[]).lines().filter(|line| line.contains(name)).map(str::to_owned).collect()
     }
 
     #[test]

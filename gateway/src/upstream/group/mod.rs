@@ -20,7 +20,6 @@ mod health;
 mod load;
 mod refusal;
 mod standing;
-#[cfg_attr(not(test), expect(dead_code, reason = "what metrics read comes with them"))]
 mod states;
 mod sticky;
 mod watch;
@@ -50,6 +49,7 @@ pub(crate) use concurrency::Busy;
 pub(crate) use counted::CountedBody;
 pub(crate) use refusal::Unserved;
 pub(crate) use standing::Service;
+pub(crate) use states::{AddressState, GroupState};
 
 /// To how many addresses a request goes at most that none of them has got.
 const MOST_TRIES: usize = 3;

@@ -16,6 +16,7 @@ use crate::random::{Random, SystemRandom};
 use crate::request::UnverifiedToken;
 use crate::resource::ResourceUri;
 use crate::verifier::cache::{Partition, Place, Remembered, VerifiedTokens};
+use crate::verifier::counted::TokenCounts;
 use crate::verifier::fingerprint::Fingerprint;
 use crate::verifier::form::{Form, LONGEST_TOKEN};
 use crate::verifier::keys::is_https_or_local;
@@ -56,6 +57,7 @@ pub struct IntrospectionVerifier {
     random: Arc<dyn Random>,
     cache_seconds: u64,
     verified: Partition,
+    counts: TokenCounts,
     flights: SingleFlight<Fingerprint, Result<Arc<VerifiedToken>, VerifyError>>,
     at_once: Semaphore,
     waiting: Semaphore,
@@ -86,6 +88,7 @@ impl IntrospectionVerifier {
             random: Arc::new(SystemRandom),
             cache_seconds: CACHE_SECONDS,
             verified: VerifiedTokens::default().partition(),
+            counts: TokenCounts::new(),
             flights: SingleFlight::new(),
             at_once: Semaphore::new(REQUESTS_AT_ONCE),
             waiting: Semaphore::new(REQUESTS_WAITING),
@@ -93,6 +96,10 @@ impl IntrospectionVerifier {
     }
 
     async fn verify(&self, token: &str) -> Result<Arc<VerifiedToken>, VerifyError> {
+        self.look_at(token).await.inspect_err(|why| self.counts.refused(why))
+    }
+
+    async fn look_at(&self, token: &str) -> Result<Arc<VerifiedToken>, VerifyError> {
         if token.len() > LONGEST_TOKEN {
             return Err(VerifyError::Invalid(InvalidToken::Untrusted("the token is too long")));
         }
@@ -109,12 +116,15 @@ impl IntrospectionVerifier {
         }
         let (place, remembered) = self.verified.find(token, self.clock.unix_seconds());
         if let Some(remembered) = remembered {
+            self.counts.remembered();
             return Ok(Arc::clone(&remembered.token));
         }
-        match place.fingerprint() {
-            Some(fingerprint) => self.flights.run(fingerprint, || self.verify_anew(token)).await,
-            None => self.verify_anew(token).await,
-        }
+        let verified = match place.fingerprint() {
+            Some(fingerprint) => self.flights.run(fingerprint, || self.verify_anew(token)).await?,
+            None => self.verify_anew(token).await?,
+        };
+        self.counts.verified();
+        Ok(verified)
     }
 
     async fn verify_anew(&self, token: &str) -> Result<Arc<VerifiedToken>, VerifyError> {

@@ -15,6 +15,7 @@ use super::set::KeySet;
 use super::{BoxFuture, Fetch, KeySource, VerificationKey, VerifyError};
 use crate::ConfigError;
 use crate::clock::Clock;
+use crate::counts::Counts;
 
 /// For how long what was fetched is good, in seconds.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +52,16 @@ struct Source {
     last_attempt: Arc<Mutex<Option<u64>>>,
     /// When the last attempt failed; 0 where it did not.
     failed_at: AtomicU64,
+    counts: Counts<{ RESULTS.len() }>,
 }
+
+/// What came of asking for a key: it was at hand; the set was fetched, or could not be; or it was not asked for, so soon
+/// after the last attempt.
+const RESULTS: [&str; 4] = ["hit", "fetched", "failed", "cooling-down"];
+const HIT: usize = 0;
+const FETCHED: usize = 1;
+const FAILED: usize = 2;
+const COOLING_DOWN: usize = 3;
 
 #[derive(Debug)]
 struct Fetched {
@@ -115,6 +125,7 @@ impl RemoteKeys {
 
     fn new(location: Location, fetch: Arc<dyn Fetch>, clock: Arc<dyn Clock>) -> Self {
         let source = Source {
+            counts: Counts::new("mcp_auth_keys_total", Some(("from", location.label())), RESULTS),
             location,
             fetch,
             clock,
@@ -162,12 +173,14 @@ impl RemoteKeys {
         {
             let age = between(fetched.at, now);
             if age < self.bounds.fresh {
+                self.source.counts.count(HIT);
                 return Ok(Some(key));
             }
             // A key that is a little old serves while it is looked for, so that nobody waits. After a quiet night it may
             // be withdrawn since long: then it is asked for first, unless that was tried in vain just now.
             let may_serve = age < self.bounds.fresh.saturating_mul(2) || self.failed_lately(now);
             if may_serve && self.refresh_behind() {
+                self.source.counts.count(HIT);
                 return Ok(Some(key));
             }
         }
@@ -195,8 +208,16 @@ impl RemoteKeys {
 
     /// Fetches, or waits for whoever does, unless that was done just now.
     async fn refresh(&self) {
-        let attempt = Arc::clone(&self.source.last_attempt).lock_owned().await;
+        let last_attempt = Arc::clone(&self.source.last_attempt);
+        // whoever waits for the attempt of another was not refused one
+        let (attempt, waited) = match Arc::clone(&last_attempt).try_lock_owned() {
+            Ok(attempt) => (attempt, false),
+            Err(_) => (last_attempt.lock_owned().await, true),
+        };
         if !self.cooled_down(*attempt) {
+            if !waited {
+                self.source.counts.count(COOLING_DOWN);
+            }
             return;
         }
         let fetching = Arc::clone(&self.source).run(attempt);
@@ -227,10 +248,12 @@ impl Source {
         *attempt = Some(now);
         match self.fetch_keys().await {
             Ok(keys) => {
+                self.counts.count(FETCHED);
                 self.failed_at.store(0, Ordering::Relaxed);
                 self.current.store(Some(Arc::new(Fetched { keys, at: now })));
             }
             Err(error) => {
+                self.counts.count(FAILED);
                 self.failed_at.store(now, Ordering::Relaxed);
                 tracing::warn!(keys.from = %self.location, error, "the keys of an issuer could not be fetched");
             }
@@ -310,6 +333,18 @@ impl KeySource for RemoteKeys {
         algorithm: Algorithm,
     ) -> BoxFuture<'a, Result<Option<Arc<VerificationKey>>, VerifyError>> {
         Box::pin(self.find(kid, algorithm))
+    }
+}
+
+impl Location {
+    /// What metrics call it: whoever may read those may not know the rest of a URL.
+    fn label(&self) -> Box<str> {
+        match self {
+            Self::Discovered { issuer, .. } => issuer.clone(),
+            Self::Given(url) => {
+                format!("{}{}", url.origin().ascii_serialization(), url.path()).into_boxed_str()
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::StatusLists;
 use super::reference::Reference;
+use crate::counts::Counts;
 use crate::request::UnverifiedToken;
 use crate::verifier::{BoxFuture, InvalidToken, TokenVerifier, VerifiedToken, VerifyError};
 
@@ -26,12 +27,15 @@ const VALID: u8 = 0;
 pub struct StatusVerifier {
     inner: Arc<dyn TokenVerifier>,
     issuers: Vec<Arc<StatusLists>>,
+    /// Of tokens that `inner` has accepted, and counted as such.
+    refused: Counts<2>,
 }
 
 impl StatusVerifier {
     /// Checks the status of tokens that `inner` accepts, in the lists of these issuers.
     pub fn new(inner: Arc<dyn TokenVerifier>, issuers: impl IntoIterator<Item = Arc<StatusLists>>) -> Self {
-        Self { inner, issuers: issuers.into_iter().collect() }
+        let refused = Counts::new("mcp_auth_token_status_refusals_total", None, ["invalid", "unavailable"]);
+        Self { inner, issuers: issuers.into_iter().collect(), refused }
     }
 
     async fn check(&self, token: &VerifiedToken) -> Result<(), VerifyError> {
@@ -69,8 +73,13 @@ impl TokenVerifier for StatusVerifier {
         Box::pin(async move {
             // First all else: what is not good anyway is no reason to ask anybody (§8.3).
             let verified = self.inner.verify(token).await?;
-            self.check(&verified).await?;
-            Ok(verified)
+            match self.check(&verified).await {
+                Ok(()) => Ok(verified),
+                Err(why) => {
+                    self.refused.count(usize::from(matches!(why, VerifyError::Unavailable(_))));
+                    Err(why)
+                }
+            }
         })
     }
 
@@ -81,6 +90,9 @@ impl TokenVerifier for StatusVerifier {
 
 impl fmt::Debug for StatusVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StatusVerifier").field("inner", &self.inner).field("issuers", &self.issuers).finish()
+        f.debug_struct("StatusVerifier")
+            .field("inner", &self.inner)
+            .field("issuers", &self.issuers)
+            .finish_non_exhaustive()
     }
 }

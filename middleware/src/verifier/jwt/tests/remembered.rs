@@ -153,3 +153,43 @@ async fn what_one_verifier_remembers_is_nothing_to_another() {
         .unwrap();
     assert_eq!(verify(&other, &token).await, Err(VerifyError::Invalid(InvalidToken::WrongAudience)));
 }
+
+#[cfg(feature = "metrics")]
+#[test]
+fn what_came_of_tokens_is_counted_and_nothing_of_a_token_is_a_label() {
+    let recorder = crate::counts::recorder::Kept::default();
+    metrics::with_local_recorder(&recorder, || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let setup = setup();
+            let token = mint(&json!({}));
+            for token in [
+                &token,
+                &token,
+                &token,
+                &mint(&json!({"exp": NOW - 60})),
+                &mint(&json!({"nbf": NOW + 60})),
+                &mint(&json!({"aud": "https://other.test"})),
+                &mint(&json!({"iss": "https://evil.test"})),
+                "no.token",
+                &"x".repeat(LONGEST_TOKEN + 1),
+            ] {
+                let _ = verify(&setup.verifier, token).await;
+            }
+            *setup.keys.0.lock().unwrap() = None;
+            let _ = verify(&setup.verifier, &token).await;
+        });
+    });
+    let series = |result: &str| format!("mcp_auth_tokens_total{{result={result}}}");
+    let expected = [
+        ("expired", 1),
+        ("not-yet-valid", 1),
+        ("remembered", 2),
+        ("unavailable", 1),
+        ("unknown-issuer", 1),
+        ("untrusted", 2),
+        ("verified", 1),
+        ("wrong-audience", 1),
+    ];
+    assert_eq!(recorder.read(), expected.map(|(result, count)| (series(result), count)));
+}

@@ -333,3 +333,35 @@ async fn a_clock_that_is_set_back_makes_no_key_young() {
     clock.set(1_000_000 - STALE_SECONDS);
     assert!(matches!(has(&keys, "2").await, Err(VerifyError::Unavailable(_))), "nobody knows how old it is");
 }
+
+#[cfg(feature = "metrics")]
+#[test]
+fn what_came_of_asking_for_keys_is_counted() {
+    let recorder = crate::counts::recorder::Kept::default();
+    metrics::with_local_recorder(&recorder, || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (web, clock, keys) = setup();
+            // of many, one fetches, and those that wait for it are not refused
+            let all = futures_util::future::join_all((0..5).map(|_| has(&keys, "1"))).await;
+            assert!(all.into_iter().all(|found| found == Ok(true)));
+            assert_eq!(has(&keys, "1").await, Ok(true));
+            assert_eq!(has(&keys, "1").await, Ok(true));
+            for _ in 0..3 {
+                assert_eq!(has(&keys, "made-up").await, Ok(false));
+            }
+            clock.advance(Duration::from_secs(COOL_DOWN_SECONDS));
+            web.take_down(JWKS);
+            assert_eq!(has(&keys, "made-up").await, Ok(false));
+        });
+    });
+    let series = |result: &str| format!("mcp_auth_keys_total{{from={ISSUER},result={result}}}");
+    let expected = [("cooling-down", 3), ("failed", 1), ("fetched", 1), ("hit", 2)];
+    assert_eq!(recorder.read(), expected.map(|(result, count)| (series(result), count)));
+}
+
+#[test]
+fn metrics_do_not_show_the_query_of_a_url() {
+    let url = Url::parse("https://user:secret@as.test/jwks?code=secret").unwrap();
+    assert_eq!(&*Location::Given(url).label(), "https://as.test/jwks");
+}

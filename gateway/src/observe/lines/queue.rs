@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge};
 
-/// The most that waits to be written, in bytes: some 50,000 lines.
-const CAPACITY: usize = 32 * 1024 * 1024;
+use super::{Kind, Refused};
+
 /// What room is set aside for a line, in bytes. Few are longer; those find room all the same.
 const ROOM: usize = 1024;
 
 /// Lines that wait to be written, all in one buffer: to leave one is to copy it.
 #[derive(Debug)]
-pub(super) struct Queue {
-    /// Of what they wait for.
-    pub(super) name: &'static str,
+pub(in crate::observe) struct Queue {
+    kind: &'static Kind,
+    /// Where they go.
+    to: &'static str,
     waiting: Mutex<Waiting>,
     came: Condvar,
     /// Whether the last attempt to write has failed.
@@ -39,19 +40,20 @@ struct Waiting {
 pub(in crate::observe) struct Room(Arc<Queue>);
 
 impl Queue {
-    pub(super) fn new(name: &'static str) -> Self {
-        let lost = metrics::counter!("mcp_gateway_audit_lost_total", "to" => name);
-        let is_failing = metrics::gauge!("mcp_gateway_audit_failing", "to" => name);
+    pub(in crate::observe) fn new(kind: &'static Kind, to: &'static str) -> Self {
+        let lost = metrics::counter!(kind.lost, "to" => to);
+        let is_failing = metrics::gauge!(kind.failing, "to" => to);
         // so that both can be watched before they matter
         lost.increment(0);
         is_failing.set(0.0);
         Self {
-            name,
+            kind,
+            to,
             waiting: Mutex::default(),
             came: Condvar::new(),
             failing: AtomicBool::new(false),
             losing: AtomicBool::new(false),
-            written: metrics::counter!("mcp_gateway_audit_lines_total", "to" => name),
+            written: metrics::counter!(kind.written, "to" => to),
             lost,
             is_failing,
         }
@@ -62,12 +64,14 @@ impl Queue {
     }
 
     /// Sets room aside; `None` where there is none, or where lines cannot be written now.
-    pub(super) fn reserve(queue: &Arc<Self>) -> Option<Room> {
+    pub(in crate::observe) fn reserve(queue: &Arc<Self>) -> Option<Room> {
         if queue.is_failing() {
             return None;
         }
         let mut waiting = queue.lock();
-        if waiting.closed || waiting.lines.len().saturating_add((waiting.rooms + 1) * ROOM) > CAPACITY {
+        if waiting.closed
+            || waiting.lines.len().saturating_add((waiting.rooms + 1) * ROOM) > queue.kind.capacity
+        {
             return None;
         }
         waiting.rooms += 1;
@@ -75,10 +79,10 @@ impl Queue {
     }
 
     /// Leaves `count` whole lines; `reserved` says that room was set aside for them.
-    pub(super) fn push(&self, lines: &[u8], count: u64, reserved: bool) {
+    pub(in crate::observe) fn push(&self, lines: &[u8], count: u64, reserved: bool) {
         let mut waiting = self.lock();
         let taken = waiting.lines.len() + waiting.rooms * ROOM;
-        if waiting.closed || (!reserved && taken.saturating_add(lines.len()) > CAPACITY) {
+        if waiting.closed || (!reserved && taken.saturating_add(lines.len()) > self.kind.capacity) {
             drop(waiting);
             self.lose(count, "there is no room for more lines");
             return;
@@ -92,11 +96,11 @@ impl Queue {
         }
     }
 
-    /// Counts lines that nobody will write, and says so in the log, once until the next line is written.
+    /// Counts lines that nobody will write, and says so in the log, once until all that is handed on is written again.
     pub(super) fn lose(&self, count: u64, reason: &str) {
         self.lost.increment(count);
         if !self.losing.swap(true, Ordering::Relaxed) {
-            tracing::error!(audit.to = self.name, reason, "lines of the audit are lost");
+            tracing::error!(to = self.to, reason, "{}", self.kind.says_lost);
         }
     }
 
@@ -114,6 +118,11 @@ impl Queue {
         std::mem::swap(&mut self.lock().lines, lines);
     }
 
+    /// Gives lines the time to gather.
+    pub(super) fn gather(&self) {
+        self.pause(self.kind.gather);
+    }
+
     /// Waits, unless no more lines will come.
     pub(super) fn pause(&self, time: Duration) {
         let waiting = self.lock();
@@ -125,13 +134,16 @@ impl Queue {
         self.written.increment(count);
     }
 
-    /// Notes that this many lines were written, and none is left.
-    pub(super) fn wrote(&self, count: u64) {
+    /// Notes that lines were taken: this many were written, and those that were refused for good are lost.
+    pub(super) fn wrote(&self, count: u64, refused: Option<&Refused>) {
         self.written.increment(count);
-        self.losing.store(false, Ordering::Relaxed);
+        match refused {
+            Some(Refused { count, reason }) => self.lose(*count, reason),
+            None => self.losing.store(false, Ordering::Relaxed),
+        }
         if self.failing.swap(false, Ordering::Relaxed) {
             self.is_failing.set(0.0);
-            tracing::info!(audit.to = self.name, "the audit is written again");
+            tracing::info!(to = self.to, "{}", self.kind.says_written_again);
         }
     }
 
@@ -139,11 +151,11 @@ impl Queue {
     pub(super) fn failed(&self, reason: &dyn std::fmt::Display) {
         if !self.failing.swap(true, Ordering::Relaxed) {
             self.is_failing.set(1.0);
-            tracing::error!(audit.to = self.name, %reason, "the audit cannot be written");
+            tracing::error!(to = self.to, %reason, "{}", self.kind.says_failing);
         }
     }
 
-    pub(super) fn is_failing(&self) -> bool {
+    pub(in crate::observe) fn is_failing(&self) -> bool {
         self.failing.load(Ordering::Relaxed)
     }
 
@@ -152,7 +164,7 @@ impl Queue {
     }
 
     /// No more lines will come.
-    pub(super) fn close(&self) {
+    pub(in crate::observe) fn close(&self) {
         self.lock().closed = true;
         self.came.notify_all();
     }
@@ -167,13 +179,14 @@ impl Drop for Room {
 
 #[cfg(test)]
 mod tests {
+    use super::super::TEST;
     use super::*;
 
     #[test]
     fn a_full_queue_has_no_room_and_loses_what_comes_without() {
-        let queue = Arc::new(Queue::new("test"));
+        let queue = Arc::new(Queue::new(&TEST, "test"));
         let rooms: Vec<_> = std::iter::from_fn(|| Queue::reserve(&queue)).collect();
-        assert_eq!(rooms.len(), CAPACITY / ROOM);
+        assert_eq!(rooms.len(), TEST.capacity / ROOM);
         let mut lines = Vec::new();
         queue.push(b"without\n", 1, false);
         queue.push(b"within\n", 1, true);
@@ -182,19 +195,19 @@ mod tests {
         assert_eq!(lines, b"within\n");
         assert!(Queue::reserve(&queue).is_some());
         // nothing is lost by a line that is as long as all the room there is
-        queue.push(&vec![b'x'; CAPACITY], 1, false);
+        queue.push(&vec![b'x'; TEST.capacity], 1, false);
         queue.push(b"more\n", 1, false);
         assert!(Queue::reserve(&queue).is_none());
         queue.take(&mut lines);
-        assert_eq!(lines.len(), CAPACITY);
+        assert_eq!(lines.len(), TEST.capacity);
     }
 
     #[test]
     fn there_is_no_room_while_lines_cannot_be_written_nor_after_the_end() {
-        let queue = Arc::new(Queue::new("test"));
+        let queue = Arc::new(Queue::new(&TEST, "test"));
         queue.failed(&"no space left");
         assert!(Queue::reserve(&queue).is_none());
-        queue.wrote(1);
+        queue.wrote(1, None);
         assert!(Queue::reserve(&queue).is_some());
         queue.close();
         assert!(Queue::reserve(&queue).is_none());
