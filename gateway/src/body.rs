@@ -244,7 +244,7 @@ impl Body for RequestBody {
                     return Poll::Ready(Some(Err("the client took too long for a body".into())));
                 }
                 if let (None, Some(record)) = (&late.waiting, record) {
-                    late.waiting = Some(record.wait());
+                    late.waiting = Some(record.wait_for_client());
                 }
                 Poll::Pending
             }

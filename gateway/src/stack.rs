@@ -12,7 +12,7 @@ use crate::config::{Config, Origins, RouteConfig, RouteKind};
 use crate::credentials::{self, Credentials, PublishedKeys};
 use crate::hop::Hop;
 use crate::limits::{AddressRates, Gate, RateLimits};
-use crate::observe::RouteObserver;
+use crate::observe::{Asked, RouteObserver};
 use crate::router::{Entry, Guard, Route, Surroundings, Table};
 use crate::snapshot::Components;
 use crate::state::Remembered;
@@ -48,7 +48,13 @@ pub(crate) fn table(
         let resource = &route.place.resource;
         let issuers = Issuers::of(&route.issuers, &mut components.issuers, &verified, clock)?;
         let believed = (resource.clone(), route.issuers.clone(), bytes);
-        let tokens = components.verifiers.get_or_try_build(&believed, || issuers.verifier(resource))?;
+        let tokens = components.verifiers.get_or_try_build(&believed, || {
+            let tokens = issuers.verifier(resource)?;
+            anyhow::Ok(match config.traces {
+                Some(_) => Arc::new(Asked(tokens)) as Arc<dyn TokenVerifier>,
+                None => tokens,
+            })
+        })?;
         let presented = (route.credentials.clone(), config.public_url.origin.clone());
         let credentials = components
             .credentials
@@ -146,6 +152,7 @@ fn mcp(behind: Behind<'_>, config: &Config) -> anyhow::Result<Guard> {
         .max_body_bytes(route.max_body_bytes)
         .upstream_era(upstream.era().clone())
         .record_arguments(config.audit.is_on())
+        .record_trace_context(config.traces.is_some())
         .certificate_bound_tokens(offers_certificates(config))
         .hand_on_caller_token(credentials.need_caller_token());
     for issuer in &route.issuers {

@@ -37,6 +37,11 @@ pub trait Clock: Debug + Send + Sync + 'static {
         self.unix_seconds().saturating_mul(1000)
     }
 
+    /// The same in nanoseconds, for what is compared with the records of others. Default: to the millisecond.
+    fn unix_nanoseconds(&self) -> u64 {
+        self.unix_milliseconds().saturating_mul(1_000_000)
+    }
+
     /// Waits until [`unix_seconds`](Self::unix_seconds) is at least this; at once where it is already.
     fn sleep_until(&self, unix_seconds: u64) -> BoxFuture<'static, ()>;
 }
@@ -66,6 +71,12 @@ impl Clock for SystemClock {
     fn unix_milliseconds(&self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clock")]
+    fn unix_nanoseconds(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
     }
 
     fn sleep_until(&self, unix_seconds: u64) -> BoxFuture<'static, ()> {

@@ -62,7 +62,7 @@ pub(crate) use introspection::IntrospectionConfig;
 pub(crate) use issuer::{IssuerConfig, KeysFrom};
 pub(crate) use kind::RouteKind;
 pub(crate) use limits::LimitsConfig;
-pub(crate) use observe::{AdminConfig, AuditConfig, AuditFile};
+pub(crate) use observe::{AdminConfig, AuditConfig, AuditFile, TracesConfig};
 pub(crate) use place::Place;
 pub(crate) use policy::PolicyFile;
 pub(crate) use rates::{AddressQuota, AddressRatesConfig, RouteRatesConfig};
@@ -117,6 +117,8 @@ pub struct Config {
     pub(crate) log_requests: LogRequests,
     pub(crate) admin: AdminConfig,
     pub(crate) audit: AuditConfig,
+    /// `None` where nothing is traced.
+    pub(crate) traces: Option<TracesConfig>,
     pub(crate) verified_tokens_bytes: u64,
     /// Where the public keys of the gateway's own assertions are.
     pub(crate) jwks_path: String,
@@ -225,6 +227,7 @@ impl Config {
         let state = state::understand(&raw.state, &KeyPath::from("state"), &mut report);
         let admin = observe::admin(&raw.admin, &mut report);
         let audit = observe::audit(&raw.audit, &raw.telemetry.service_name, &mut report);
+        let traces = observe::traces(&raw.traces, &raw.telemetry.service_name, &mut report);
         let issuers = issuer::all(&raw.issuers, &mut report);
         let context = route::Context {
             public_url: public_url.as_ref(),
@@ -264,6 +267,7 @@ impl Config {
             log_requests: raw.server.log_requests,
             admin,
             audit,
+            traces,
             verified_tokens_bytes: raw.server.verified_tokens_bytes,
             jwks_path: raw.server.jwks_path.clone(),
             issuers,

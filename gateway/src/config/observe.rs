@@ -1,4 +1,4 @@
-//! `[admin]`, `[audit]` and `[telemetry]`.
+//! `[admin]`, `[audit]`, `[traces]` and `[telemetry]`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -33,6 +33,17 @@ impl AuditConfig {
     pub(crate) fn is_on(&self) -> bool {
         self.file.is_some() || self.otlp.is_some()
     }
+}
+
+/// Which requests are traced, and where their spans go.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TracesConfig {
+    /// Where spans are posted to.
+    pub(crate) otlp: Url,
+    /// From 0 to 1.
+    pub(crate) sample_ratio: f64,
+    pub(crate) trust_client_sampling: bool,
+    pub(crate) service_name: String,
 }
 
 /// A file of the audit.
@@ -91,6 +102,22 @@ pub(super) fn audit(raw: &raw::AuditTable, service_name: &str, report: &mut Repo
         );
     }
     AuditConfig { file, otlp, fail_closed: raw.fail_closed, service_name: service_name.to_owned() }
+}
+
+/// `None` where nothing is traced.
+pub(super) fn traces(
+    raw: &raw::TracesTable,
+    service_name: &str,
+    report: &mut Report,
+) -> Option<TracesConfig> {
+    let at = KeyPath::from("traces");
+    // not a number is in no range
+    if !(0.0..=1.0).contains(&raw.sample_ratio) {
+        report.unexpected(&at.key("sample_ratio"), "a number from 0 to 1");
+    }
+    let otlp = collector(raw.otlp.as_deref(), "v1/traces", &at.key("otlp"), report)?;
+    let (sample_ratio, trust_client_sampling) = (raw.sample_ratio, raw.trust_client_sampling);
+    Some(TracesConfig { otlp, sample_ratio, trust_client_sampling, service_name: service_name.to_owned() })
 }
 
 /// The URL that signals of one kind are posted to (OTLP exporter specification, "Endpoint URLs for OTLP/HTTP").

@@ -957,6 +957,10 @@ fn every_bad_value_about_what_operators_see_is_a_fault_at_its_place() {
         ("[audit]\nfile = \"a\"\nkeep_files = 1001", "11:14: `audit.keep_files`: expected at most 1000 files, but found `1001`".to_owned()),
         ("[audit]\notlp = \"127.0.0.1:4318\"", format!("10:8: `audit.otlp`: {wanted}, but found `\"127.0.0.1:4318\"`")),
         ("[audit]\nfail_closed = true", "10:15: `audit.fail_closed`: expected `file` or `otlp` beside `fail_closed = true`, but found neither".to_owned()),
+        ("[traces]\notlp = \"collector:4318\"", format!("10:8: `traces.otlp`: {wanted}, but found `\"collector:4318\"`")),
+        ("[traces]\nsample_ratio = 1.5", "10:16: `traces.sample_ratio`: expected a number from 0 to 1, but found `1.5`".to_owned()),
+        ("[traces]\nsample_ratio = -1", "10:16: `traces.sample_ratio`: expected a number from 0 to 1, but found `-1`".to_owned()),
+        ("[traces]\nsample_ratio = nan", "10:16: `traces.sample_ratio`: expected a number from 0 to 1, but found `nan`".to_owned()),
         ("[telemetry]\nservice_name = \" \"", "10:16: `telemetry.service_name`: expected a name, but found `\" \"`".to_owned()),
         ("[telemetry]\nendpoint = \"\"", "10:1: `telemetry.endpoint`: unknown key `endpoint`".to_owned()),
     ];
@@ -991,6 +995,19 @@ fn the_audit_has_its_places() {
 }
 
 #[test]
+fn nothing_is_traced_unless_a_collector_is_named() {
+    assert_eq!(load(SOUND, &[]).unwrap().traces, None);
+    assert_eq!(load(&format!("{SOUND}[traces]\nsample_ratio = 1\n"), &[]).unwrap().traces, None);
+    let text = format!(
+        "{SOUND}[traces]\notlp = \"http://collector:4318\"\nsample_ratio = 1\n[telemetry]\nservice_name = \"front\"\n"
+    );
+    let traces = load(&text, &[]).unwrap().traces.unwrap();
+    assert_eq!(traces.otlp.as_str(), "http://collector:4318/v1/traces");
+    assert_eq!((traces.sample_ratio, traces.trust_client_sampling), (1.0, false));
+    assert_eq!(traces.service_name, "front");
+}
+
+#[test]
 fn every_key_is_in_the_readme_with_its_default() {
     let readme = include_str!("../../README.md");
     let raw = raw::Raw {
@@ -1012,6 +1029,7 @@ fn every_key_is_in_the_readme_with_its_default() {
         &raw["server"],
         &raw["admin"],
         &raw["audit"],
+        &raw["traces"],
         &raw["telemetry"],
         &raw["server"]["limits"],
         &raw["server"]["rates"],

@@ -63,7 +63,8 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn short(name: &str) -> &str {
+/// A text of somebody else, cut where it is long.
+pub(super) fn short(name: &str) -> &str {
     let end = name.char_indices().nth(LONGEST_NAME).map_or(name.len(), |(at, _)| at);
     name.get(..end).unwrap_or_default()
 }

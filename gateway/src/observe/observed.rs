@@ -12,6 +12,7 @@ use mcp_auth::{Judged, Refusal};
 use super::audit::Entry;
 use super::metrics::{Decided, OpenStream};
 use super::request_id::X_REQUEST_ID;
+use super::traces::Ended;
 use super::{Observe, Record, RouteObserver, Watched, access_log, metrics};
 use crate::body::RequestBody;
 use crate::server::ClientAddr;
@@ -43,7 +44,7 @@ pub(crate) struct Observed {
 impl Observe {
     /// Begins with a request: gives it an id, and puts its [`Record`] into its extensions and its body.
     pub(crate) fn begin(&self, request: &mut Request<RequestBody>) -> Observed {
-        let record = Record::new(self.clone());
+        let record = Record::new(self.clone(), request.headers());
         request.body_mut().count_waits(&record);
         let client = request.extensions().get::<ClientAddr>().map(|client| client.0);
         request.extensions_mut().insert(record.clone());
@@ -63,6 +64,11 @@ impl Observed {
     /// Says which route the request is for.
     pub(crate) fn route(&mut self, route: &Arc<RouteObserver>) {
         self.route = Some(Arc::clone(route));
+    }
+
+    /// The record of a request that is traced, for whoever is [asked](super::asking_for) something for it.
+    pub(crate) fn traced(&self) -> Option<Record> {
+        self.record.trace().map(|_| self.record.clone())
     }
 
     /// Ends with the answer, and says what became of the request.
@@ -110,6 +116,21 @@ impl Observed {
                 waited,
             };
             audit.record(&entry, self.record.take_rooms());
+        }
+        if let (Some(traces), Some(trace)) = (&self.observe.0.traces, self.record.trace()) {
+            traces.record(
+                trace,
+                &Ended {
+                    request_id: self.record.request_id().to_str().unwrap_or_default(),
+                    route: self.route.as_ref().map(|route| &*route.label),
+                    http_method: &self.http_method,
+                    judged,
+                    decision,
+                    status,
+                    upstream_status: self.record.upstream_status(),
+                    total,
+                },
+            );
         }
         access_log::record(self, &Outcome { judged, refusal, decision, status, total, waited });
     }

@@ -15,8 +15,6 @@ use super::lines::{Refused, Sink, Unwritten, Written};
 
 /// How many lines go in one request.
 const MOST_LINES: usize = 1024;
-/// How long the collector may take for one.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// The most that is read of an answer, in bytes.
 const LONGEST_ANSWER: usize = 64 * 1024;
 /// The most of a collector's own words that goes into the log, in characters.
@@ -27,6 +25,8 @@ pub(super) trait Signal: Send + 'static {
     /// Whether lines that the collector will not have are sent again until it does, because none may be lost. It may be one
     /// that was set up wrongly. Otherwise only what it asks to have again is (OTLP specification, "Failures").
     const INSISTS: bool;
+    /// How long the collector may take for one request. The end of the gateway may wait for two.
+    const PATIENCE: Duration;
 
     /// The body of a request with these lines.
     ///
@@ -57,7 +57,7 @@ impl<S: Signal> Collector<S> {
     ///
     /// If TLS or the client's threads cannot be set up.
     pub(super) fn new(url: Url, signal: S) -> anyhow::Result<Self> {
-        let builder = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
+        let builder = reqwest::Client::builder().no_proxy().timeout(S::PATIENCE);
         // plain HTTP needs no trust roots, and must work where the system has none
         let builder = if url.scheme() == "http" { builder.tls_certs_only([]) } else { builder };
         Ok(Self {

@@ -10,6 +10,7 @@ use mcp_auth::Judged;
 use super::Observe;
 use super::audit::{Full, Rooms};
 use super::request_id::X_REQUEST_ID;
+use super::traces::Trace;
 
 /// What the stations learn of one request: in its extensions from the router on. A clone is a pointer.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ struct Noted {
     upstream_status: AtomicU16,
     /// Why it went no further although the policy let it through.
     refused: OnceLock<&'static str>,
+    /// What its spans are made of; `None` where nothing is traced.
+    trace: Option<Box<Trace>>,
     /// Room for its line in the audit, where none may be forwarded without.
     rooms: Mutex<Option<Rooms>>,
 }
@@ -38,16 +41,18 @@ struct Noted {
 pub(crate) struct Unrecorded;
 
 impl Record {
-    pub(super) fn new(observe: Observe) -> Self {
-        let request_id = observe.0.ids.next();
+    pub(super) fn new(observe: Observe, headers: &HeaderMap) -> Self {
+        let (request_id, started) = (observe.0.ids.next(), Instant::now());
+        let trace = observe.0.traces.as_ref().map(|_| Box::new(Trace::new(started, headers)));
         Self(Arc::new(Noted {
             observe,
             request_id,
-            started: Instant::now(),
+            started,
             judged: OnceLock::new(),
             waited: AtomicU64::new(0),
             upstream_status: AtomicU16::new(0),
             refused: OnceLock::new(),
+            trace,
             rooms: Mutex::new(None),
         }))
     }
@@ -70,6 +75,9 @@ impl Record {
                 }
             }
         }
+        if let (Some(trace), Some(traces)) = (&self.0.trace, &self.0.observe.0.traces) {
+            trace.hand_on(traces, judged, headers);
+        }
         let _said_before = self.0.judged.set(judged.clone());
         Ok(())
     }
@@ -80,10 +88,15 @@ impl Record {
         let _said_before = self.0.refused.set(code);
     }
 
-    /// What passes until the returned value is dropped counts as the time of somebody else: of the client that sends its
-    /// body, or of the upstream. Of two that overlap, both would count.
-    pub(crate) fn wait(&self) -> Waiting {
-        Waiting { record: self.clone(), since: Instant::now() }
+    /// What passes until the returned value is dropped counts as the time of the client, that sends its body. It must not
+    /// overlap with that of the upstream: both would count.
+    pub(crate) fn wait_for_client(&self) -> Waiting {
+        Waiting { record: self.clone(), since: Instant::now(), of: Party::Client }
+    }
+
+    /// What passes until the returned value is dropped counts as the upstream's time.
+    pub(crate) fn wait_for_upstream(&self) -> Waiting {
+        Waiting { record: self.clone(), since: Instant::now(), of: Party::Upstream }
     }
 
     fn waited(&self, time: Duration) {
@@ -116,6 +129,10 @@ impl Record {
         self.0.refused.get().copied()
     }
 
+    pub(super) fn trace(&self) -> Option<&Trace> {
+        self.0.trace.as_deref()
+    }
+
     pub(super) fn take_rooms(&self) -> Option<Rooms> {
         self.0.rooms.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -130,10 +147,21 @@ impl Record {
 pub(crate) struct Waiting {
     record: Record,
     since: Instant,
+    of: Party,
+}
+
+/// Who is waited for.
+#[derive(Clone, Copy, Debug)]
+enum Party {
+    Client,
+    Upstream,
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.record.waited(self.since.elapsed());
+        if let (Party::Upstream, Some(trace)) = (self.of, self.record.trace()) {
+            trace.waited_for_upstream(self.since);
+        }
     }
 }

@@ -19,7 +19,7 @@ use http_body::Body as _;
 use tower_service::Service;
 
 use crate::body::{RequestBody, ResponseBody, full};
-use crate::observe::{Observe, Record, Watched};
+use crate::observe::{Observe, Record, Watched, asking_for};
 use crate::respond::{self, may_ask, not_found, rpc_error};
 use crate::snapshot::{Live, Snapshot};
 use crate::upstream::{Group, GroupState};
@@ -100,11 +100,11 @@ impl Router {
         let response = match destination {
             Destination::Route(route) => {
                 observed.route(&route.observer);
-                guarded(&route, request).await
+                guarded(&route, request, observed.traced()).await
             }
             Destination::Metadata(route, path) => {
                 observed.route(&route.observer);
-                guarded(&route, with_path(request, path)).await
+                guarded(&route, with_path(request, path), observed.traced()).await
             }
             Destination::ServerMetadata(metadata) => metadata.respond(request.method()).await,
             Destination::Keys(keys) => {
@@ -116,7 +116,11 @@ impl Router {
     }
 }
 
-async fn guarded(route: &Route, request: Request<RequestBody>) -> Response<ResponseBody> {
+async fn guarded(
+    route: &Route,
+    request: Request<RequestBody>,
+    traced: Option<Record>,
+) -> Response<ResponseBody> {
     let entered = match route.gate.enter(&request) {
         Ok(entered) => entered,
         Err(limited) => {
@@ -136,13 +140,13 @@ async fn guarded(route: &Route, request: Request<RequestBody>) -> Response<Respo
     }
     // always ready: neither the guard nor what is behind it has a limit to wait for
     let answered = match &route.guard {
-        Guard::Mcp(service) => service.clone().call(request).await,
+        Guard::Mcp(service) => asking_for(traced, service.clone().call(request)).await,
         Guard::Http(service) => {
             if request.body().size_hint().lower() > route.max_body_bytes.try_into().unwrap_or(u64::MAX) {
                 return respond::too_long();
             }
             let request = request.map(|body| body.at_most(route.max_body_bytes));
-            service.clone().call(request).await
+            asking_for(traced, service.clone().call(request)).await
         }
     };
     match answered {

@@ -179,7 +179,7 @@ impl Target {
                 )
                 .map(ForwardedBody::from);
         }
-        let waiting = record.wait();
+        let waiting = record.wait_for_upstream();
         let group = match &self.upstream {
             Upstream::Http(group) => group,
             Upstream::Stdio(bridge) => {

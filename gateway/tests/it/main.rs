@@ -32,6 +32,7 @@ mod logs;
 mod multiplexed;
 mod observe;
 mod observe_audit;
+mod observe_traces;
 mod paths;
 mod rates;
 mod raw;

@@ -20,7 +20,7 @@ pub(crate) use credentials::CredentialsTable;
 pub(crate) use group::{ConcurrencyTable, HealthTable};
 pub(crate) use issuer::{IntrospectionTable, IssuerTable, RequiredValue, StatusListTable};
 pub(crate) use limits::LimitsTable;
-pub(crate) use observe::{AdminTable, AuditTable, TelemetryTable};
+pub(crate) use observe::{AdminTable, AuditTable, TelemetryTable, TracesTable};
 pub(crate) use openai::OpenAiTable;
 pub(crate) use rates::{QuotaTable, Rate, RouteRatesTable, ServerRatesTable};
 pub(crate) use route::{Auth, Challenge, Era, Kind, Refusals, RouteTable, ServerMetadata, UpstreamValue};
@@ -50,6 +50,8 @@ pub(crate) struct Raw {
     pub(crate) admin: AdminTable,
     /// One JSON line a decision.
     pub(crate) audit: AuditTable,
-    /// Traces.
+    /// Spans of requests.
+    pub(crate) traces: TracesTable,
+    /// What collectors are told.
     pub(crate) telemetry: TelemetryTable,
 }

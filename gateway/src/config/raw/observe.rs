@@ -1,4 +1,4 @@
-//! `[admin]`, `[audit]` and `[telemetry]`: what operators see.
+//! `[admin]`, `[audit]`, `[traces]` and `[telemetry]`: what operators see.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,11 +43,32 @@ impl Default for AuditTable {
     }
 }
 
+/// `[traces]`: spans of requests, for an OpenTelemetry collector.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TracesTable {
+    /// The collector (OTLP over HTTP) that gets the spans, at `/v1/traces` below this URL: `http://127.0.0.1:4318`. Default:
+    /// none, and nothing is traced.
+    pub(crate) otlp: Option<String>,
+    /// What share of the requests is traced, from 0 for none to 1 for all. Default: 0.1.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub(crate) sample_ratio: f64,
+    /// Whether a request that is already part of a trace is traced exactly where its client says that it traces it. Whoever
+    /// can send a request can then have all of theirs traced. Default: false.
+    pub(crate) trust_client_sampling: bool,
+}
+
+impl Default for TracesTable {
+    fn default() -> Self {
+        Self { otlp: None, sample_ratio: 0.1, trust_client_sampling: false }
+    }
+}
+
 /// `[telemetry]`: how the gateway names itself to collectors.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct TelemetryTable {
-    /// The name of this service in audit lines that a collector gets. Default: `mcp-auth-gateway`.
+    /// The name of this service in audit lines and spans that a collector gets. Default: `mcp-auth-gateway`.
     pub(crate) service_name: String,
 }
 

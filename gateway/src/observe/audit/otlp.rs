@@ -1,6 +1,7 @@
 //! Lines as logs of OpenTelemetry.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mcp_auth::clock::Clock;
 use serde::Serialize;
@@ -24,6 +25,7 @@ impl Logs {
 
 impl Signal for Logs {
     const INSISTS: bool = true;
+    const PATIENCE: Duration = Duration::from_secs(10);
 
     fn body(&self, lines: &[&str]) -> Result<Vec<u8>, String> {
         let now = self.clock.unix_milliseconds().to_string() + "000000";

@@ -87,6 +87,8 @@ fn describe() {
         ),
         ("mcp_gateway_audit_lines_total", "Lines that were written, by where to."),
         ("mcp_gateway_audit_lost_total", "Lines that were lost, by where they should have gone."),
+        ("mcp_gateway_spans_total", "Spans that a collector has taken."),
+        ("mcp_gateway_spans_lost_total", "Spans that were lost."),
         ("mcp_auth_tokens_total", "Tokens, by what was found of them."),
         ("mcp_auth_token_status_refusals_total", "Good tokens that were refused for their status."),
         ("mcp_auth_keys_total", "Keys that were asked for, by issuer and what came of it."),
@@ -109,6 +111,7 @@ fn describe() {
         ("mcp_gateway_open_connections", "Connections of clients."),
         ("mcp_gateway_open_streams", "Event streams of clients."),
         ("mcp_gateway_audit_failing", "1 while lines cannot be written."),
+        ("mcp_gateway_spans_failing", "1 while spans cannot be sent."),
     ];
     for (name, text) in gauges {
         metrics::describe_gauge!(name, text);
