@@ -120,7 +120,7 @@ class House:
 
     def configure(self, file, port):
         host, upstream_port = self.upstream.split(":")
-        values = {"PORT": port, "FOLDER": self.folder, "ISSUER": ISSUER, "AUDIENCE": AUDIENCE,
+        values = {"PORT": port, "FOLDER": self.folder, "LOGS": self.logs, "ISSUER": ISSUER, "AUDIENCE": AUDIENCE,
                   "UPSTREAM": self.upstream, "UPSTREAM_HOST": host, "UPSTREAM_PORT": upstream_port}
         text = (BENCH / "config" / file).read_text()
         for name, value in values.items():

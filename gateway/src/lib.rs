@@ -11,6 +11,7 @@ mod credentials;
 mod hop;
 mod limits;
 mod observe;
+mod of_token;
 mod reload;
 mod respond;
 mod router;

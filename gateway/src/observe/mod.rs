@@ -11,6 +11,7 @@ mod flood;
 mod lines;
 pub(crate) mod metrics;
 mod observed;
+mod of_rule;
 mod otlp;
 mod record;
 mod request_id;

@@ -46,7 +46,7 @@ pub(crate) use group::{
     AddressState, CountedBody, Group, GroupConfig, GroupState, MOST_ADDRESSES, Service as InService, Unserved,
 };
 pub(crate) use limits::Limits;
-pub(crate) use request::{CleanBody, IDENTITY_HEADERS, breaks_hygiene};
+pub(crate) use request::{CleanBody, IDENTITY_HEADERS, Identity, breaks_hygiene};
 pub(crate) use stdio::{Bridge, BridgeConfig, StdioBody};
 
 /// The most headers that the gateway adds to a request, but for claims and credentials: whom it serves (4), where from (3),

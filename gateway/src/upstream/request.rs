@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::body::{BodyError, RequestBody};
 use crate::config::PublicUrl;
+use crate::of_token::OfToken;
 use crate::server::ForwardedFor;
 
 const X_AUTH_ISSUER: HeaderName = HeaderName::from_static("x-auth-issuer");
@@ -229,7 +230,7 @@ pub(super) fn say_via(headers: &mut HeaderMap, version: Version) {
 
 /// What is said of a user on every route; made once for all requests that come with a token.
 #[derive(Debug)]
-struct Identity {
+pub(crate) struct Identity {
     issuer: HeaderValue,
     subject: HeaderValue,
     client_id: Option<HeaderValue>,
@@ -285,7 +286,7 @@ pub(super) fn say_who(
     user: &VerifiedToken,
     forward_claims: &[(HeaderName, String)],
 ) -> Result<(), UnfitIdentity> {
-    match user.kept(|| Identity::of(user).ok()) {
+    match OfToken::of(user).map(|kept| kept.identity.get_or_init(|| Identity::of(user).ok())) {
         Some(Some(identity)) => identity.say(headers),
         // a second time, for the reason
         _ => Identity::of(user)?.say(headers),

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use super::headers::{self, Era, UpstreamEra};
 use super::json::Field;
 use super::malformed::Malformed;
-use super::message::{self, Message, RequestId};
+use super::message::{self, ArgumentsAt, Message, RequestId};
 use super::params::Params;
 
 /// The kinds of object that a policy has rules for.
@@ -78,12 +78,21 @@ pub struct Classified<'a> {
     pub method: Option<Cow<'a, str>>,
     /// The text of the message.
     pub(super) text: &'a str,
+    /// And where in it the arguments are.
+    pub(super) arguments: ArgumentsAt,
 }
 
 impl<'a> Classified<'a> {
     /// A request without a body: a `GET` stream or a `DELETE`.
     pub(crate) fn bodyless() -> Self {
-        Self { operation: Operation::Lifecycle(None), era: Era::Legacy, id: None, method: None, text: "" }
+        Self {
+            operation: Operation::Lifecycle(None),
+            era: Era::Legacy,
+            id: None,
+            method: None,
+            text: "",
+            arguments: ArgumentsAt::Nowhere,
+        }
     }
 
     /// Reads a body that is one JSON-RPC message for a server of both eras, with the headers that must confirm it; see
@@ -105,9 +114,10 @@ impl<'a> Classified<'a> {
         match message {
             Message::Response => Ok(Self { text, ..Self::bodyless() }),
             Message::Call { id, method, params } => {
+                let arguments = ArgumentsAt::of(params.arguments, text);
                 let operation = operation(&method, params, id.is_none())
                     .map_err(|malformed| malformed.with_id(id.as_ref()))?;
-                Ok(Self { operation, era, id, method: Some(method), text })
+                Ok(Self { operation, era, id, method: Some(method), text, arguments })
             }
         }
     }
@@ -124,7 +134,7 @@ impl<'a> Classified<'a> {
     /// The text of `params.arguments`, where the message has them. It was not looked into beyond being JSON: keys may be
     /// there twice.
     pub fn arguments(&self) -> Option<&'a str> {
-        message::arguments(self.text)
+        self.arguments.read(self.text)
     }
 
     /// The name of what a request is about: of its object, else its method.

@@ -103,6 +103,7 @@ impl DetachedMessage {
             id: message.id.clone(),
             method: message.method.as_deref().map(|method| Cow::Owned(method.to_owned())),
             text: "",
+            arguments: message.arguments,
         };
         Self(owned, start..start + message.text.len())
     }

@@ -14,13 +14,20 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 pub(super) struct Keys<'de> {
     known: &'static [&'static str],
     seen_known: u32,
+    /// The known key that came last, where the text has it without escapes.
+    spelled: Option<&'de str>,
     seen_other: HashSet<Cow<'de, str>>,
 }
 
 impl<'de> Keys<'de> {
     pub(super) fn of(known: &'static [&'static str]) -> Self {
         // A set that nothing is put into does not allocate; ordinary messages have few keys that we do not know.
-        Self { known, seen_known: 0, seen_other: HashSet::new() }
+        Self { known, seen_known: 0, spelled: None, seen_other: HashSet::new() }
+    }
+
+    /// The known key that [`next`](Self::next) gave last, as a part of the text; `None` where it has escapes.
+    pub(super) fn spelled(&self) -> Option<&'de str> {
+        self.spelled
     }
 
     /// The next key of `map`; `None` is the end of the object.
@@ -34,6 +41,10 @@ impl<'de> Keys<'de> {
                 return Err(A::Error::custom(format_args!("the key `{known}` is given twice")));
             }
             self.seen_known |= bit;
+            self.spelled = match key {
+                Cow::Borrowed(text) => Some(text),
+                Cow::Owned(_) => None,
+            };
             return Ok(Some(Member::Known(known)));
         }
         if let Some(known) = self.known.iter().find(|known| folds_to(&key, known)) {

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::json::{Field, Keys, Member, Skim};
 use super::malformed::Malformed;
-use super::params::Params;
+use super::params::{Arguments, Params};
 
 /// The `id` of a JSON-RPC request as the client spelled it, for an answer that must echo it byte for byte.
 ///
@@ -91,8 +91,51 @@ pub(super) fn batch(text: &str) -> Option<Result<Vec<&str>, Malformed>> {
     })
 }
 
-/// `params.arguments` of a message that was read before: its text.
-pub(super) fn arguments(message: &str) -> Option<&str> {
+/// Where in the text of a message `params.arguments` are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ArgumentsAt {
+    Nowhere,
+    /// Their key ends here, in bytes.
+    Behind(usize),
+    /// Their key has escapes: they have to be looked for.
+    Somewhere,
+}
+
+impl ArgumentsAt {
+    /// For a message that was read out of this very text.
+    pub(super) fn of(arguments: Arguments<'_>, message: &str) -> Self {
+        match arguments {
+            Arguments::Absent => Self::Nowhere,
+            Arguments::Somewhere => Self::Somewhere,
+            Arguments::Behind(key) => (key.as_ptr().addr() + key.len())
+                .checked_sub(message.as_ptr().addr())
+                .map_or(Self::Somewhere, Self::Behind),
+        }
+    }
+
+    /// `params.arguments` of a message that was read before: their text.
+    pub(super) fn read(self, message: &str) -> Option<&str> {
+        match self {
+            Self::Nowhere => None,
+            Self::Somewhere => look_for_arguments(message),
+            Self::Behind(key) => value_behind(message, key).map_or_else(
+                || look_for_arguments(message),
+                |value| Some(value).filter(|value| *value != "null"),
+            ),
+        }
+    }
+}
+
+/// The value of the member whose key ends here.
+fn value_behind(message: &str, key: usize) -> Option<&str> {
+    // the white space of JSON (RFC 8259 §2)
+    let colon = message.get(key..)?.strip_prefix('"')?.trim_start_matches([' ', '\t', '\n', '\r']);
+    let mut value = serde_json::Deserializer::from_str(colon.strip_prefix(':')?);
+    <&RawValue>::deserialize(&mut value).ok().map(RawValue::get)
+}
+
+/// `params.arguments` of a message that was read before: their text.
+fn look_for_arguments(message: &str) -> Option<&str> {
     #[derive(serde::Deserialize)]
     struct Call<'a> {
         #[serde(borrow)]

@@ -17,6 +17,19 @@ pub(super) struct Params<'a> {
     pub(super) subscriptions: Subscriptions<'a>,
     /// `_meta["io.modelcontextprotocol/protocolVersion"]`, the mark of the modern era.
     pub(super) protocol_version: Field<'a>,
+    /// What others than a decision may want to read.
+    pub(super) arguments: Arguments<'a>,
+}
+
+/// Where `params.arguments` are.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) enum Arguments<'a> {
+    #[default]
+    Absent,
+    /// Behind this key, which is a part of the text.
+    Behind(&'a str),
+    /// Behind a key with escapes.
+    Somewhere,
 }
 
 /// `params.ref` of `completion/complete`.
@@ -29,7 +42,7 @@ pub(super) struct Reference<'a> {
 
 /// Reads an object by the given keys; any other kind of value reads as `Default`, because then the keys are absent.
 macro_rules! object {
-    ($target:ident, $expecting:literal, $known:expr, |$value:ident, $key:ident, $map:ident| $read:expr) => {
+    ($target:ident, $expecting:literal, $known:expr, |$value:ident, $key:ident, $map:ident, $keys:ident| $read:expr) => {
         impl<'de: 'a, 'a> Deserialize<'de> for $target<'a> {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 struct ObjectVisitor;
@@ -40,8 +53,8 @@ macro_rules! object {
                     }
                     fn visit_map<A: MapAccess<'de>>(self, mut $map: A) -> Result<Self::Value, A::Error> {
                         let mut $value = $target::default();
-                        let mut keys = Keys::of($known);
-                        while let Some($key) = keys.next(&mut $map)? {
+                        let mut $keys = Keys::of($known);
+                        while let Some($key) = $keys.next(&mut $map)? {
                             $read
                         }
                         Ok($value)
@@ -78,7 +91,7 @@ object!(
     Params,
     "`params` as an object",
     &["name", "uri", "ref", "notifications", "_meta", "arguments", "taskId"],
-    |params, key, map| {
+    |params, key, map, keys| {
         match key {
             Member::Known("name") => params.name = map.next_value()?,
             Member::Known("uri") => params.uri = map.next_value()?,
@@ -88,6 +101,10 @@ object!(
             Member::Known("_meta") => {
                 params.protocol_version = map.next_value::<Meta<'_>>()?.protocol_version;
             }
+            Member::Known("arguments") => {
+                params.arguments = keys.spelled().map_or(Arguments::Somewhere, Arguments::Behind);
+                map.next_value::<Skim>()?;
+            }
             _ => {
                 map.next_value::<Skim>()?;
             }
@@ -95,7 +112,7 @@ object!(
     }
 );
 
-object!(Reference, "`ref` as an object", &["type", "name", "uri"], |reference, key, map| {
+object!(Reference, "`ref` as an object", &["type", "name", "uri"], |reference, key, map, keys| {
     match key {
         Member::Known("type") => reference.kind = map.next_value()?,
         Member::Known("name") => reference.name = map.next_value()?,
@@ -117,7 +134,7 @@ object!(
     Subscriptions,
     "`notifications` as an object",
     &["resourceSubscriptions", "taskIds"],
-    |subscriptions, key, map| {
+    |subscriptions, key, map, keys| {
         match key {
             Member::Known("resourceSubscriptions") => {
                 subscriptions.resources = texts(map.next_value()?, "resourceSubscriptions")?;
@@ -154,11 +171,16 @@ struct Meta<'a> {
     protocol_version: Field<'a>,
 }
 
-object!(Meta, "`_meta` as an object", &["io.modelcontextprotocol/protocolVersion"], |meta, key, map| {
-    match key {
-        Member::Known(_) => meta.protocol_version = map.next_value()?,
-        Member::Other => {
-            map.next_value::<Skim>()?;
+object!(
+    Meta,
+    "`_meta` as an object",
+    &["io.modelcontextprotocol/protocolVersion"],
+    |meta, key, map, keys| {
+        match key {
+            Member::Known(_) => meta.protocol_version = map.next_value()?,
+            Member::Other => {
+                map.next_value::<Skim>()?;
+            }
         }
     }
-});
+);

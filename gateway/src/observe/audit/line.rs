@@ -1,25 +1,34 @@
 //! What a line of the audit says.
+//!
+//! A line is put together of pieces: what it says of the rule and of the token is the same in every line about them, and
+//! is kept with them. Serialized field by field, a line took as many instructions as all else in a call.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
-use std::fmt;
+use std::io::Write as _;
 use std::net::IpAddr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use mcp_auth::policy::{Mode, PolicyVersion, Rule, ScopeSet};
+use mcp_auth::policy::{Mode, Rule};
 use mcp_auth::request::Era;
 use mcp_auth::verifier::VerifiedToken;
-use mcp_auth::{Judged, JudgedMessage, Permit, Refusal};
-use serde::ser::{SerializeMap as _, SerializeSeq as _};
-use serde::{Serialize, Serializer};
+use mcp_auth::{Judged, JudgedArguments, JudgedMessage, Permit, Refusal};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+
+use super::super::of_rule::OfRule;
+use crate::of_token::OfToken;
 
 /// The longest text that a line takes from a request or a token, in characters; what is longer is cut, and ends with `…`.
 const LONGEST: usize = 256;
 /// The most scopes that a line lists.
 const MOST_SCOPES: usize = 64;
+/// As long as lines mostly are, in bytes: room for one is made at once.
+const ORDINARY: usize = 1024;
 
 /// What became of one request.
 #[derive(Debug)]
@@ -47,14 +56,8 @@ impl Entry<'_> {
             let messages = self.judged.messages();
             let none = messages.is_empty().then_some(None);
             for message in messages.iter().map(Some).chain(none) {
-                let before = lines.len();
-                let line = self.line(message, &time.text);
-                // nothing in it can fail; a line that did would be half of one
-                if serde_json::to_writer(&mut *lines, &line).is_err() {
-                    lines.truncate(before);
-                    tracing::error!(request.id = self.request_id, "a line of the audit cannot be made");
-                    continue;
-                }
+                lines.reserve(ORDINARY);
+                self.line(message, &time.text, lines);
                 lines.push(b'\n');
                 count += 1;
             }
@@ -62,195 +65,221 @@ impl Entry<'_> {
         })
     }
 
-    fn line<'a>(&'a self, message: Option<&'a JudgedMessage>, time: &'a str) -> Line<'a> {
-        let caller = self.judged.caller();
-        let rule = self.judged.rule();
-        let permit = self.judged.permit();
-        Line {
-            time,
-            request_id: self.request_id,
-            route: self.route,
-            client_address: self.client_address,
-            http_method: Short(self.http_method),
-            era: match self.judged.era() {
-                Era::Modern => "modern",
-                Era::Legacy => "legacy",
+    /// Fields are never renamed; what is not known is left out.
+    fn line(&self, message: Option<&JudgedMessage>, time: &[u8], line: &mut Vec<u8>) {
+        let judged = self.judged;
+        put(line, br#"{"time":""#);
+        put(line, time);
+        // ours, and no text of others
+        put(line, br#"","request_id":""#);
+        put(line, self.request_id.as_bytes());
+        put(line, br#"","decision":""#);
+        put(line, self.decision.as_bytes());
+        put(line, br#"","policy_version":""#);
+        put(line, judged.policy_version().as_str().as_bytes());
+        put(
+            line,
+            match judged.era() {
+                Era::Modern => br#"","era":"modern","route":"#,
+                Era::Legacy => br#"","era":"legacy","route":"#,
             },
-            method: message.and_then(JudgedMessage::method).map(Short),
-            object: message.and_then(JudgedMessage::object).map(Short),
-            rule: rule.map(|rule| Short(rule.label())),
-            decision: self.decision,
-            enforced: rule.is_none_or(|rule| rule.mode() == Mode::Enforce),
-            would_refuse: permit.and_then(Permit::shadowed).map(Refusal::code),
-            reason: self.refusal.map(Said),
-            issuer: caller.map(|token| Short(token.issuer())),
-            subject: caller.map(|token| Short(token.subject())),
-            client_id: caller.and_then(VerifiedToken::client_id).map(Short),
-            token_id_sha256: caller.and_then(|token| token.claim("jti")?.as_str()).map(TokenId),
-            scopes_asked: rule.map(Asked),
-            scopes_held: caller.map(|token| Held(token.scopes())),
-            policy_version: Version(self.judged.policy_version()),
-            arguments_sha256: message.and_then(JudgedMessage::arguments).map(|all| Hexadecimal(all.sha256())),
-            arguments: message.filter(|message| has_named(message)).map(Named),
-            status: self.status,
-            upstream_status: self.upstream_status,
-            latency_us: micros(self.total),
-            own_us: micros(self.total.saturating_sub(self.waited)),
+        );
+        text(line, self.route);
+        if let Some(address) = self.client_address {
+            put(line, br#","client_address":""#);
+            put_address(line, address);
+            put(line, br#"""#);
         }
+        put(line, br#","http_method":"#);
+        text(line, self.http_method);
+        if let Some(method) = message.and_then(JudgedMessage::method) {
+            put(line, br#","method":"#);
+            text(line, method);
+        }
+        if let Some(object) = message.and_then(JudgedMessage::object) {
+            put(line, br#","object":"#);
+            text(line, object);
+        }
+        match judged.rule() {
+            Some(rule) => {
+                put_kept(line, OfRule::of(rule).map(|kept| &kept.audit), |line| of_rule(line, rule))
+            }
+            None => put(line, br#","enforced":true"#),
+        }
+        if let Some(refusal) = judged.permit().and_then(Permit::shadowed) {
+            put(line, br#","would_refuse":""#);
+            put(line, refusal.code().as_bytes());
+            put(line, br#"""#);
+        }
+        if let Some(refusal) = self.refusal {
+            // the words for the operator
+            put(line, br#","reason":"#);
+            text(line, &refusal.to_string());
+        }
+        if let Some(token) = judged.caller() {
+            put_kept(line, OfToken::of(token).map(|kept| &kept.audit), |line| of_token(line, token));
+        }
+        if let Some(arguments) = message.and_then(JudgedMessage::arguments) {
+            put(line, br#","arguments_sha256":""#);
+            put_hexadecimal(line, arguments.sha256());
+            put(line, br#"""#);
+            named(line, arguments);
+        }
+        for (key, status) in
+            [(&br#","status":"#[..], self.status), (br#","upstream_status":"#, self.upstream_status)]
+        {
+            if let Some(status) = status {
+                put(line, key);
+                put_number(line, status.into());
+            }
+        }
+        put(line, br#","latency_us":"#);
+        put_number(line, micros(self.total));
+        put(line, br#","own_us":"#);
+        put_number(line, micros(self.total.saturating_sub(self.waited)));
+        put(line, b"}");
     }
 }
 
-fn has_named(message: &JudgedMessage) -> bool {
-    message.arguments().is_some_and(|arguments| arguments.named().next().is_some())
+/// What a line says of a rule, the same in each.
+fn of_rule(line: &mut Vec<u8>, rule: &Rule) {
+    put(line, br#","rule":"#);
+    text(line, rule.label());
+    put(
+        line,
+        match rule.mode() {
+            Mode::Enforce => br#","enforced":true,"scopes_asked":"#,
+            Mode::Shadow => br#","enforced":false,"scopes_asked":"#,
+        },
+    );
+    // all of `scopes`, and one of `any_scopes`
+    scopes(line, rule.scopes().chain(rule.any_scopes()));
+}
+
+/// What a line says of who asked, the same in each.
+fn of_token(line: &mut Vec<u8>, token: &VerifiedToken) {
+    put(line, br#","issuer":"#);
+    text(line, token.issuer());
+    put(line, br#","subject":"#);
+    text(line, token.subject());
+    if let Some(client) = token.client_id() {
+        put(line, br#","client_id":"#);
+        text(line, client);
+    }
+    // hashed, so that a token that was found somewhere can be told, and none made of a line
+    if let Some(id) = token.claim("jti").and_then(Value::as_str) {
+        put(line, br#","token_id_sha256":""#);
+        put_hexadecimal(line, digest(&SHA256, id.as_bytes()).as_ref());
+        put(line, br#"""#);
+    }
+    put(line, br#","scopes_held":"#);
+    scopes(line, token.scopes().iter());
+}
+
+fn scopes<'a>(line: &mut Vec<u8>, scopes: impl Iterator<Item = &'a str>) {
+    put(line, b"[");
+    for (index, scope) in scopes.take(MOST_SCOPES).enumerate() {
+        if index > 0 {
+            put(line, b",");
+        }
+        text(line, scope);
+    }
+    put(line, b"]");
+}
+
+/// The arguments that the rule names.
+fn named(line: &mut Vec<u8>, arguments: &JudgedArguments) {
+    let mut any = false;
+    for (name, value) in arguments.named() {
+        put(line, if any { b"," } else { br#","arguments":{"# });
+        any = true;
+        text(line, name);
+        put(line, b":");
+        // read as JSON before, and short; as text, no line end in it can break the line
+        match serde_json::from_str::<&RawValue>(value) {
+            Ok(raw) if !raw.get().contains(['\n', '\r']) => put(line, raw.get().as_bytes()),
+            _ => text(line, value),
+        }
+    }
+    if any {
+        put(line, b"}");
+    }
 }
 
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// One line. Fields are never renamed; what is not known is left out.
-#[derive(Serialize)]
-struct Line<'a> {
-    time: &'a str,
-    request_id: &'a str,
-    route: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_address: Option<IpAddr>,
-    http_method: Short<'a>,
-    era: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    method: Option<Short<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    object: Option<Short<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rule: Option<Short<'a>>,
-    decision: &'static str,
-    enforced: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    would_refuse: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<Said<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    issuer: Option<Short<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<Short<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_id: Option<Short<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    token_id_sha256: Option<TokenId<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scopes_asked: Option<Asked<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scopes_held: Option<Held<'a>>,
-    policy_version: Version,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    arguments_sha256: Option<Hexadecimal<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    arguments: Option<Named<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    upstream_status: Option<u16>,
-    latency_us: u64,
-    own_us: u64,
-}
-
-/// A text of somebody else, cut where it is long.
-struct Short<'a>(&'a str);
-
-impl Serialize for Short<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0.char_indices().nth(LONGEST) {
-            Some((end, _)) => {
-                serializer.collect_str(&format_args!("{}…", self.0.get(..end).unwrap_or_default()))
-            }
-            None => serializer.serialize_str(self.0),
+/// What is the same in many lines, made once where it can be kept.
+fn put_kept(line: &mut Vec<u8>, kept: Option<&OnceLock<Box<[u8]>>>, make: impl Fn(&mut Vec<u8>)) {
+    match kept {
+        None => make(line),
+        Some(kept) => {
+            let piece = kept.get_or_init(|| {
+                let mut piece = Vec::new();
+                make(&mut piece);
+                piece.into()
+            });
+            put(line, piece);
         }
     }
 }
 
-struct Version(PolicyVersion);
+fn put(line: &mut Vec<u8>, piece: &[u8]) {
+    line.extend_from_slice(piece);
+}
 
-impl Serialize for Version {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.as_str())
+/// A text of somebody else as JSON, cut where it is long.
+fn text(line: &mut Vec<u8>, text: &str) {
+    // nearly all texts are short and plain
+    if text.len() <= LONGEST
+        && text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\')
+    {
+        put(line, br#"""#);
+        put(line, text.as_bytes());
+        put(line, br#"""#);
+        return;
+    }
+    let cut = match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
+        None => Cow::Borrowed(text),
+    };
+    let before = line.len();
+    // writing a string into memory cannot fail; if it did, the line would still have to be one
+    if serde_json::to_writer(&mut *line, &cut).is_err() {
+        line.truncate(before);
+        put(line, b"null");
     }
 }
 
-/// The words for the operator.
-struct Said<'a>(&'a Refusal);
-
-impl Serialize for Said<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Short(&self.0.to_string()).serialize(serializer)
-    }
+fn put_number(line: &mut Vec<u8>, number: u64) {
+    put(line, itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// A token's `jti`, so that a token that was found somewhere can be told, and none made of a line.
-struct TokenId<'a>(&'a str);
-
-impl Serialize for TokenId<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Hexadecimal(digest(&SHA256, self.0.as_bytes()).as_ref()).serialize(serializer)
-    }
-}
-
-struct Hexadecimal<'a>(&'a [u8]);
-
-impl fmt::Display for Hexadecimal<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl Serialize for Hexadecimal<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// The scopes that a rule asks for: all of `scopes`, and one of `any_scopes`.
-struct Asked<'a>(&'a Rule);
-
-impl Serialize for Asked<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        scopes(self.0.scopes().chain(self.0.any_scopes()), serializer)
-    }
-}
-
-struct Held<'a>(&'a ScopeSet);
-
-impl Serialize for Held<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        scopes(self.0.iter(), serializer)
-    }
-}
-
-fn scopes<'a, S: Serializer>(
-    scopes: impl Iterator<Item = &'a str>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    let mut list = serializer.serialize_seq(None)?;
-    for scope in scopes.take(MOST_SCOPES) {
-        list.serialize_element(&Short(scope))?;
-    }
-    list.end()
-}
-
-/// The arguments that the rule names.
-struct Named<'a>(&'a JudgedMessage);
-
-impl Serialize for Named<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        for (name, value) in self.0.arguments().into_iter().flat_map(mcp_auth::JudgedArguments::named) {
-            // read as JSON before, and short; as text, no line end in it can break the line
-            match serde_json::from_str::<&RawValue>(value) {
-                Ok(raw) if !raw.get().contains(['\n', '\r']) => map.serialize_entry(name, raw)?,
-                _ => map.serialize_entry(name, value)?,
+fn put_address(line: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            for (index, octet) in address.octets().into_iter().enumerate() {
+                if index > 0 {
+                    put(line, b".");
+                }
+                put_number(line, octet.into());
             }
         }
-        map.end()
+        // memory takes whatever is written to it
+        IpAddr::V6(address) => drop(write!(line, "{address}")),
+    }
+}
+
+fn put_hexadecimal(line: &mut Vec<u8>, bytes: &[u8]) {
+    let digit = |half: u8| if half < 10 { b'0' + half } else { b'a' - 10 + half };
+    // digests are as long, and what has a fixed size is turned into digits several bytes at a time
+    let mut digits = [0; 64];
+    for piece in bytes.chunks(32) {
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(piece) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        }
+        put(line, digits.get(..2 * piece.len()).unwrap_or_default());
     }
 }
 
@@ -261,13 +290,13 @@ thread_local! {
 /// The time as a line has it; the part that is the same for a second is made once.
 struct Time {
     second: u64,
-    text: String,
+    text: Vec<u8>,
     until_second: usize,
 }
 
 impl Time {
     const fn new() -> Self {
-        Self { second: u64::MAX, text: String::new(), until_second: 0 }
+        Self { second: u64::MAX, text: Vec::new(), until_second: 0 }
     }
 
     fn set(&mut self, unix_milliseconds: u64) {
@@ -278,13 +307,18 @@ impl Time {
                 .and_then(|second| OffsetDateTime::from_unix_timestamp(second).ok());
             // a clock beyond the year 9999 is shown as the beginning of time
             let time = time.unwrap_or(OffsetDateTime::UNIX_EPOCH).format(&Rfc3339).unwrap_or_default();
-            time.trim_end_matches('Z').clone_into(&mut self.text);
+            self.text.clear();
+            put(&mut self.text, time.trim_end_matches('Z').as_bytes());
             self.until_second = self.text.len();
             self.second = second;
         }
         self.text.truncate(self.until_second);
-        // a string takes whatever is written to it
-        let _ = fmt::Write::write_fmt(&mut self.text, format_args!(".{milliseconds:03}Z"));
+        put(&mut self.text, b".");
+        for unit in [100, 10, 1] {
+            let digit = u8::try_from(milliseconds / unit % 10).unwrap_or_default();
+            self.text.push(b'0' + digit);
+        }
+        self.text.push(b'Z');
     }
 }
 
@@ -303,15 +337,36 @@ mod tests {
             (951_782_400_120, "2000-02-29T00:00:00.120Z"),
         ] {
             time.set(milliseconds);
-            assert_eq!(time.text, expected);
+            assert_eq!(String::from_utf8(time.text.clone()).unwrap(), expected);
         }
     }
 
     #[test]
     fn texts_of_others_are_cut_and_escaped() {
-        let text = |text: &str| serde_json::to_string(&Short(text)).unwrap();
-        assert_eq!(text("a\n\"b\u{1b}"), r#""a\n\"b\u001b""#);
-        assert_eq!(text(&"→".repeat(LONGEST)).chars().count(), LONGEST + 2);
-        assert_eq!(text(&"→".repeat(LONGEST + 1)).chars().count(), LONGEST + 3);
+        let written = |given: &str| {
+            let mut line = Vec::new();
+            text(&mut line, given);
+            String::from_utf8(line).unwrap()
+        };
+        assert_eq!(written("a b"), r#""a b""#);
+        assert_eq!(written("a\n\"b\u{1b}"), r#""a\n\"b\u001b""#);
+        assert_eq!(written("a\\"), r#""a\\""#);
+        assert_eq!(written("\u{7f}é"), "\"\u{7f}é\"");
+        for letter in ["→", "x"] {
+            assert_eq!(written(&letter.repeat(LONGEST)).chars().count(), LONGEST + 2);
+            assert_eq!(written(&letter.repeat(LONGEST + 1)).chars().count(), LONGEST + 3);
+        }
+    }
+
+    #[test]
+    fn addresses_and_digests_are_as_everybody_writes_them() {
+        for address in ["127.0.0.1", "255.255.255.255", "0.0.0.0", "2001:db8::1", "::1"] {
+            let mut line = Vec::new();
+            put_address(&mut line, address.parse().unwrap());
+            assert_eq!(String::from_utf8(line).unwrap(), address);
+        }
+        let mut line = Vec::new();
+        put_hexadecimal(&mut line, &[0x00, 0x9f, 0xa0, 0xff]);
+        assert_eq!(line, b"009fa0ff");
     }
 }

@@ -110,5 +110,5 @@ fn write(queue: &Queue, sink: &mut impl Sink, mut lines: &[u8]) {
 }
 
 fn count(lines: &[u8]) -> u64 {
-    u64::try_from(lines.split(|byte| *byte == b'\n').skip(1).count()).unwrap_or(u64::MAX)
+    u64::try_from(memchr::memchr_iter(b'\n', lines).count()).unwrap_or(u64::MAX)
 }

@@ -16,7 +16,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 pub(crate) use connections::{OpenConnection, OpenStream};
 pub(super) use latencies::Latencies;
-pub(super) use rules::{Counters, Decided, count};
+pub(super) use rules::{AtRoutes, Counters, Decided, count};
 
 use crate::upstream::GroupState;
 

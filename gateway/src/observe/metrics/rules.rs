@@ -10,6 +10,7 @@ use mcp_auth::policy::Rule;
 use metrics::Counter;
 
 use super::super::RouteObserver;
+use super::super::of_rule::OfRule;
 
 /// Whatever can become of a request, by its code: decisions and refusals of the layer, and refusals behind it.
 const DECISIONS: [&str; 19] = [
@@ -92,7 +93,7 @@ impl Counters {
 
 /// What is kept with a rule: its counters at each route that has its policy, by the route's number.
 #[derive(Debug, Default)]
-struct AtRoutes(ArcSwap<Vec<(usize, Arc<Counters>)>>);
+pub(in crate::observe) struct AtRoutes(ArcSwap<Vec<(usize, Arc<Counters>)>>);
 
 impl AtRoutes {
     fn of(&self, route: usize) -> Arc<Counters> {
@@ -112,8 +113,8 @@ impl AtRoutes {
 /// Counts one request.
 pub(in crate::observe) fn count(decided: &Decided<'_>) {
     match (decided.route, decided.rule) {
-        (Some(route), Some(rule)) => match rule.kept(AtRoutes::default) {
-            Some(kept) => kept.of(route.number).count(decided),
+        (Some(route), Some(rule)) => match OfRule::of(rule) {
+            Some(kept) => kept.counters.of(route.number).count(decided),
             None => decided.counter().increment(1),
         },
         (Some(route), None) => route.counters.count(decided),

@@ -330,6 +330,11 @@ fn arguments_are_the_text_of_those_that_the_message_has() {
         (r#"{"name":"t","arguments":{"a":1,"a":[2]}}"#, Some(r#"{"a":1,"a":[2]}"#)),
         (r#"{"arguments": "x" ,"name":"t"}"#, Some(r#""x""#)),
         (r#"{"name":"t","\u0061rguments":null}"#, None),
+        (r#"{"name":"t","arguments": null }"#, None),
+        (r#"{"name":"t","\u0061rguments":{"a":1}}"#, Some(r#"{"a":1}"#)),
+        ("{\"arguments\" \t\r\n:\n {\"arguments\":2}\t,\"name\":\"t\"}", Some(r#"{"arguments":2}"#)),
+        (r#"{"name":"t","_meta":{"arguments":{}},"arguments":[3]}"#, Some("[3]")),
+        (r#"{"name":"\"arguments\":1","arguments":-4.5e6}"#, Some("-4.5e6")),
         (r#"{"name":"t","_meta":{"arguments":{}}}"#, None),
         (r#"{"name":"t"}"#, None),
     ] {
