@@ -17,6 +17,8 @@ use mcp_auth::document::{Document, Fault, Faults, KeyPath};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::files;
+
 /// Everything that is wrong with a configuration, file by file.
 ///
 /// Displays one fault a line, each with its file's name: `gateway.toml:4:14: …`.
@@ -211,7 +213,7 @@ pub fn load_with<T>(
 where
     T: DeserializeOwned + Serialize + Default,
 {
-    let text = std::fs::read_to_string(file).map_err(|reason| ConfigError::unreadable(file, &reason))?;
+    let text = files::read_to_string(file).map_err(|reason| ConfigError::unreadable(file, &reason))?;
     let from_file = {
         let document = Document::parse(&text)
             .map_err(|faults| ConfigError { files: vec![(file.display().to_string(), faults)] })?;

@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod cut_off;
+pub mod files;
 pub mod serve;
 pub mod shutdown;
 pub mod telemetry;

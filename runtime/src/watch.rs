@@ -8,15 +8,14 @@ use std::time::Duration;
 use notify::event::{Event, EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use thiserror::Error;
-use tokio::io::AsyncReadExt;
 use tokio::sync::watch;
+
+use crate::files;
 
 /// Two reads this far apart must agree before a content counts.
 const SETTLE: Duration = Duration::from_millis(200);
 /// How often the file is read where no notification comes: network file systems, exhausted inotify watches.
 const POLL: Duration = Duration::from_millis(500);
-/// The largest file that is read.
-const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Why a settled edit was not taken over.
 #[derive(Debug, Error)]
@@ -172,18 +171,8 @@ fn notifications(path: &Path, wake: watch::Sender<()>) -> Option<RecommendedWatc
 }
 
 async fn read(path: &Path) -> io::Result<String> {
-    // opening a pipe waits for somebody to write into it, on a thread that nothing can call back
-    if !tokio::fs::metadata(path).await?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let file = tokio::fs::File::open(path).await?;
-    let mut content = String::new();
-    // one byte more than allowed shows that there is more
-    file.take(MAX_BYTES + 1).read_to_string(&mut content).await?;
-    if u64::try_from(content.len()).is_ok_and(|length| length > MAX_BYTES) {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {MAX_BYTES} bytes")));
-    }
-    Ok(content)
+    let path = path.to_owned();
+    tokio::task::spawn_blocking(move || files::read_to_string(&path)).await.map_err(io::Error::other)?
 }
 
 #[cfg(test)]
@@ -376,7 +365,7 @@ mod tests {
         std::fs::write(dir.path().join("bytes"), [0xff, 0xfe, 0x00]).unwrap();
         assert!(SettledFile::open(dir.path().join("bytes")).await.is_err());
         let large = std::fs::File::create(dir.path().join("large")).unwrap();
-        large.set_len(super::MAX_BYTES + 1).unwrap();
+        large.set_len(crate::files::MAX_BYTES + 1).unwrap();
         assert!(SettledFile::open(dir.path().join("large")).await.is_err());
     }
 }

@@ -13,6 +13,7 @@ use std::{
 
 use mcp_auth::document::KeyPath;
 use mcp_auth_runtime::config::{self, ConfigError, Report};
+use mcp_auth_runtime::files;
 
 pub(crate) use self::issuer::Issuer;
 use crate::{
@@ -237,7 +238,7 @@ fn catalogue(
             report.fault(path, "expected either `policy` or `scopes`, but found both");
         }
         let file = report.resolve(&entry.policy);
-        let text = std::fs::read_to_string(&file).unwrap_or_else(|reason| {
+        let text = files::read_to_string(&file).unwrap_or_else(|reason| {
             report.fault(&path.key("policy"), format!("`{}` cannot be read: {reason}", file.display()));
             String::new()
         });
@@ -288,7 +289,7 @@ fn clients(raw: raw::Clients, report: &mut Report) -> Clients {
     let extra_ca = (!raw.extra_ca_file.is_empty())
         .then(|| {
             let file = report.resolve(&raw.extra_ca_file);
-            std::fs::read(&file)
+            files::read(&file)
                 .map_err(|reason| {
                     report.fault(
                         &path.key("extra_ca_file"),
@@ -356,7 +357,7 @@ fn registered_clients(
 
 fn client_secret(file: &str, path: &KeyPath, report: &mut Report) -> Option<Digest> {
     let file = report.resolve(file);
-    match std::fs::read_to_string(&file).map(zeroize::Zeroizing::new) {
+    match files::read_to_string(&file).map(zeroize::Zeroizing::new) {
         Ok(text) if text.trim().len() >= MIN_SECRET_BYTES => Some(Digest::of(text.trim().as_bytes())),
         Ok(_) => {
             report.fault(

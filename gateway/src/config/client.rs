@@ -3,6 +3,7 @@
 use mcp_auth::document::KeyPath;
 use mcp_auth::verifier::introspection::{ClientAuthentication, PrivateKeyJwt};
 use mcp_auth_runtime::config::Report;
+use mcp_auth_runtime::files;
 
 use super::secret::SecretSource;
 
@@ -85,7 +86,7 @@ impl ClientKeys<'_> {
             return None;
         };
         let file = report.resolve(file);
-        let read = std::fs::read_to_string(&file)
+        let read = files::read_to_string(&file)
             .map_err(|reason| format!("expected a private key, but the file cannot be read: {reason}"))
             .and_then(|pem| PrivateKeyJwt::from_pem(&pem).map_err(|reason| reason.to_string()));
         match read {

@@ -5,6 +5,7 @@ use mcp_auth::document::KeyPath;
 use mcp_auth::resource::{ResourceUri, WELL_KNOWN_PREFIX};
 use mcp_auth::verifier::introspection::ClientAuthentication;
 use mcp_auth_runtime::config::Report;
+use mcp_auth_runtime::files;
 use url::{Host, Url};
 
 use super::client::ClientKeys;
@@ -408,7 +409,7 @@ pub(super) fn check_jwks_path<'a>(
 
 fn key_file(file: &str, path: &KeyPath, report: &mut Report) -> Option<SecretFile> {
     let file = report.resolve(file);
-    let read = std::fs::read_to_string(&file)
+    let read = files::read_to_string(&file)
         .map_err(|reason| format!("expected private keys, but the file cannot be read: {reason}"))
         .and_then(|text| SigningKey::all_from_pem(&text).map(|_| text));
     match read {

@@ -6,6 +6,7 @@ use mcp_auth::document::KeyPath;
 use mcp_auth::verifier::keys::FixedKeys;
 use mcp_auth::verifier::{Algorithm, SUBJECT_CLAIMS};
 use mcp_auth_runtime::config::Report;
+use mcp_auth_runtime::files;
 use serde_json::Value;
 use url::Url;
 
@@ -296,7 +297,7 @@ fn keys(raw: &raw::IssuerTable, path: &KeyPath, report: &mut Report) -> Option<O
         }
         (None, Some(file)) => {
             let file = report.resolve(file);
-            let read = std::fs::read_to_string(&file)
+            let read = files::read_to_string(&file)
                 .map_err(|reason| {
                     format!("expected a JSON Web Key Set, but the file cannot be read: {reason}")
                 })

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use mcp_auth::document::KeyPath;
 use mcp_auth::policy::{Policy, PolicyHandle};
 use mcp_auth_runtime::config::Report;
+use mcp_auth_runtime::files;
 
 /// A policy file and the handle that it keeps up to date.
 #[derive(Clone, Debug)]
@@ -30,7 +31,7 @@ pub(super) fn understand(
     if let Some(known) = policies.iter().find(|known| same_file(&known.path, &path)) {
         return Some(known.path.clone());
     }
-    let text = match std::fs::read_to_string(&path) {
+    let text = match files::read_to_string(&path) {
         Ok(text) => text,
         Err(reason) => {
             let message =

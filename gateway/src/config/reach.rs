@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::Uri;
 use mcp_auth::document::KeyPath;
 use mcp_auth_runtime::config::Report;
+use mcp_auth_runtime::files;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
@@ -121,7 +122,7 @@ fn client_certificate(
 fn authorities(file: &str, at: &KeyPath, report: &mut Report) -> Option<Authorities> {
     let path = report.resolve(file);
     let read = || -> Result<rustls::RootCertStore, String> {
-        let pem = std::fs::read(&path).map_err(|reason| format!("cannot be read: {reason}"))?;
+        let pem = files::read(&path).map_err(|reason| format!("cannot be read: {reason}"))?;
         let mut store = rustls::RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(&pem) {
             let certificate = certificate.map_err(|reason| format!("holds something else: {reason}"))?;

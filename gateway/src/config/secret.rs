@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use mcp_auth::document::KeyPath;
 use mcp_auth_runtime::config::Report;
+use mcp_auth_runtime::files;
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
@@ -83,7 +84,7 @@ impl SecretSource<'_> {
             }
             (None, Some(file)) => {
                 let file = report.resolve(file);
-                let found = std::fs::read_to_string(&file).map_err(|reason| {
+                let found = files::read_to_string(&file).map_err(|reason| {
                     format!("expected a secret, but `{}` cannot be read: {reason}", file.display())
                 });
                 (path.key(file_key), found.map(|text| (Zeroizing::new(text), Some(file))))

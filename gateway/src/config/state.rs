@@ -1,7 +1,7 @@
 //! `[state]`
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use mcp_auth::document::KeyPath;
 use mcp_auth::verifier::Algorithm;
 use mcp_auth_runtime::config::Report;
+use mcp_auth_runtime::files;
 use redis::IntoConnectionInfo as _;
 use zeroize::Zeroizing;
 
@@ -192,15 +193,15 @@ fn from_environment(variable: &str) -> Result<Secret, String> {
         .map_err(|_| format!("expected the environment variable `{variable}` to be set, to text"))
 }
 
-fn from_file(file: &PathBuf) -> Result<Secret, String> {
-    std::fs::read_to_string(file)
+fn from_file(file: &Path) -> Result<Secret, String> {
+    files::read_to_string(file)
         .map(|text| Secret::from(text.trim_end_matches(['\n', '\r']).to_owned()))
         .map_err(|reason| format!("expected a secret, but `{}` cannot be read: {reason}", file.display()))
 }
 
 fn authorities(file: &str, at: &KeyPath, report: &mut Report) -> Option<Vec<u8>> {
     let file = report.resolve(file);
-    let read = std::fs::read(&file).map_err(|reason| format!("cannot be read: {reason}"));
+    let read = files::read(&file).map_err(|reason| format!("cannot be read: {reason}"));
     let found = read.and_then(|pem| {
         use rustls::pki_types::pem::PemObject as _;
         let mut certificates = rustls::pki_types::CertificateDer::pem_slice_iter(&pem);

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use mcp_auth_runtime::files;
 use rustls::client::verify_server_name;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -24,7 +25,7 @@ pub(crate) enum FileFault {
 pub(crate) fn certified_key(files: &CertificateFiles) -> Result<CertifiedKey, FileFault> {
     let named = |file: &Path, fault: String| format!("`{}` {fault}", file.display());
     let chain = || -> Result<Vec<CertificateDer<'static>>, String> {
-        let pem = std::fs::read(&files.certificate).map_err(|reason| format!("cannot be read: {reason}"))?;
+        let pem = files::read(&files.certificate).map_err(|reason| format!("cannot be read: {reason}"))?;
         let chain = CertificateDer::pem_slice_iter(&pem)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|reason| format!("holds something else: {reason}"))?;
@@ -35,7 +36,7 @@ pub(crate) fn certified_key(files: &CertificateFiles) -> Result<CertifiedKey, Fi
     };
     let chain = chain().map_err(|fault| FileFault::Certificate(named(&files.certificate, fault)))?;
     let pem = zeroize::Zeroizing::new(
-        std::fs::read(&files.key)
+        files::read(&files.key)
             .map_err(|reason| FileFault::Key(named(&files.key, format!("cannot be read: {reason}"))))?,
     );
     // the parser's own words could show a piece of the key

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use mcp_auth_runtime::files;
 use rustls::RootCertStore;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
@@ -46,7 +47,7 @@ impl Tls {
 /// In words that go on after "but".
 pub(crate) fn authorities(file: &Path) -> Result<RootCertStore, String> {
     let named = |fault: String| format!("`{}` {fault}", file.display());
-    let pem = std::fs::read(file).map_err(|reason| named(format!("cannot be read: {reason}")))?;
+    let pem = files::read(file).map_err(|reason| named(format!("cannot be read: {reason}")))?;
     let mut store = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|reason| named(format!("holds something else: {reason}")))?;
