@@ -13,9 +13,9 @@ use std::task::{Context, Poll};
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, ORIGIN};
 use http::uri::Authority;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use tokio::net::TcpListener;
 use tower_service::Service;
@@ -23,9 +23,12 @@ use tower_service::Service;
 use super::{Observe, metrics};
 use crate::config::AdminConfig;
 use crate::router::Router;
+use crate::server::vet;
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const JSON: &str = "application/json";
+/// Headers of a request.
+const MAX_HEADERS: usize = 100;
 
 /// Opens the listeners of `[admin]`.
 ///
@@ -71,6 +74,15 @@ impl Admin {
     }
 
     fn respond<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        // what the public listener takes for no request is none here either
+        if let Err((status, _)) = vet(request, MAX_HEADERS) {
+            let mut response = answer(status, JSON, r#"{"error":"invalid_request"}"#);
+            if request.version() < Version::HTTP_2 {
+                // the next bytes may be meant otherwise as well
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            return response;
+        }
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
         let host = request.uri().authority().map(Authority::as_str).or(host);
         // only browsers send an origin, and no page has business here

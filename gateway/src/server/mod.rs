@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use address::{ClientAddr, ForwardedFor, TrustedProxies};
-pub(crate) use request::Serves;
+pub(crate) use request::{Serves, vet};
 pub(crate) use tls::Tls;
 
 use accept::Acceptor;

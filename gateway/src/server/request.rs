@@ -150,7 +150,7 @@ where
 
 /// Whether two parties could take this for two different requests; what hyper and h2 refuse themselves does not come
 /// this far.
-fn vet<B>(request: &Request<B>, max_headers: usize) -> Result<(), (StatusCode, &'static str)> {
+pub(crate) fn vet<B>(request: &Request<B>, max_headers: usize) -> Result<(), (StatusCode, &'static str)> {
     let bad = |reason| Err((StatusCode::BAD_REQUEST, reason));
     if request.headers().len() > max_headers {
         return Err((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "expected fewer headers"));
