@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -130,17 +131,53 @@ impl Body for ForwardedBody {
     }
 }
 
-/// A client's body that is longer than the route allows.
-#[derive(Debug, thiserror::Error)]
-#[error("the body is longer than the route allows")]
-pub(crate) struct BodyTooLong;
+/// What is wrong with a client's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BodyFault {
+    #[error("the body is longer than the route allows")]
+    TooLong,
+    #[error("the client took too long for a body")]
+    TooLate,
+}
 
-/// The frame, where there is room for it.
-fn counted(frame: Frame<Bytes>, left: &mut Option<usize>) -> Result<Frame<Bytes>, BodyError> {
-    if let (Some(left), Some(data)) = (left, frame.data_ref()) {
-        *left = left.checked_sub(data.len()).ok_or(BodyTooLong)?;
+/// Tells what is wrong with a body to those who no longer have it: who sends it by HTTP/2 keeps its errors to himself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BodyWatch(Arc<OnceLock<BodyFault>>);
+
+impl BodyWatch {
+    pub(crate) fn fault(&self) -> Option<BodyFault> {
+        self.0.get().copied()
     }
-    Ok(frame)
+}
+
+/// The error of a body that does not come in time. The layer knows it by its cause.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", BodyFault::TooLate)]
+struct TooLate(#[source] std::io::Error);
+
+/// How much of a body may still come, where nobody reads it whole and counts.
+#[derive(Debug)]
+pub(crate) struct Bounded {
+    left: usize,
+    watch: BodyWatch,
+}
+
+impl Bounded {
+    fn failed(&self, fault: BodyFault) {
+        // the first is the one that ends it
+        let _known = self.watch.0.set(fault);
+    }
+
+    /// The frame, where there is room for it.
+    fn counted(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
+        let Some(data) = frame.data_ref() else { return Ok(frame) };
+        let Some(left) = self.left.checked_sub(data.len()) else {
+            self.failed(BodyFault::TooLong);
+            return Err(BodyFault::TooLong.into());
+        };
+        self.left = left;
+        Ok(frame)
+    }
 }
 
 /// What the upstream gets: the client's body as it comes, or the bytes that the layer has judged.
@@ -153,8 +190,7 @@ pub(crate) enum RequestBody {
         limit: Duration,
         /// Set where it had to be waited for.
         late: Option<Box<Late>>,
-        /// How many bytes may still come, where nobody reads it whole and counts.
-        left: Option<usize>,
+        bounded: Option<Bounded>,
         /// Whose request it is, while nothing but the body is waited for.
         record: Option<Record>,
     },
@@ -190,7 +226,7 @@ impl From<Bytes> for RequestBody {
 impl RequestBody {
     /// What the client sends, all of it within `limit`.
     pub(crate) fn streamed(body: Incoming, limit: Duration) -> Self {
-        Self::Streamed { body, limit, late: None, left: None, record: None }
+        Self::Streamed { body, limit, late: None, bounded: None, record: None }
     }
 
     /// From now on the time that the client takes for it counts as waited, and not as the gateway's own.
@@ -211,12 +247,22 @@ impl RequestBody {
         self
     }
 
-    /// The same, which ends with [`BodyTooLong`] where it has more bytes than these.
+    /// The same, which ends where it has more bytes than these.
     pub(crate) fn at_most(mut self, bytes: usize) -> Self {
-        if let Self::Streamed { left, .. } = &mut self {
-            *left = Some(bytes);
+        if let Self::Streamed { body, bounded, .. } = &mut self
+            && !body.is_end_stream()
+        {
+            *bounded = Some(Bounded { left: bytes, watch: BodyWatch::default() });
         }
         self
+    }
+
+    /// Who tells what is wrong with it, while it is sent on.
+    pub(crate) fn watch(&self) -> Option<BodyWatch> {
+        match self {
+            Self::Streamed { bounded, .. } => bounded.as_ref().map(|bounded| bounded.watch.clone()),
+            Self::Judged(_) => None,
+        }
     }
 }
 
@@ -229,19 +275,25 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
-            Self::Streamed { body, limit, late, left, record } => {
+            Self::Streamed { body, limit, late, bounded, record } => {
                 if let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) {
                     if let Some(late) = late {
                         late.waiting = None;
                     }
-                    return Poll::Ready(frame.map(|frame| counted(frame?, left)));
+                    return Poll::Ready(frame.map(|frame| match bounded {
+                        Some(bounded) => bounded.counted(frame?),
+                        None => Ok(frame?),
+                    }));
                 }
                 let late = late.get_or_insert_with(|| {
                     Box::new(Late { deadline: Box::pin(tokio::time::sleep(*limit)), waiting: None })
                 });
                 if late.deadline.as_mut().poll(cx).is_ready() {
                     late.waiting = None;
-                    return Poll::Ready(Some(Err("the client took too long for a body".into())));
+                    if let Some(bounded) = bounded {
+                        bounded.failed(BodyFault::TooLate);
+                    }
+                    return Poll::Ready(Some(Err(TooLate(std::io::ErrorKind::TimedOut.into()).into())));
                 }
                 if let (None, Some(record)) = (&late.waiting, record) {
                     late.waiting = Some(record.wait_for_client());

@@ -19,7 +19,6 @@ mod tls;
 mod watch;
 
 use std::convert::Infallible;
-use std::error::Error as StdError;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -30,7 +29,7 @@ use mcp_auth::request::UpstreamEraHandle;
 use mcp_auth::{CallerToken, Judged, Permit};
 use tower_service::Service;
 
-use crate::body::{BodyTooLong, ForwardedBody, RequestBody};
+use crate::body::{BodyFault, BodyWatch, ForwardedBody, RequestBody};
 use crate::config::{RouteConfig, RoutePath};
 use crate::credentials::Credentials;
 use crate::hop::Hop;
@@ -190,6 +189,7 @@ impl Target {
                 return answer;
             }
         };
+        let body = outgoing.body().watch();
         let answer = group.send(outgoing).await;
         drop(waiting);
         match answer {
@@ -200,17 +200,29 @@ impl Target {
                 }
                 self.incoming(answer, &reply)
             }
-            Err(unserved) => self.failed(&unserved, &reply),
+            Err(unserved) => self.failed(&unserved, body.as_ref().and_then(BodyWatch::fault), &reply),
         }
     }
 
     /// What the client is told of a request without an answer; all else is for the log.
-    fn failed(&self, unserved: &Unserved, reply: &ReplyTo) -> Response<ForwardedBody> {
+    fn failed(
+        &self,
+        unserved: &Unserved,
+        body: Option<BodyFault>,
+        reply: &ReplyTo,
+    ) -> Response<ForwardedBody> {
+        // the upstream could not answer what it did not get
+        if let (Unserved::Failed { .. }, Some(fault)) = (unserved, body) {
+            tracing::info!(route = %self.route, reason = %fault, "a request was not sent to its end");
+            let (status, message) = match fault {
+                BodyFault::TooLong => {
+                    (StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than this route allows")
+                }
+                BodyFault::TooLate => (StatusCode::REQUEST_TIMEOUT, "the body took too long to come"),
+            };
+            return reply.error(status, message).map(ForwardedBody::from);
+        }
         match unserved {
-            Unserved::Failed { error, .. } if has_cause::<BodyTooLong>(error) => {
-                let message = "the body is longer than this route allows";
-                return reply.error(StatusCode::PAYLOAD_TOO_LARGE, message).map(ForwardedBody::from);
-            }
             Unserved::Failed { address, error } => {
                 tracing::warn!(route = %self.route, upstream = address, reason = %failure::with_causes(error), "the upstream gave no answer");
             }
@@ -268,17 +280,6 @@ impl Target {
         parts.extensions.clear();
         Response::from_parts(parts, ForwardedBody::Upstream(body))
     }
-}
-
-fn has_cause<E: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if error.is::<E>() {
-            return true;
-        }
-        next = error.source();
-    }
-    false
 }
 
 #[cfg(test)]

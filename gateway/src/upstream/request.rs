@@ -1,5 +1,7 @@
 //! What the upstream gets: the client's request without what is the gateway's alone to say.
 
+mod identity;
+
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -11,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use mcp_auth::verifier::VerifiedToken;
 use serde_json::Value;
 
-use crate::body::{BodyError, RequestBody};
+use crate::body::{BodyError, BodyWatch, RequestBody};
 use crate::config::PublicUrl;
 use crate::of_token::OfToken;
 use crate::server::ForwardedFor;
@@ -86,6 +88,10 @@ impl CleanBody {
     pub(super) fn judged(&self) -> Option<Bytes> {
         self.0.judged()
     }
+
+    pub(super) fn watch(&self) -> Option<BodyWatch> {
+        self.0.watch()
+    }
 }
 
 impl Body for CleanBody {
@@ -150,7 +156,7 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
 
 fn is_removed(name: &HeaderName) -> bool {
     let name = name.as_str();
-    is_ambiguous(name) || is_the_gateways(name)
+    is_ambiguous(name) || is_the_gateways(name) || identity::is_believed(name)
 }
 
 /// Whether a header of this name is not the client's to send.

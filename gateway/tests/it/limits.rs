@@ -357,8 +357,76 @@ async fn the_time_for_a_body_is_the_one_configured() {
     let started = Instant::now();
     let mut first = [0; 12];
     timeout(Duration::from_mins(1), stream.read_exact(&mut first)).await.unwrap().unwrap();
-    assert_eq!(&first, b"HTTP/1.1 400");
+    assert_eq!(&first, b"HTTP/1.1 408");
     assert!((2.9..4.0).contains(&started.elapsed().as_secs_f32()), "{:?}", started.elapsed());
+}
+
+/// Where nobody reads the body whole, the upstream has begun to get it: that it never ends is the client's fault all the same,
+/// and the upstream is asked as before.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_trickles_in_is_the_clients_fault_at_plain_http_too() {
+    for http2 in [false, true] {
+        let upstream = Upstream::plain().await;
+        let route = format!(
+            "[[routes]]\npath = \"/files/**\"\nkind = \"http\"\nauth = \"public\"\nupstream = \"http://{}/\"\n\
+             upstream_http2 = {http2}\n[admin]\nlisten = [\"127.0.0.1:0\"]\n",
+            upstream.addr
+        );
+        let limits = "[server.limits]\nbody_read_seconds = 3";
+        let gateway = Gateway::with(&upstream.url(), POLICY, limits, &route).await;
+        let head =
+            format!("POST /files/a HTTP/1.1\r\nhost: {}\r\ncontent-length: 100\r\n\r\n{{", gateway.addr);
+        for _ in 0..6 {
+            let mut stream = TcpStream::connect(gateway.addr).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let started = Instant::now();
+            let mut first = [0; 12];
+            timeout(Duration::from_mins(1), stream.read_exact(&mut first)).await.unwrap().unwrap();
+            assert_eq!(std::str::from_utf8(&first).unwrap(), "HTTP/1.1 408", "http2: {http2}");
+            assert!((2.9..4.0).contains(&started.elapsed().as_secs_f32()), "{:?}", started.elapsed());
+        }
+        // five failures of an upstream would have it out
+        let url = gateway.url("/files/a");
+        assert_eq!(gateway.client.get(url).send().await.unwrap().status(), 200);
+        let metrics = gateway.client.get(gateway.admin_url("/metrics")).send().await.unwrap();
+        let metrics = metrics.text().await.unwrap();
+        let of_this = |line: &&str| {
+            line.starts_with("mcp_gateway_upstream_failures_total")
+                && line.contains(&upstream.addr.to_string())
+        };
+        assert_eq!(metrics.lines().find(of_this), None);
+    }
+}
+
+/// Bodies that are read whole, as long as the server or the route allows and not a byte longer, however they come.
+#[tokio::test]
+async fn a_body_of_an_mcp_route_has_a_size() {
+    let upstream = Upstream::plain().await;
+    for (server, route) in [("[server.limits]\nmax_body_bytes = 300", ""), ("", "max_body_bytes = 300")] {
+        let gateway = Gateway::with(&upstream.url(), POLICY, server, route).await;
+        let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"open"}}"#;
+        for (size, expected) in [(300, 200), (301, 413), (100_000, 413)] {
+            let body = format!("{call}{}", " ".repeat(size - call.len()));
+            let before = upstream.got().len();
+            let response = gateway.post(&body).send().await.unwrap();
+            assert_eq!(response.status(), expected, "{size} {server}{route}");
+            // in pieces, without a length
+            let mut request = format!(
+                "POST /mcp HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n\
+                 accept: application/json, text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n",
+                gateway.addr
+            );
+            for piece in body.as_bytes().chunks(97) {
+                let piece = std::str::from_utf8(piece).unwrap();
+                request = format!("{request}{:x}\r\n{piece}\r\n", piece.len());
+            }
+            request += "0\r\n\r\n";
+            let (answer, _) = exchange(gateway.addr, request.as_bytes()).await;
+            assert_eq!(statuses(&answer), [expected], "{size} in pieces {server}{route}");
+            let got = upstream.got().len() - before;
+            assert_eq!(got, if expected == 200 { 2 } else { 0 }, "{size} {server}{route}");
+        }
+    }
 }
 
 /// What a client says about itself counts for nothing; what a listed proxy says about it, for the client.

@@ -50,7 +50,9 @@ impl Upstream {
             let (notes, answer) = (Arc::clone(&notes), answer.clone());
             Box::pin(async move {
                 let (parts, body) = request.into_parts();
-                let body = to_bytes(body, usize::MAX).await.unwrap().to_vec();
+                // one that breaks off is no request
+                let Ok(body) = to_bytes(body, usize::MAX).await else { return respond(400, &[], "") };
+                let body = body.to_vec();
                 let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().unwrap().0;
                 let got = Got { peer, method: parts.method, uri: parts.uri, headers: parts.headers, body };
                 notes.lock().unwrap().push(got.clone());

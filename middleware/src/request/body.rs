@@ -1,5 +1,7 @@
 //! The one bounded read of a request's body, and the headers that say whether it may be read as JSON at all.
 
+use std::error::Error as StdError;
+use std::io;
 use std::pin::pin;
 
 use bytes::Bytes;
@@ -14,6 +16,7 @@ use crate::coding::{self, Coding, DecodeError};
 /// Reads the whole body, or refuses it: never a part of it.
 ///
 /// - longer than `max_body_bytes`: 413
+/// - it does not come in time, which the body says by an [`io::Error`] of that kind among the causes of its own: 408
 /// - the connection breaks off: 400
 pub(crate) async fn read<B>(body: B, max_body_bytes: usize) -> Result<Bytes, Malformed>
 where
@@ -32,6 +35,9 @@ where
         let frame = frame.map_err(|error| {
             if error.is::<LengthLimitError>() {
                 too_large()
+            } else if is_too_late(&*error) {
+                let code = i64::from(StatusCode::REQUEST_TIMEOUT.as_u16());
+                Malformed::new(StatusCode::REQUEST_TIMEOUT, code, "the body took too long to come".to_owned())
             } else {
                 Malformed::bad_request(Malformed::PARSE_ERROR, "the body broke off")
             }
@@ -48,6 +54,17 @@ where
     }
     more.insert(0, first);
     Ok(more.concat().into())
+}
+
+fn is_too_late(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 fn too_large(max_body_bytes: usize) -> Malformed {
