@@ -3,7 +3,7 @@
 use mcp_auth::document::KeyPath;
 use mcp_auth_runtime::config::Report;
 
-use super::raw::{Raw, UpstreamValue};
+use super::raw::Raw;
 use super::{CredentialsConfig, IssuerConfig, RouteConfig, http_url, is_https_or_local};
 
 /// Only of a configuration without faults: then routes and issuers are in the order of the file, and all there.
@@ -34,14 +34,8 @@ pub(super) fn note(raw: &Raw, issuers: &[IssuerConfig], routes: &[RouteConfig], 
     for (index, (raw, route)) in raw.routes.iter().zip(routes).enumerate() {
         let what = sent(route);
         let at = at_routes.index(index).key("upstream");
-        let urls = match &raw.upstream {
-            None | Some(UpstreamValue::Command(_)) => continue,
-            Some(UpstreamValue::One(url)) => vec![(at, url)],
-            Some(UpstreamValue::Several(urls)) => {
-                urls.iter().enumerate().map(|(index, url)| (at.index(index), url)).collect()
-            }
-        };
-        for (at, _) in urls.into_iter().filter(|(_, url)| in_clear(url)) {
+        let urls = raw.upstream.iter().flat_map(|upstream| upstream.urls(&at));
+        for (at, _) in urls.filter(|(_, url)| in_clear(url)) {
             report.warning(&at, format!("{what} in clear, since this is http and not of this machine"));
         }
     }

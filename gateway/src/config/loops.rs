@@ -7,7 +7,7 @@ use mcp_auth::document::KeyPath;
 use mcp_auth_runtime::config::Report;
 use url::{Host, Url};
 
-use super::raw::{Raw, UpstreamValue};
+use super::raw::Raw;
 use super::{PublicUrl, http_url, is_local};
 
 pub(super) fn refuse(raw: &Raw, server: Option<&PublicUrl>, listen: &[SocketAddr], report: &mut Report) {
@@ -17,14 +17,7 @@ pub(super) fn refuse(raw: &Raw, server: Option<&PublicUrl>, listen: &[SocketAddr
     let public: Vec<String> = server.map(|url| url.origin.clone()).into_iter().chain(of_routes).collect();
     for (index, route) in raw.routes.iter().enumerate() {
         let at = KeyPath::from("routes").index(index).key("upstream");
-        let texts = match &route.upstream {
-            None | Some(UpstreamValue::Command(_)) => continue,
-            Some(UpstreamValue::One(text)) => vec![(at, text)],
-            Some(UpstreamValue::Several(texts)) => {
-                texts.iter().enumerate().map(|(index, text)| (at.index(index), text)).collect()
-            }
-        };
-        for (at, text) in texts {
+        for (at, text) in route.upstream.iter().flat_map(|upstream| upstream.urls(&at)) {
             let Some(url) = http_url(text) else { continue };
             let own = if public.contains(&url.origin().ascii_serialization()) {
                 "a `public_url` of the gateway's own"

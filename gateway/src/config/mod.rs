@@ -19,6 +19,7 @@ mod limits;
 mod loops;
 mod observe;
 mod openai;
+mod overlaps;
 mod place;
 mod policy;
 mod rates;
@@ -63,6 +64,7 @@ pub(crate) use issuer::{IssuerConfig, KeysFrom};
 pub(crate) use kind::RouteKind;
 pub(crate) use limits::LimitsConfig;
 pub(crate) use observe::{AdminConfig, AuditConfig, AuditFile, TracesConfig};
+pub(crate) use overlaps::Guarded;
 pub(crate) use place::Place;
 pub(crate) use policy::PolicyFile;
 pub(crate) use rates::{AddressQuota, AddressRatesConfig, RouteRatesConfig};
@@ -235,11 +237,15 @@ impl Config {
             allowed_origins: &raw.server.allowed_origins,
             max_body_bytes: limits.max_body_bytes,
         };
-        let (routes, policies) = route::all(&raw.routes, &context, &mut report);
+        let (mut routes, policies) = route::all(&raw.routes, &context, &mut report);
         let apps_challenges = openai::understand(&raw.openai, public_url.as_ref(), &routes, &mut report);
         let taken = raw.routes.iter().filter_map(|route| route.path.as_deref());
         credentials::check_jwks_path(&raw.server.jwks_path, taken, &server.key("jwks_path"), &mut report);
         loops::refuse(raw, public_url.as_ref(), &listen, &mut report);
+        // routes that are at fault are not among them, and the others would not be in their places
+        if routes.len() == raw.routes.len() {
+            overlaps::withhold(&mut routes, &mut report);
+        }
         if report.is_clean() {
             doubts::note(raw, &issuers, &routes, &mut report);
         }

@@ -8,9 +8,9 @@ use super::place::{self, Place};
 use super::policy::PolicyFile;
 use super::reach::{self, Reach};
 use super::{
-    ConcurrencyConfig, CredentialsConfig, EraConfig, HealthConfig, IssuerConfig, PublicUrl, RouteKind,
-    RoutePath, RouteRatesConfig, StdioConfig, credentials, group, http_url, kind, rates, raw, route_path,
-    stdio,
+    ConcurrencyConfig, CredentialsConfig, EraConfig, Guarded, HealthConfig, IssuerConfig, PublicUrl,
+    RouteKind, RoutePath, RouteRatesConfig, StdioConfig, credentials, group, http_url, kind, rates, raw,
+    route_path, stdio,
 };
 use crate::upstream::{IDENTITY_HEADERS, MOST_ADDRESSES};
 
@@ -44,6 +44,8 @@ pub(crate) struct RouteConfig {
     pub(crate) health: HealthConfig,
     pub(crate) concurrency: ConcurrencyConfig,
     pub(crate) rates: RouteRatesConfig,
+    /// What of the upstream, below the route's own path there, is for other routes alone to serve.
+    pub(crate) withheld: Vec<Guarded>,
 }
 
 /// Which pages may call.
@@ -166,6 +168,7 @@ fn one(
         health: health?,
         concurrency,
         rates,
+        withheld: Vec::new(),
     })
 }
 

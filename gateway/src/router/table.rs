@@ -11,7 +11,7 @@ use mcp_auth::{HttpAuth, McpAuth};
 
 use super::host::Hosts;
 use super::path::{is_plain, read_leniently};
-use crate::config::{Place, PublicUrl, RouteConfig, RouteKind, RoutePath};
+use crate::config::{Guarded, Place, PublicUrl, RouteConfig, RouteKind, RoutePath};
 use crate::credentials::PublishedKeys;
 use crate::hop::Hop;
 use crate::limits::Gate;
@@ -75,24 +75,17 @@ pub(crate) struct Table {
 struct HostTable {
     exact: HashMap<Box<str>, Destination>,
     /// The longest first, so that the nearest counts.
-    below: Vec<(RoutePath, Arc<Route>)>,
+    below: Vec<Tree>,
+    /// What no tree around it may serve, since the server behind may be the same, and may read a path so.
     guarded: Vec<Guarded>,
 }
 
-/// What belongs to a route that asks for more than nothing, however leniently a path is read: no tree around it may serve
-/// that, since the server behind may be the same, and may read it so.
-struct Guarded {
-    /// The route's path without what a pattern has at its end, in lower case.
-    base: String,
-    /// Whether all below it belongs to it as well. Servers of MCP are often mounted like that.
-    below: bool,
-}
-
-impl Guarded {
-    fn owns(&self, read: &str) -> bool {
-        let rest = read.strip_prefix(self.base.as_str());
-        rest.is_some_and(|rest| rest.is_empty() || (self.below && rest.starts_with('/')))
-    }
+/// A route to all below a path.
+struct Tree {
+    path: RoutePath,
+    route: Arc<Route>,
+    /// What of the server behind it belongs to other routes.
+    withheld: Vec<Guarded>,
 }
 
 /// A route, and what it needs of the configuration to be found.
@@ -152,7 +145,7 @@ impl Table {
             }
         }
         for place in &mut table.places {
-            place.below.sort_by_key(|(path, _)| std::cmp::Reverse(path.base().len()));
+            place.below.sort_by_key(|tree| std::cmp::Reverse(tree.path.base().len()));
         }
         table
     }
@@ -188,7 +181,10 @@ impl Table {
             (RoutePath::Exact(path), Some(place)) => {
                 place.exact.insert(path.as_str().into(), Destination::Route(Arc::clone(route)));
             }
-            (path @ RoutePath::Below(_), Some(place)) => place.below.push((path.clone(), Arc::clone(route))),
+            (path @ RoutePath::Below(_), Some(place)) => {
+                let (path, withheld) = (path.clone(), config.withheld.clone());
+                place.below.push(Tree { path, route: Arc::clone(route), withheld });
+            }
             (_, None) => {}
         }
     }
@@ -260,13 +256,16 @@ impl Table {
         if place.below.is_empty() || !is_plain(path) || is_reserved(path) {
             return Found::Nothing;
         }
-        let below = place.below.iter().find(|(below, _)| below.rest(path).is_some());
-        let (Some((below, route)), Some(read)) = (below, read_leniently(path)) else { return Found::Nothing };
-        let mut nearer = place.guarded.iter().filter(|guarded| guarded.base.len() > below.base().len());
-        if nearer.any(|guarded| guarded.owns(&read)) {
+        let tree = place.below.iter().find(|tree| tree.path.rest(path).is_some());
+        let (Some(tree), Some(read)) = (tree, read_leniently(path)) else { return Found::Nothing };
+        let base = tree.path.base();
+        let mut nearer = place.guarded.iter().filter(|guarded| guarded.base.len() > base.len());
+        // the base is plain letters, which every reading leaves as many
+        let below = read.get(base.len()..).unwrap_or_default();
+        if nearer.any(|guarded| guarded.owns(&read)) || tree.withheld.iter().any(|other| other.owns(below)) {
             return Found::Nothing;
         }
-        Found::Here(Destination::Route(Arc::clone(route)))
+        Found::Here(Destination::Route(Arc::clone(&tree.route)))
     }
 }
 

@@ -185,8 +185,8 @@ async fn row_22_no_part_of_a_request_chooses_the_upstream() {
 async fn with_everything(upstream: &Upstream) -> Gateway {
     let more = format!(
         "authorization_server_metadata = \"copy\"\ncredentials = {{ kind = \"assertion\" }}\n\
-         [[routes]]\npath = \"/page\"\nkind = \"http\"\nauth = \"public\"\nupstream = \"{0}\"\n\
-         [[routes]]\npath = \"/reports/**\"\nkind = \"http\"\nauth = \"oauth2\"\nscopes = [\"read\"]\nupstream = \"{0}\"\n\
+         [[routes]]\npath = \"/page\"\nkind = \"http\"\nauth = \"public\"\nupstream = \"{0}/page\"\n\
+         [[routes]]\npath = \"/reports/**\"\nkind = \"http\"\nauth = \"oauth2\"\nscopes = [\"read\"]\nupstream = \"{0}/reports\"\n\
          [openai]\napps_challenge = \"token\"\n[admin]\nlisten = [\"127.0.0.1:0\"]\n",
         upstream.url()
     );

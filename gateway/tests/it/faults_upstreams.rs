@@ -250,7 +250,7 @@ async fn checks_may_ask_the_mcp_endpoint_itself() {
 #[tokio::test]
 async fn clients_whose_bodies_break_take_no_server_out() {
     let (a, b) = (Backend::start("a").await, Backend::start("b").await);
-    let urls = json!([a.url(), b.url()]);
+    let urls = json!([format!("{}/plain", a.url()), format!("{}/plain", b.url())]);
     let more = format!(
         "[[routes]]\npath = \"/plain\"\nkind = \"http\"\nauth = \"public\"\nupstream = {urls}\nmax_body_bytes = 9\n"
     );

@@ -110,8 +110,8 @@ async fn metadata_is_of_the_host_and_the_path_that_are_asked_for() {
     let upstream = Upstream::plain().await;
     let more = format!(
         "[[routes]]\npath = \"/mcp\"\npublic_url = \"https://tools.example\"\nupstream = \"{0}\"\npolicy = \"policy.toml\"\n\
-         [[routes]]\npath = \"/assets/**\"\npublic_url = \"https://tools.example\"\nkind = \"http\"\nauth = \"public\"\nupstream = \"{0}\"\n\
-         [[routes]]\npath = \"/reports/**\"\nkind = \"http\"\nauth = \"oauth2\"\nscopes = [\"reports:read\"]\nupstream = \"{0}\"\n\
+         [[routes]]\npath = \"/assets/**\"\npublic_url = \"https://tools.example\"\nkind = \"http\"\nauth = \"public\"\nupstream = \"{0}/assets\"\n\
+         [[routes]]\npath = \"/reports/**\"\nkind = \"http\"\nauth = \"oauth2\"\nscopes = [\"reports:read\"]\nupstream = \"{0}/reports\"\n\
          [openai]\napps_challenge = \"own-token\"\napps_challenges = {{ \"tools.example\" = \"other-token\" }}\n",
         upstream.url()
     );
@@ -250,6 +250,47 @@ async fn a_tree_never_serves_what_a_nearer_route_guards() {
     assert_eq!(gateway.client.get(gateway.url("/admin/users")).send().await.unwrap().status(), 401);
 }
 
+/// The same where the server has other paths than the gateway, and at another host: what the policy guards is behind one way
+/// in, and every other way around it ends.
+#[tokio::test]
+async fn a_tree_never_serves_what_another_route_guards_at_the_same_server() {
+    let upstream = Upstream::plain().await;
+    let port = upstream.addr.port();
+    let more = format!(
+        "[[routes]]\npath = \"/**\"\nkind = \"http\"\nauth = \"public\"\nupstream = \"http://localhost:{port}/\"\n\
+         [[routes]]\npath = \"/up/**\"\nkind = \"http\"\nauth = \"public\"\nupstream = \"http://127.0.0.1:{port}/Upstream/\"\n\
+         [[routes]]\npath = \"/all/**\"\nhost = \"other.example\"\nkind = \"http\"\nauth = \"public\"\nupstream = \"http://127.0.0.1:{port}/\"\n\
+         [[routes]]\npath = \"/admin/**\"\nkind = \"http\"\nauth = \"oauth2\"\nupstream = \"http://127.0.0.1:{port}/internal/admin\"\n"
+    );
+    let gateway = with_routes(&upstream, &more).await;
+    let own = gateway.addr.to_string();
+    for (host, target) in [
+        (own.as_str(), "/upstream/mcp"),
+        (&own, "/upstream/mcp/"),
+        (&own, "/upstream/mcp/messages"),
+        (&own, "/Upstream/%6dcp"),
+        (&own, "/internal/admin"),
+        (&own, "/internal/ADMIN/users"),
+        (&own, "/up/mcp"),
+        (&own, "/up/MCP/"),
+        ("other.example", "/all/upstream/mcp"),
+        ("other.example", "/all/upstream/m%63p/x"),
+        ("other.example", "/all/internal/admin/users"),
+    ] {
+        for method in [Method::GET, Method::POST] {
+            let response = send(&gateway, method.clone(), host, target, None).await;
+            assert_eq!(response.status(), 404, "{method} {host} {target}");
+        }
+    }
+    assert!(upstream.got().is_empty(), "{:?}", upstream.got());
+    for (target, expected) in
+        [("/upstream/mcpx", "/upstream/mcpx"), ("/internal", "/internal"), ("/up/a", "/Upstream/a")]
+    {
+        assert_eq!(gateway.client.get(gateway.url(target)).send().await.unwrap().status(), 200, "{target}");
+        assert_eq!(upstream.got().last().unwrap().uri.to_string(), expected);
+    }
+}
+
 #[tokio::test]
 async fn plain_http_is_guarded_by_the_same_tokens() {
     let upstream =
@@ -258,8 +299,8 @@ async fn plain_http_is_guarded_by_the_same_tokens() {
         )
         .await;
     let more = format!(
-        "[[routes]]\npath = \"/page\"\nkind = \"http\"\nauth = \"public\"\nupstream = \"{0}\"\n\
-         [[routes]]\npath = \"/reports/**\"\nkind = \"http\"\nauth = \"oauth2\"\nscopes = [\"read\"]\nupstream = \"{0}\"\nmax_body_bytes = 1000\n",
+        "[[routes]]\npath = \"/page\"\nkind = \"http\"\nauth = \"public\"\nupstream = \"{0}/page\"\n\
+         [[routes]]\npath = \"/reports/**\"\nkind = \"http\"\nauth = \"oauth2\"\nscopes = [\"read\"]\nupstream = \"{0}/reports\"\nmax_body_bytes = 1000\n",
         upstream.url()
     );
     let gateway = with_routes(&upstream, &more).await;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use mcp_auth::document::KeyPath;
 use schemars::JsonSchema;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
@@ -133,6 +134,17 @@ impl<'de> Deserialize<'de> for UpstreamValue {
 }
 
 impl UpstreamValue {
+    /// Its URLs, each with its place; none of a command.
+    pub(crate) fn urls(&self, at: &KeyPath) -> Vec<(KeyPath, &str)> {
+        match self {
+            Self::Command(_) => Vec::new(),
+            Self::One(url) => vec![(at.clone(), url)],
+            Self::Several(urls) => {
+                urls.iter().enumerate().map(|(index, url)| (at.index(index), url.as_str())).collect()
+            }
+        }
+    }
+
     /// The one URL, where there is one.
     pub(crate) fn one(&self) -> Option<&str> {
         match self {
