@@ -21,6 +21,11 @@ pub(crate) struct StdioConfig {
     /// Whether all sessions share one process.
     pub(crate) shared: bool,
     pub(crate) max_sessions: usize,
+    /// Of these, those of clients that did not sign in.
+    pub(crate) max_anonymous_sessions: usize,
+    /// Of these, those of one address; and whether this machine's own are counted too. Who sends from there is the operator,
+    /// or a proxy that is not listed, whose clients would all be one.
+    pub(crate) max_anonymous_sessions_per_address: (usize, bool),
     pub(crate) idle: Duration,
     pub(crate) max_message_bytes: usize,
     pub(crate) start_timeout: Duration,
@@ -83,6 +88,17 @@ fn understand(raw: &CommandTable, path: &KeyPath, report: &mut Report) -> Option
             report.unexpected(&path.key(key), "at least 1");
         }
     }
+    let strangers = raw.max_anonymous_sessions.unwrap_or_else(|| raw.max_sessions.div_ceil(2));
+    let of_address =
+        raw.max_anonymous_sessions_per_address.unwrap_or_else(|| raw.max_sessions.div_ceil(4).min(strangers));
+    for (key, value, most_key, most) in [
+        ("max_anonymous_sessions", strangers, "max_sessions", raw.max_sessions),
+        ("max_anonymous_sessions_per_address", of_address, "max_anonymous_sessions", strangers),
+    ] {
+        if value > most {
+            report.unexpected(&path.key(key), format!("at most `{most_key}`, which is {most}"));
+        }
+    }
     let (program, arguments) = command?;
     Some(StdioConfig {
         program: program.clone(),
@@ -92,6 +108,11 @@ fn understand(raw: &CommandTable, path: &KeyPath, report: &mut Report) -> Option
         working_directory,
         shared: raw.sessions == StdioSessions::Shared,
         max_sessions: raw.max_sessions.into(),
+        max_anonymous_sessions: strangers.into(),
+        max_anonymous_sessions_per_address: (
+            of_address.into(),
+            raw.max_anonymous_sessions_per_address.is_some(),
+        ),
         idle: Duration::from_secs(raw.idle_seconds.into()),
         max_message_bytes: usize::try_from(raw.max_message_bytes).unwrap_or(usize::MAX),
         start_timeout: Duration::from_secs(raw.start_timeout_seconds.into()),

@@ -1388,3 +1388,200 @@ fn an_edit_of_a_file_that_is_followed_is_no_other_configuration() {
         assert!(one == two, "{keys}");
     }
 }
+
+/// The sound configuration with more routes behind `/mcp`, which is at `http://u:5000/v1/mcp`: path, more keys and upstream.
+fn with_routes(routes: &[(&str, &str, &str)]) -> String {
+    let mut text = with("http://127.0.0.1:5000/mcp", "http://u:5000/v1/mcp");
+    for (path, keys, upstream) in routes {
+        text = format!("{text}[[routes]]\npath = \"{path}\"\n{keys}\nupstream = {upstream}\n");
+    }
+    text
+}
+
+const PUBLIC: &str = "kind = \"http\"\nauth = \"public\"";
+const OAUTH2: &str = "kind = \"http\"\nauth = \"oauth2\"";
+
+#[test]
+fn what_one_route_guards_no_other_leads_to() {
+    for (route, name) in [
+        (("/open", PUBLIC, "\"http://u:5000/v1/mcp\""), "/open"),
+        (("/open", PUBLIC, "\"http://u:5000/V1//mcp/\""), "/open"),
+        (("/open/**", PUBLIC, "\"http://U.:5000/v1/%6dcp\""), "/open/**"),
+        (("/open/**", OAUTH2, "\"http://u:5000/v1/mcp\""), "/open/**"),
+        (("/open/**", OAUTH2, "[\"http://other/v1/mcp\", \"http://u:5000/v1/mcp\"]"), "/open/**"),
+    ] {
+        let error = load(&with_routes(&[route]), &[]).unwrap_err();
+        assert_eq!(
+            error,
+            format!(
+                "gateway.toml:13:12: `routes[1].upstream`: expected another path than that of `routes[0].upstream` (`/mcp`): \
+                 what it guards would be open to whoever comes by `{name}`"
+            )
+        );
+    }
+    // among plain HTTP
+    for (one, other, is_fault) in [
+        (("/a", OAUTH2), ("/b", PUBLIC), true),
+        (("/a/**", OAUTH2), ("/b/**", PUBLIC), true),
+        (("/a/**", OAUTH2), ("/b", PUBLIC), false),
+        (("/a", OAUTH2), ("/b/**", PUBLIC), false),
+        (("/a/**", OAUTH2), ("/b/**", OAUTH2), false),
+        (("/a/**", PUBLIC), ("/b/**", PUBLIC), false),
+    ] {
+        let upstream = "\"http://u:5000/files\"";
+        let loaded = load(&with_routes(&[(one.0, one.1, upstream), (other.0, other.1, upstream)]), &[]);
+        assert_eq!(loaded.is_err(), is_fault, "{one:?} {other:?}");
+    }
+}
+
+#[test]
+fn a_tree_is_told_what_belongs_to_others() {
+    let withheld = |upstream: &str| {
+        let config = load(&with_routes(&[("/**", PUBLIC, upstream)]), &[]).unwrap();
+        let withheld = &config.routes[1].withheld;
+        let of = |guarded: &super::Guarded| (guarded.base.clone(), guarded.below);
+        (withheld.iter().map(of).collect::<Vec<_>>(), config.warnings())
+    };
+    for (upstream, base) in [
+        ("\"http://u:5000/\"", "/v1/mcp"),
+        ("\"http://U:5000/\"", "/v1/mcp"),
+        ("\"https://u.:5000//%2e/\"", "/v1/mcp"),
+        ("[\"http://other/\", \"http://u:5000/\"]", "/v1/mcp"),
+    ] {
+        let (found, warnings) = withheld(upstream);
+        assert_eq!(found, [(base.to_owned(), true)], "{upstream}");
+        let said =
+            format!("`{base}` below it belongs to `routes[0].upstream` (`/mcp`), and is not served here");
+        let at = "gateway.toml:13:12: `routes[1].upstream`: ";
+        assert!(warnings.iter().any(|line| line.ends_with(&format!("{at}{said}"))), "{warnings:?}");
+    }
+    for upstream in
+        ["\"http://u:5000/v1/mcp/more\"", "\"http://u:5000/v\"", "\"http://u/\"", "\"http://v:5000/\""]
+    {
+        let (found, _) = withheld(upstream);
+        assert!(found.is_empty(), "{upstream}: {found:?}");
+    }
+    // clients find it where it is
+    let (found, warnings) = withheld("\"http://u:5000/%761/\"");
+    assert_eq!(found, [("/mcp".to_owned(), true)]);
+    assert!(!warnings.iter().any(|line| line.contains("is not served here")), "{warnings:?}");
+    let text = with_routes(&[("/**", PUBLIC, "\"http://u:5000/\"")])
+        .replace("path = \"/mcp\"", "path = \"/v1/mcp\"");
+    let config = load(&text, &[]).unwrap();
+    assert_eq!(config.routes[1].withheld.len(), 1);
+    assert!(
+        !config.warnings().iter().any(|line| line.contains("is not served here")),
+        "{:?}",
+        config.warnings()
+    );
+}
+
+/// A device may have no end, and opening a pipe waits for whoever writes into it. This one reads as an empty file, so that
+/// the test fails rather than hangs.
+#[test]
+fn only_regular_files_are_read() {
+    let (route, issuer) = ("policy = \"policy.toml\"", "issuer = \"http://localhost:4000\"");
+    let url = "public_url = \"http://localhost:3000\"";
+    let (certificate, key) = certificate();
+    let files = [("one.pem", certificate.as_str()), ("one.key", key.as_str())];
+    let no = "/dev/null";
+    let tls = |certificate: &str, key: &str, more: &str| {
+        let pair = format!("{{ certificate_file = \"{certificate}\", key_file = \"{key}\" }}");
+        with(url, &format!("{url}\n[server.tls]\ncertificates = [{pair}]\n{more}"))
+    };
+    let of_route = |keys: &str| with(route, &format!("{route}\n{keys}"));
+    let of_issuer = |keys: &str| with(issuer, &format!("{issuer}\n{keys}"));
+    let introspection = |keys: &str| {
+        of_issuer(&format!(
+            "introspection = {{ endpoint = \"https://as.example/i\", client_id = \"c\", {keys} }}"
+        ))
+    };
+    let state = |keys: &str| format!("{SOUND}[state]\n{keys}\n");
+    let client = "token_endpoint = \"https://as.example/token\", client_id = \"c\"";
+    for (key, text) in [
+        ("policy", with(route, &format!("policy = \"{no}\""))),
+        ("jwks_file", of_issuer(&format!("jwks_file = \"{no}\""))),
+        ("client_secret_file", introspection(&format!("client_secret_file = \"{no}\""))),
+        (
+            "private_key_file",
+            introspection(&format!("auth = \"private_key_jwt\", private_key_file = \"{no}\"")),
+        ),
+        ("certificate_file", tls(no, "one.key", "")),
+        ("key_file", tls("one.pem", no, "")),
+        ("client_ca_file", tls("one.pem", "one.key", &format!("client_ca_file = \"{no}\""))),
+        ("upstream_ca_file", of_route(&format!("upstream_ca_file = \"{no}\""))),
+        (
+            "upstream_client_certificate_file",
+            of_route(&format!(
+                "upstream_client_certificate_file = \"{no}\"\nupstream_client_key_file = \"one.key\""
+            )),
+        ),
+        (
+            "upstream_client_key_file",
+            of_route(&format!(
+                "upstream_client_certificate_file = \"one.pem\"\nupstream_client_key_file = \"{no}\""
+            )),
+        ),
+        (
+            "secret_file",
+            of_route(&format!(
+                "credentials = {{ kind = \"header\", name = \"x-api-key\", secret_file = \"{no}\" }}"
+            )),
+        ),
+        (
+            "client_secret_file",
+            of_route(&format!(
+                "credentials = {{ kind = \"client_credentials\", {client}, client_secret_file = \"{no}\" }}"
+            )),
+        ),
+        (
+            "private_key_file",
+            of_route(&format!(
+                "credentials = {{ kind = \"client_credentials\", {client}, auth = \"private_key_jwt\", private_key_file = \"{no}\" }}"
+            )),
+        ),
+        ("key_file", of_route(&format!("credentials = {{ kind = \"assertion\", key_file = \"{no}\" }}"))),
+        ("redis_url_file", state(&format!("redis_url_file = \"{no}\""))),
+        ("redis_ca_file", state(&format!("redis_url = \"rediss://r:1/\"\nredis_ca_file = \"{no}\""))),
+        ("session_secrets_file", state(&format!("session_secrets_file = \"{no}\""))),
+    ] {
+        let error = load(&text, &files).unwrap_err();
+        let said = |line: &str| line.contains(&format!("{key}`: ")) && line.contains("not a regular file");
+        assert!(error.lines().any(said), "{key}: {error}");
+    }
+    let error = Config::load(Path::new(no)).unwrap_err().to_string();
+    assert_eq!(error, "/dev/null: cannot be read: not a regular file");
+}
+
+#[test]
+fn strangers_have_at_most_the_sessions_that_there_are() {
+    let line = "upstream = \"http://127.0.0.1:5000/mcp\"";
+    let stdio =
+        |keys: &str| load(&with(line, &format!("upstream = {{ command = [\"server\"]{keys} }}")), &[]);
+    for (keys, expected) in [
+        ("", (32, 16, (8, false))),
+        (", max_sessions = 1", (1, 1, (1, false))),
+        (", max_sessions = 5", (5, 3, (2, false))),
+        (", max_anonymous_sessions = 0", (32, 0, (0, false))),
+        (", max_anonymous_sessions = 32, max_anonymous_sessions_per_address = 32", (32, 32, (32, true))),
+    ] {
+        let config = stdio(keys).unwrap();
+        let found = config.routes[0].stdio.as_ref().unwrap();
+        let found =
+            (found.max_sessions, found.max_anonymous_sessions, found.max_anonymous_sessions_per_address);
+        assert_eq!(found, expected, "{keys}");
+    }
+    for (keys, fault) in [
+        (
+            ", max_anonymous_sessions = 33",
+            "max_anonymous_sessions`: expected at most `max_sessions`, which is 32, but found `33`",
+        ),
+        (
+            ", max_anonymous_sessions_per_address = 17",
+            "max_anonymous_sessions_per_address`: expected at most `max_anonymous_sessions`, which is 16, but found `17`",
+        ),
+    ] {
+        let error = stdio(keys).unwrap_err();
+        assert!(error.ends_with(fault), "{error}");
+    }
+}

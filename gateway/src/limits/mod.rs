@@ -17,5 +17,6 @@ mod shared;
 
 pub(crate) use address::AddressRates;
 pub(crate) use gate::Gate;
+pub(crate) use network::Network;
 pub(crate) use route::RateLimits;
 pub(crate) use shared::SharedRates;

@@ -48,6 +48,8 @@ pub(crate) use limits::Limits;
 pub(crate) use request::{CleanBody, IDENTITY_HEADERS, Identity, breaks_hygiene};
 pub(crate) use stdio::{Bridge, BridgeConfig, StdioBody};
 
+use stdio::Holder;
+
 /// The most headers that the gateway adds to a request, but for claims and credentials: whom it serves (4), where from (3),
 /// `Via`, the mark of the route, and the request's id with its place in a trace (3).
 const MOST_SAID: usize = 12;
@@ -153,6 +155,13 @@ impl Target {
                 return limited.answer(&reply).map(ForwardedBody::from);
             }
         }
+        let holder = match &self.upstream {
+            Upstream::Http(_) => None,
+            Upstream::Stdio(bridge) => {
+                let address = request.extensions().get::<ClientAddr>().copied();
+                Some(bridge.holder(permit.principal().is_some(), address))
+            }
+        };
         let mut outgoing = match self.outgoing(request, &permit) {
             Ok(outgoing) => outgoing,
             Err(refusal) => {
@@ -183,7 +192,8 @@ impl Target {
             Upstream::Http(group) => group,
             Upstream::Stdio(bridge) => {
                 let (method, headers) = (outgoing.method(), outgoing.headers());
-                let answer = Box::pin(bridge.serve(method, headers, &body.unwrap_or_default(), &reply)).await;
+                let (holder, body) = (holder.unwrap_or(Holder::Stranger(None)), body.unwrap_or_default());
+                let answer = Box::pin(bridge.serve(holder, method, headers, &body, &reply)).await;
                 drop(waiting);
                 record.answered(answer.status());
                 return answer;

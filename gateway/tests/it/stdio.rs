@@ -299,9 +299,14 @@ async fn a_server_that_ends_for_no_one_is_killed_with_all_that_it_started() {
     let pid = session.text("pid").await;
     session.delete().await;
     is_gone(&pid).await;
-    // a shell that waits for a child of its own
-    let upstream =
-        format!("{{ command = [\"sh\", \"-c\", \"sleep 1000 & echo $! >&2; python3 {SERVER}; wait\"] }}");
+    // a shell that waits for a child of its own, and one that leaves behind a child of its own when it ends in order
+    for last in ["; wait", ""] {
+        leaves_nothing_behind(&format!("sleep 1000 & echo $! >&2; python3 {SERVER}{last}")).await;
+    }
+}
+
+async fn leaves_nothing_behind(script: &str) {
+    let upstream = format!("{{ command = [\"sh\", \"-c\", \"{script}\"] }}");
     let nested = Gateway::with(&upstream, POLICY, "", "upstream_era = \"legacy\"").await;
     let before = logs::with("an MCP server says").len();
     let session = Session::open(&nested).await;
@@ -325,6 +330,64 @@ async fn sessions_are_so_many_and_end_when_nobody_uses_them() {
     assert!(full.headers().contains_key("retry-after"));
     is_gone(&pid).await;
     assert_eq!(session.call(&json!(1), "pid", &json!({})).send().await.unwrap().status(), 404);
+    Session::open(&gateway).await;
+}
+
+/// A session of somebody who signed in; nothing where there is no place for it.
+async fn open_as(gateway: &Gateway, subject: &str) -> Option<String> {
+    let params = json!({ "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": { "name": "c", "version": "1" } });
+    let message = json!({ "jsonrpc": "2.0", "id": "i", "method": "initialize", "params": params });
+    let request = gateway.post(&message.to_string()).bearer_auth(gateway.token(subject, "read"));
+    let response = request.send().await.unwrap();
+    let id = response.headers().get("mcp-session-id").map(|id| id.to_str().unwrap().to_owned());
+    assert_eq!(response.status(), if id.is_some() { 200 } else { 503 });
+    id
+}
+
+#[tokio::test]
+async fn strangers_keep_no_user_out() {
+    for sessions in ["per_session", "shared"] {
+        let gateway = gateway("", &format!(", sessions = \"{sessions}\", max_sessions = 4")).await;
+        let (used, unused) = (Session::open(&gateway).await, Session::open(&gateway).await);
+        let pid = used.text("pid").await;
+        let stream = unused.request(reqwest::Method::GET).send().await.unwrap();
+        assert_eq!(stream.status(), 200);
+        // half of them are for those who sign in
+        assert_eq!(initialize(&gateway).await.status(), 503);
+        let mut ids = Vec::new();
+        for subject in ["alex", "blake", "casey"] {
+            ids.push(open_as(&gateway, subject).await.unwrap());
+        }
+        let status = async |session: &Session<'_>| {
+            session.call(&json!(1), "pid", &json!({})).send().await.unwrap().status().as_u16()
+        };
+        assert_eq!((status(&unused).await, status(&used).await), (404, 200));
+        assert_eq!(stream.text().await.unwrap(), "", "its stream ends as well");
+        ids.push(open_as(&gateway, "drew").await.unwrap());
+        assert_eq!(status(&used).await, 404);
+        if sessions == "per_session" {
+            is_gone(&pid).await;
+        }
+        assert_eq!(open_as(&gateway, "emery").await, None);
+        for (subject, id) in ["alex", "blake", "casey", "drew"].iter().zip(&ids) {
+            let call = gateway.call("pid").bearer_auth(gateway.token(subject, "read"));
+            assert_eq!(call.header("mcp-session-id", id).send().await.unwrap().status(), 200, "{subject}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_address_has_a_share_of_what_strangers_have() {
+    let gateway = gateway("", ", max_anonymous_sessions_per_address = 1").await;
+    let first = Session::open(&gateway).await;
+    let second = Session::open(&gateway).await;
+    let call = first.call(&json!(1), "pid", &json!({}));
+    assert_eq!(call.send().await.unwrap().status(), 404, "one in which nothing was asked gives way");
+    let pid = second.text("pid").await;
+    assert_eq!(initialize(&gateway).await.status(), 503);
+    // once somebody signs in in it, it is no stranger's
+    let call = second.call(&json!(1), "pid", &json!({})).bearer_auth(gateway.token("alex", "read"));
+    assert_eq!(body(call.send().await.unwrap()).await["result"]["content"][0]["text"], pid);
     Session::open(&gateway).await;
 }
 
@@ -365,6 +428,8 @@ async fn a_server_asks_its_own_client_and_nobody_else_answers() {
     };
     let (response, ()) = tokio::join!(asking, answering);
     assert_eq!(body(response.unwrap()).await["result"]["content"][0]["text"], "\"of the client\"");
+    // what the server gets besides could answer a later request of its own
+    assert_eq!(session.text("answers").await, "1");
 }
 
 #[tokio::test]

@@ -24,6 +24,11 @@ pub(crate) struct CommandTable {
     pub(crate) sessions: StdioSessions,
     /// Sessions at a time; further ones get 503. Default: 32.
     pub(crate) max_sessions: u16,
+    /// Of these, those of clients that did not sign in; with 0 nobody else has any. Default: half of `max_sessions`.
+    pub(crate) max_anonymous_sessions: Option<u16>,
+    /// Of these, those of one client address (an IPv6 address as its /64 network). Default: a quarter of `max_sessions`, and
+    /// no limit for addresses of this machine.
+    pub(crate) max_anonymous_sessions_per_address: Option<u16>,
     /// Seconds after which a session that nobody uses ends. Default: 900.
     pub(crate) idle_seconds: u32,
     /// The longest message of the server, in bytes; a server that sends a longer one is ended. Default: 4194304.
@@ -50,6 +55,8 @@ impl Default for CommandTable {
             working_directory: None,
             sessions: StdioSessions::PerSession,
             max_sessions: 32,
+            max_anonymous_sessions: None,
+            max_anonymous_sessions_per_address: None,
             idle_seconds: 900,
             max_message_bytes: 4 * 1024 * 1024,
             start_timeout_seconds: 30,

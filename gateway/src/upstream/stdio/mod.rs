@@ -13,6 +13,7 @@ mod backoff;
 mod body;
 mod inbox;
 mod lines;
+mod places;
 mod process;
 mod session;
 mod wire;
@@ -31,10 +32,14 @@ use tokio::time::timeout;
 
 use crate::body::ForwardedBody;
 use crate::config::{EraConfig, StdioConfig};
+use crate::limits::Network;
+use crate::server::ClientAddr;
 
 pub(crate) use body::StdioBody;
+pub(crate) use places::Holder;
 
 use backoff::Backoff;
+use places::Shares;
 use process::{Process, Unsent, Waiting, Whose};
 use session::{Session, Sessions};
 use wire::{Kind, Message};
@@ -168,7 +173,7 @@ impl Bridge {
             config: server.clone(),
             response_timeout: config.response_timeout,
             era: known.into(),
-            sessions: Arc::new(Sessions::new(server.max_sessions, server.idle)),
+            sessions: Arc::new(Sessions::new(shares(server), server.idle)),
             common: tokio::sync::Mutex::default(),
             backoff: Mutex::default(),
             random: Arc::new(SystemRandom),
@@ -204,9 +209,22 @@ impl Bridge {
         &self.0.era
     }
 
+    /// Whose the sessions are that such a client opens.
+    pub(crate) fn holder(&self, is_user: bool, address: Option<ClientAddr>) -> Holder {
+        let counts_this_machine = self.0.config.max_anonymous_sessions_per_address.1;
+        match address {
+            _ if is_user => Holder::User,
+            Some(ClientAddr(ip)) if counts_this_machine || !ip.to_canonical().is_loopback() => {
+                Holder::Stranger(Some(Network::of(ip)))
+            }
+            _ => Holder::Stranger(None),
+        }
+    }
+
     /// Answers one request that the layer has let through.
     pub(crate) async fn serve(
         &self,
+        holder: Holder,
         method: &Method,
         headers: &HeaderMap,
         body: &Bytes,
@@ -214,8 +232,8 @@ impl Bridge {
     ) -> Response<ForwardedBody> {
         let session = headers.get(SESSION_ID).and_then(|id| id.to_str().ok());
         let answer = match *method {
-            Method::POST => self.0.post(headers, session, body).await,
-            Method::GET => self.0.listen(session),
+            Method::POST => self.0.post(holder, headers, session, body).await,
+            Method::GET => self.0.listen(holder, session),
             Method::DELETE => self.0.delete(session),
             _ => Err(Failure::NotAllowed),
         };
@@ -229,6 +247,7 @@ impl Bridge {
 impl Servers {
     async fn post(
         &self,
+        holder: Holder,
         headers: &HeaderMap,
         session: Option<&str>,
         body: &Bytes,
@@ -245,12 +264,15 @@ impl Servers {
             return self.ask_process(&common.process, NOBODY, None, &message, streams, true).await;
         }
         if message.method() == "initialize" && message.kind() == Kind::Request {
-            return self.open(&message).await;
+            return self.open(holder, &message).await;
         }
         let session =
-            self.sessions.find(session.ok_or(Failure::NoSession)?).ok_or(Failure::UnknownSession)?;
+            self.sessions.find(session.ok_or(Failure::NoSession)?, holder).ok_or(Failure::UnknownSession)?;
         match message.kind() {
             Kind::Request => {
+                if message.method() != "ping" {
+                    session.works();
+                }
                 let process = Arc::clone(session.process());
                 let owner = session.number();
                 self.ask_process(&process, owner, Some(session), &message, streams, false).await
@@ -269,9 +291,9 @@ impl Servers {
     }
 
     /// A session, with a process of its own or a share in the one that all have.
-    async fn open(&self, message: &Message<'_>) -> Result<Response<ForwardedBody>, Failure> {
+    async fn open(&self, holder: Holder, message: &Message<'_>) -> Result<Response<ForwardedBody>, Failure> {
         let id = self.new_id().ok_or(Failure::NotStarted)?;
-        let place = self.sessions.place().ok_or(Failure::TooManySessions)?;
+        let place = self.sessions.place(holder).ok_or(Failure::TooManySessions)?;
         let (session, mut response) = if self.config.shared {
             let common = self.common(true).await?;
             let greeting = common.greeting.ok_or(Failure::NotStarted)?;
@@ -368,12 +390,12 @@ impl Servers {
         Ok(())
     }
 
-    fn listen(&self, session: Option<&str>) -> Result<Response<ForwardedBody>, Failure> {
+    fn listen(&self, holder: Holder, session: Option<&str>) -> Result<Response<ForwardedBody>, Failure> {
         let Some(id) = session else {
             let modern = self.era.get() == UpstreamEra::Modern;
             return Err(if modern { Failure::NotAllowed } else { Failure::NoSession });
         };
-        let session = self.sessions.find(id).ok_or(Failure::UnknownSession)?;
+        let session = self.sessions.find(id, holder).ok_or(Failure::UnknownSession)?;
         let mut body = StdioBody::listening(session.inbox().open());
         body.session = Some(session);
         Ok(stream(body))
@@ -477,6 +499,14 @@ impl Servers {
         let mut bytes = [0; 24];
         self.random.fill(&mut bytes).ok()?;
         Some(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes))
+    }
+}
+
+fn shares(server: &StdioConfig) -> Shares {
+    Shares {
+        all: server.max_sessions,
+        strangers: server.max_anonymous_sessions,
+        of_address: server.max_anonymous_sessions_per_address.0,
     }
 }
 

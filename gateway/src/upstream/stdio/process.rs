@@ -210,9 +210,9 @@ impl Process {
         }
     }
 
-    /// Whether requests are under way that somebody waits for.
-    pub(super) fn is_busy(&self) -> bool {
-        self.shared.state().pending.values().any(|one| !one.is_abandoned())
+    /// Whether requests of an owner are under way that somebody waits for.
+    pub(super) fn is_busy_for(&self, owner: u64) -> bool {
+        self.shared.state().pending.values().any(|one| one.owner == owner && !one.is_abandoned())
     }
 
     pub(super) fn is_gone(&self) -> bool {
@@ -436,11 +436,11 @@ async fn run(mut child: Child, mut lines: Lines<ChildStdout>, shared: Arc<Shared
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// A server that reads and never answers.
-    fn mute() -> Arc<Process> {
+    pub(in super::super) fn mute() -> Arc<Process> {
         let config = StdioConfig {
             program: "sh".to_owned(),
             arguments: vec!["-c".to_owned(), "cat > /dev/null".to_owned()],
@@ -449,6 +449,8 @@ mod tests {
             working_directory: None,
             shared: true,
             max_sessions: 1,
+            max_anonymous_sessions: 1,
+            max_anonymous_sessions_per_address: (1, true),
             idle: Duration::from_secs(1),
             max_message_bytes: 1024,
             start_timeout: Duration::from_secs(1),
@@ -467,7 +469,7 @@ mod tests {
             }
         }
         assert_eq!(process.request(0, &message).await.unwrap_err(), Unsent::Busy);
-        assert!(process.is_busy());
+        assert!(process.is_busy_for(0) && process.is_busy_for(1));
         // one client leaves
         waiting.truncate(MOST_PENDING / 2);
         waiting.push(process.request(1, &message).await.unwrap());
@@ -478,6 +480,9 @@ mod tests {
         let kept = process.shared.state().pending.values().filter(|one| one.owner == 0).count();
         assert_eq!(kept, MOST_PENDING / 2);
         drop(waiting);
-        assert!(!process.is_busy(), "a session that everybody left would never end");
+        assert!(
+            !process.is_busy_for(0) && !process.is_busy_for(1),
+            "a session that everybody left would never end"
+        );
     }
 }
