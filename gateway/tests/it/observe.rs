@@ -158,7 +158,9 @@ async fn upstreams_reloads_and_tokens_are_in_the_metrics() {
     shown(state(&upstream.url(), "in")).await;
     shown(state(&format!("http://{dead}/"), "in")).await;
     // until it has failed three times
+    let begun = std::time::Instant::now();
     while has(&state(&format!("http://{dead}/"), "in")).await {
+        assert!(begun.elapsed() < DEADLINE, "it stays in use");
         assert_eq!(gateway.call("open").send().await.unwrap().status(), StatusCode::OK);
     }
     shown(state(&format!("http://{dead}/"), "out")).await;
