@@ -102,7 +102,7 @@ impl Entry<'_> {
         }
         match judged.rule() {
             Some(rule) => {
-                put_kept(line, OfRule::of(rule).map(|kept| &kept.audit), |line| of_rule(line, rule))
+                put_kept(line, OfRule::of(rule).map(|kept| &kept.audit), |line| of_rule(line, rule));
             }
             None => put(line, br#","enforced":true"#),
         }
