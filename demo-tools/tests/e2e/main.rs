@@ -12,6 +12,7 @@
 mod bodies;
 mod challenges;
 mod clients;
+mod counter;
 mod documents;
 mod grants;
 mod harness;
@@ -19,6 +20,7 @@ mod lifecycle;
 mod pages;
 mod policy;
 mod readme;
+mod stdio_upstreams;
 mod tokens;
 mod upstreams;
 mod widget;

@@ -6,6 +6,9 @@
 
 import sys
 from importlib.metadata import version
+from pathlib import Path
+
+import anyio
 
 if version("mcp").startswith("1."):
     from mcp.server.fastmcp import Context, FastMCP as Server
@@ -34,6 +37,17 @@ async def steps(n: int, ctx: Context) -> str:
     for step in range(n):
         await ctx.report_progress(step + 1, n)
     return f"{n} steps"
+
+
+@server.tool()
+async def wait(note: str, ctx: Context) -> str:
+    """Says that it has begun, waits to be cancelled, and leaves a note of that"""
+    try:
+        await ctx.report_progress(1, 2)
+        await anyio.sleep_forever()
+    except anyio.get_cancelled_exc_class():
+        Path(note).write_text("cancelled")
+        raise
 
 
 @server.resource("greeting://{name}")

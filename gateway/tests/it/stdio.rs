@@ -427,9 +427,28 @@ async fn a_server_asks_its_own_client_and_nobody_else_answers() {
         }
     };
     let (response, ()) = tokio::join!(asking, answering);
-    assert_eq!(body(response.unwrap()).await["result"]["content"][0]["text"], "\"of the client\"");
+    let answered = events(&response.unwrap().text().await.unwrap());
+    assert_eq!(answered[0]["result"]["content"][0]["text"], "\"of the client\"");
     // what the server gets besides could answer a later request of its own
     assert_eq!(session.text("answers").await, "1");
+}
+
+/// The Python SDK sends nothing while the head of an answer is out, when it has somebody to sign in: what the server asks
+/// during a call would wait for the call, and the call for it.
+#[tokio::test]
+async fn the_answer_to_a_call_begins_when_its_server_asks_back() {
+    let gateway = gateway("", "").await;
+    let session = Session::open(&gateway).await;
+    let mut stream = session.request(reqwest::Method::GET).send().await.unwrap();
+    let response = session.call(&json!(1), "ask", &json!({})).send().await.unwrap();
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let asked = events(std::str::from_utf8(&stream.chunk().await.unwrap().unwrap()).unwrap());
+    assert_eq!(asked[0]["method"], "roots/list");
+    let answer = json!({ "jsonrpc": "2.0", "id": "s-1", "result": "late" });
+    assert_eq!(session.send(&answer).send().await.unwrap().status(), 202);
+    let text = response.text().await.unwrap();
+    assert!(text.starts_with(":\n\n"), "{text}");
+    assert_eq!(events(&text)[0]["result"]["content"][0]["text"], "\"late\"");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 Reads one JSON object from stdin:
   {"mcp_url", "era": "legacy" | "modern", "scenario": "full" | "refresh" | "sign_in" | "calls",
    "redirect_uri", "client_metadata_url"?, "users": [{"username", "password"}],
-   "calls"?: [{"tool", "arguments"}]}
+   "calls"?: [{"tool", "arguments", "until"?}], "answers"?: bool}
 and prints one JSON report; the assertions are the caller's.
 """
 
@@ -12,8 +12,11 @@ import json
 import sys
 import time
 from contextlib import asynccontextmanager
+from pathlib import Path
 from importlib.metadata import version
 
+import anyio
+from mcp import types
 from mcp.client.auth import OAuthClientProvider
 from mcp.shared.auth import OAuthClientMetadata
 
@@ -28,6 +31,19 @@ if GENERATION == "1":
 else:
     import httpx2 as httpx
     from generation2 import authorization_code, open_client
+
+
+async def sample(_context, params):
+    text = types.TextContent(type="text", text=f"sampled: {params.messages[0].content.text}")
+    return types.CreateMessageResult(role="assistant", model="none", content=text)
+
+
+async def elicit(_context, _params):
+    return types.ElicitResult(action="accept", content={"name": "Alex"})
+
+
+# what a client says that is asked something by a server
+ANSWERS = {"sampling_callback": sample, "elicitation_callback": elicit}
 
 
 class Session:
@@ -56,7 +72,8 @@ class Session:
         )
         hooks = {"response": [recorder(self.report["wire"])]}
         async with httpx.AsyncClient(auth=self.provider, event_hooks=hooks, timeout=30) as http:
-            async with open_client(self.given["mcp_url"], http, self.given["era"]) as client:
+            answers = ANSWERS if self.given.get("answers") else {}
+            async with open_client(self.given["mcp_url"], http, self.given["era"], **answers) as client:
                 self.client = client
                 self.report["protocol_version"] = client.protocol_version
                 yield self
@@ -83,6 +100,27 @@ class Session:
     async def call(self, tool, /, **arguments):
         result = await self.client.call_tool(tool, arguments)
         return result.model_dump(by_alias=True, mode="json", exclude_none=True)
+
+    async def progress(self, tool, arguments):
+        told = []
+
+        async def progressed(progress, _total, _message):
+            told.append(progress)
+
+        result = await self.client.call_tool(tool, arguments, progress_callback=progressed)
+        return result.model_dump(by_alias=True, mode="json", exclude_none=True), told
+
+    async def cancelled(self, tool, arguments, until):
+        """Calls a tool that never ends, cancels that once it has begun, and waits for the file that it leaves behind."""
+        with anyio.CancelScope() as scope:
+
+            async def progressed(_progress, _total, _message):
+                scope.cancel()
+
+            await self.client.call_tool(tool, arguments, progress_callback=progressed)
+        while not Path(until).exists():
+            await asyncio.sleep(0.02)
+        return "cancelled" if scope.cancelled_caught else "answered"
 
     async def tools(self):
         tools = (await self.client.list_tools()).tools
@@ -125,8 +163,14 @@ async def sign_in(session, steps, _is_first):
 
 async def calls(session, steps, _is_first):
     steps["tools"] = await session.tools()
-    wanted = session.given["calls"]
-    steps["results"] = [await session.call(call["tool"], **call["arguments"]) for call in wanted]
+    steps["results"], steps["progress"] = [], []
+    for call in session.given["calls"]:
+        if call.get("until"):
+            result, told = await session.cancelled(call["tool"], call["arguments"], call["until"]), []
+        else:
+            result, told = await session.progress(call["tool"], call["arguments"])
+        steps["results"].append(result)
+        steps["progress"].append(told)
 
 
 async def main():

@@ -11,10 +11,10 @@ def authorization_code(callback):
 
 
 @asynccontextmanager
-async def open_client(url, http, era):
+async def open_client(url, http, era, **answers):
     if era != "legacy":
         raise ValueError(f"this SDK does not speak the {era} era")
     async with streamable_http_client(url, http_client=http) as (read, write, _session_id):
-        async with ClientSession(read, write) as session:
+        async with ClientSession(read, write, **answers) as session:
             session.protocol_version = (await session.initialize()).protocolVersion
             yield session

@@ -12,7 +12,7 @@ def authorization_code(callback):
 
 
 @asynccontextmanager
-async def open_client(url, http, era):
+async def open_client(url, http, era, **answers):
     mode = "auto" if era == "modern" else "legacy"
-    async with Client(streamable_http_client(url, http_client=http), mode=mode) as client:
+    async with Client(streamable_http_client(url, http_client=http), mode=mode, **answers) as client:
         yield client

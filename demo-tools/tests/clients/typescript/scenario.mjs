@@ -1,17 +1,31 @@
 // What every client does, whichever SDK speaks. Reads one JSON object from stdin:
 //   {"mcp_url", "era": "legacy" | "modern", "scenario": "full" | "refresh" | "sign_in" | "calls",
 //    "redirect_uri", "client_metadata_url"?, "users": [{"username", "password"}],
-//    "calls"?: [{"tool", "arguments"}]}
+//    "calls"?: [{"tool", "arguments", "until"?}], "answers"?: bool}
 // and prints one JSON report; the assertions are the caller's.
+import { existsSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Browser } from './browser.mjs';
 import { MemoryProvider } from './provider.mjs';
 import { recorder } from './wire.mjs';
 
 /**
- * `open(session, era)` gives `{ client, finish(callback), UnauthorizedError, protocolVersion() }`:
- * a connected client of the SDK under test whose transport uses `session.provider` and `session.fetch`.
+ * `open(session, era)` gives `{ client, call(params, options), finish(callback), UnauthorizedError, protocolVersion() }`:
+ * a connected client of the SDK under test whose transport uses `session.provider` and `session.fetch`, and which, where
+ * `session.answers`, has the capabilities of `capabilities` and answers as `answers` says.
  */
+export const capabilities = { sampling: {}, elicitation: {} };
+
+/** What a client says that is asked something by a server, by the method. */
+export const answers = {
+  'sampling/createMessage': ({ params }) => ({
+    role: 'assistant',
+    model: 'none',
+    content: { type: 'text', text: `sampled: ${params.messages[0].content.text}` },
+  }),
+  'elicitation/create': () => ({ action: 'accept', content: { name: 'Alex' } }),
+};
+
 export async function main(open) {
   const input = JSON.parse(await readStdin());
   const report = { node: process.version, people: [] };
@@ -36,19 +50,29 @@ class Session {
     this.provider = new MemoryProvider(input.redirect_uri, input.client_metadata_url);
     this.browser = new Browser(user);
     this.person = person;
+    this.answers = input.answers === true;
     this.fetch = recorder(person.wire, entry => this.onResponse?.(entry));
   }
 
   /** Calls a tool; when the SDK asks for the browser, plays the browser and calls again. */
-  async call(name, args = {}) {
-    const { client, UnauthorizedError } = this.opened;
+  async call(name, args = {}, options = undefined) {
+    const { call, UnauthorizedError } = this.opened;
     try {
-      return await client.callTool({ name, arguments: args });
+      return await call({ name, arguments: args }, options);
     } catch (error) {
       if (!(error instanceof UnauthorizedError)) throw error;
       await this.#authorize();
-      return await client.callTool({ name, arguments: args });
+      return await call({ name, arguments: args }, options);
     }
+  }
+
+  /** Calls a tool that never ends, cancels that once it has begun, and waits for the file that it leaves behind. */
+  async cancelled(name, args, until) {
+    const controller = new AbortController();
+    const options = { onprogress: () => controller.abort('the test cancels'), signal: controller.signal };
+    const outcome = await this.call(name, args, options).then(() => 'answered', () => 'cancelled');
+    while (!existsSync(until)) await pause(20);
+    return outcome;
   }
 
   async #authorize() {
@@ -102,7 +126,15 @@ async function signIn(session, steps) {
 async function calls(session, steps, _isFirst, { calls: wanted }) {
   steps.tools = (await session.opened.client.listTools()).tools;
   steps.results = [];
-  for (const { tool, arguments: given } of wanted) steps.results.push(await session.call(tool, given));
+  steps.progress = [];
+  for (const { tool, arguments: given, until } of wanted) {
+    const progress = [];
+    const options = { onprogress: told => progress.push(told.progress) };
+    steps.results.push(
+      until ? await session.cancelled(tool, given, until) : await session.call(tool, given, options),
+    );
+    steps.progress.push(progress);
+  }
 }
 
 async function readStdin() {

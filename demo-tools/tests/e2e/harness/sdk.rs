@@ -99,6 +99,15 @@ pub(crate) struct Task<'a> {
 pub(crate) struct Call {
     pub(crate) tool: &'static str,
     pub(crate) arguments: Value,
+    /// Cancels the call once it has begun, and waits for this file, which the tool leaves when it is cancelled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) until: Option<PathBuf>,
+}
+
+impl Call {
+    pub(crate) fn new(tool: &'static str, arguments: Value) -> Self {
+        Self { tool, arguments, until: None }
+    }
 }
 
 impl Sdk {
@@ -128,11 +137,12 @@ impl Sdk {
 
     /// Runs the client to its end; it knows the MCP URL and the passwords, nothing else.
     pub(crate) async fn run(self, demo: &Demo, task: Task<'_>) -> Report {
-        self.run_at(&demo.ready.mcp_url, task, &[]).await
+        self.run_at(&demo.ready.mcp_url, task, &[], false).await
     }
 
-    /// The same at another server, with the calls of the scenario `calls`.
-    pub(crate) async fn run_at(self, mcp_url: &str, task: Task<'_>, calls: &[Call]) -> Report {
+    /// The same at another server, with the calls of the scenario `calls`; `answers` is whether the client answers
+    /// what a server asks it.
+    pub(crate) async fn run_at(self, mcp_url: &str, task: Task<'_>, calls: &[Call], answers: bool) -> Report {
         let (program, folder, script) = self.command();
         let users: Vec<_> = task
             .users
@@ -146,6 +156,7 @@ impl Sdk {
             "redirect_uri": task.redirect_uri,
             "users": users,
             "calls": calls,
+            "answers": answers,
         });
         if let Some(url) = task.client_metadata_url {
             input["client_metadata_url"] = url.into();

@@ -4,10 +4,12 @@ use std::net::TcpListener as StdListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use super::demo::User;
+use super::mcp::modern;
 use super::{eventually, http};
 
 /// The two of them, and the server behind.
@@ -61,6 +63,18 @@ impl Stand {
             mcp_auth_gateway::config::Config::load(&gateway_file).unwrap_or_else(|error| panic!("{error}"));
         let gateway = mcp_auth_gateway::start(config, vec![gateway]).await.unwrap();
         Self { mcp_url, user, _gateway: gateway, _auth_server: auth_server, _files: files }
+    }
+}
+
+impl Stand {
+    /// Waits until the gateway has found out that the server speaks the modern era; until then it is taken for one of the
+    /// era before.
+    pub(crate) async fn until_modern(&self) {
+        let probe = async || {
+            let answer = modern(&http(), &self.mcp_url, "server/discover", json!({})).send().await.ok()?;
+            answer.text().await.ok()?.contains("supportedVersions").then_some(())
+        };
+        eventually("a gateway that knows the era", probe).await;
     }
 }
 

@@ -9,7 +9,7 @@ use http_body::{Body, Frame};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Session;
-use super::process::Process;
+use super::process::{BEGIN, Process};
 use crate::body::BodyError;
 
 /// An event stream: each message leaves the moment that it is there, and the answer ends it.
@@ -122,6 +122,10 @@ impl Body for StdioBody {
 }
 
 fn event(line: &Bytes) -> Frame<Bytes> {
+    if *line == BEGIN {
+        // a comment, which every client skips
+        return Frame::data(Bytes::from_static(b":\n\n"));
+    }
     let mut event = BytesMut::with_capacity(line.len() + 24);
     event.put_slice(b"event: message\ndata: ");
     event.put_slice(line);

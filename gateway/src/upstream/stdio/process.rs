@@ -35,6 +35,9 @@ const MOST_LOG_LINES: u32 = 100;
 const END_BY_ITSELF: Duration = Duration::from_secs(1);
 const END_WHEN_ASKED: Duration = Duration::from_secs(2);
 
+/// What begins a stream and is no message.
+pub(super) const BEGIN: Bytes = Bytes::new();
+
 /// A running process. It ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Process {
@@ -309,6 +312,14 @@ impl Shared {
         let newest =
             state.pending.iter().max_by_key(|(number, _)| **number).map(|(_, pending)| &pending.events);
         inbox.put(line, newest);
+        if message.kind() == Kind::Request {
+            // Some clients send nothing while they wait for the head of an answer, so that theirs would never come: each
+            // call that may be the reason for the question begins its stream.
+            for pending in state.pending.values() {
+                // one that is full has begun
+                let _full = pending.events.try_send(BEGIN);
+            }
+        }
     }
 
     fn end(&self) {
