@@ -62,7 +62,10 @@ impl Shared {
                 return Err(NoCaller::Invalid(why.description()));
             }
             Err(error @ VerifyError::Unavailable(_)) => {
-                tracing::error!(reason = %error, "access tokens cannot be verified");
+                // whoever sends a token can have one of these while the keys cannot be had
+                if let Some(unwritten) = self.unverified_tokens.admit(self.clock.unix_seconds()) {
+                    tracing::error!(reason = %error, unwritten, "access tokens cannot be verified");
+                }
                 return Err(NoCaller::VerifierUnavailable);
             }
         };

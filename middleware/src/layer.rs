@@ -76,6 +76,7 @@ impl McpAuthLayer {
                 hands_on_caller_token: false,
                 records: Records::default(),
                 refused_tokens: Sparing::default(),
+                unverified_tokens: Sparing::default(),
                 unproven_tokens: Sparing::default(),
             },
             Given::default(),

@@ -46,8 +46,10 @@ pub(crate) struct Shared {
     pub(crate) ends_streams_with_token: bool,
     pub(crate) hands_on_caller_token: bool,
     pub(crate) records: Records,
-    /// Lines of the log about tokens that are no good, and about those whose key nobody has proved to have.
+    /// Lines of the log about tokens that are no good, those that nobody can verify now, and those whose key nobody has
+    /// proved to have.
     pub(crate) refused_tokens: Sparing,
+    pub(crate) unverified_tokens: Sparing,
     pub(crate) unproven_tokens: Sparing,
     /// Of the resource, the state and the clock above.
     pub(crate) ledger: Arc<Ledger>,

@@ -146,7 +146,7 @@ impl Sessions<'_> {
             (Claim::None, None) => Ok(true),
             (Claim::None, Some(caller)) => {
                 let claim = Claim::bytes(caller, self.now);
-                let expires_at = self.now + LIFETIME_SECONDS;
+                let expires_at = self.now.saturating_add(LIFETIME_SECONDS);
                 if self.state.compare_and_set(key, held, claim, expires_at).await? {
                     return Ok(true);
                 }
@@ -158,7 +158,9 @@ impl Sessions<'_> {
                 if self.now.saturating_sub(since) >= RENEWED_AFTER_SECONDS {
                     let renewed = Claim::bytes(caller, self.now);
                     // Where it fails, another request of the owner has renewed it.
-                    self.state.compare_and_set(key, held, renewed, self.now + LIFETIME_SECONDS).await?;
+                    self.state
+                        .compare_and_set(key, held, renewed, self.now.saturating_add(LIFETIME_SECONDS))
+                        .await?;
                 }
                 Ok(true)
             }
@@ -199,7 +201,7 @@ impl Sessions<'_> {
     async fn register(&self) -> Result<[u8; 32], NoId> {
         let mut handle = [0; 32];
         SystemRandom.fill(&mut handle).map_err(|_| NoId::Unavailable)?;
-        let expires_at = self.now + LIFETIME_SECONDS;
+        let expires_at = self.now.saturating_add(LIFETIME_SECONDS);
         match self.state.insert(self.key(&handle), Bytes::new(), expires_at).await {
             Ok(true) => Ok(handle),
             Ok(false) => Err(NoId::Unavailable),

@@ -41,7 +41,7 @@ impl Ledger {
         }
         let seconds =
             created.ttl_ms.map_or(LONGEST_SECONDS, |ttl| (ttl / 1000).saturating_add(GRACE_SECONDS));
-        let expires_at = self.clock.unix_seconds() + seconds.min(LONGEST_SECONDS);
+        let expires_at = self.clock.unix_seconds().saturating_add(seconds.min(LONGEST_SECONDS));
         let record = TaskRecord::new(maker, tools);
         self.state.insert(self.task_key(&created.id), record.to_bytes(), expires_at).await
     }
@@ -83,7 +83,7 @@ impl Ledger {
     /// Notes that an answer to a call of `tool` in this session could not be looked at.
     pub(super) async fn note_unseen(&self, session: [u8; 32], tool: &str) -> Result<(), StateError> {
         let key = self.unseen_key(session);
-        let expires_at = self.clock.unix_seconds() + LONGEST_SECONDS;
+        let expires_at = self.clock.unix_seconds().saturating_add(LONGEST_SECONDS);
         // Each turn lost is one that another answer of the same session has won.
         for _ in 0..MOST_UNSEEN_TOOLS {
             let done = match self.state.get(key).await? {

@@ -15,10 +15,17 @@ use super::keys::VerificationKey;
 /// What an entry takes besides the token's claims: key, list nodes and bookkeeping of the cache. Estimated upwards.
 const BYTES_AROUND_AN_ENTRY: usize = 512;
 
+/// How many tokens are known as expired: some 100 bytes each. An issuer signs no token that expired before it was signed, so
+/// that nobody makes these at will.
+const EXPIRED_KEPT: u64 = 10_000;
+
 /// The tokens that verifiers have found good, held by a fingerprint under a secret key, never by the token itself.
 ///
 /// Only good tokens are held. One is served from here while `nbf` ≤ now < `exp`, without leeway; outside of that, and
 /// as soon as the key that it was signed with is gone from its issuer's keys, it is verified anew.
+///
+/// What has been refused because it expired is known as well, the 10,000 seen last: a clock that is set back makes none
+/// of them good again.
 ///
 /// Clones share their content. Verifiers that share a handle share its bound and its evictions, and nothing else: a
 /// token that one of them accepts is unknown to the others.
@@ -40,6 +47,8 @@ pub struct VerifiedTokens(Arc<Shared>);
 
 struct Shared {
     entries: Cache<Fingerprint, Arc<Remembered>>,
+    /// What was refused since it had expired.
+    expired: Cache<Fingerprint, ()>,
     fingerprints: Fingerprints,
     /// How often something was evicted: a token that was verified meanwhile may be one of those meant.
     evictions: AtomicU64,
@@ -56,8 +65,13 @@ impl VerifiedTokens {
             // would keep new ones out.
             .eviction_policy(EvictionPolicy::lru())
             .build();
+        let expired = Cache::builder()
+            .max_capacity(if bytes == 0 { 0 } else { EXPIRED_KEPT })
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
         Self(Arc::new(Shared {
             entries,
+            expired,
             fingerprints: Fingerprints::new(),
             evictions: AtomicU64::new(0),
             partitions: AtomicU64::new(0),
@@ -104,6 +118,14 @@ impl VerifiedTokens {
             self.0.entries.invalidate(fingerprint);
         }
         found.len()
+    }
+
+    /// How many good tokens it holds, and how many that expired.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> (u64, u64) {
+        self.0.entries.run_pending_tasks();
+        self.0.expired.run_pending_tasks();
+        (self.0.entries.entry_count(), self.0.expired.entry_count())
     }
 
     /// A part of the cache for one verifier, whose tokens no other one sees.
@@ -239,6 +261,19 @@ impl Partition {
         if evicted() {
             self.forget(place);
         }
+    }
+
+    /// From now on it has expired, whatever the clock says later.
+    pub(super) fn expire(&self, place: Place) {
+        if let Some(fingerprint) = place.fingerprint {
+            self.tokens.0.expired.insert(fingerprint, ());
+        }
+        self.forget(place);
+    }
+
+    /// Whether it was refused before since it had expired.
+    pub(super) fn has_expired(&self, place: Place) -> bool {
+        place.fingerprint.is_some_and(|fingerprint| self.tokens.0.expired.contains_key(&fingerprint))
     }
 
     /// Forgets what is not true any more.

@@ -15,9 +15,12 @@ use crate::ConfigError;
 use crate::clock::Clock;
 use crate::request::UnverifiedToken;
 use crate::resource::ResourceUri;
+use crate::sparing::Sparing;
 
 /// No access token of any provider comes near; what is longer is not worth a signature check.
 const LONGEST_TOKEN: usize = 16 * 1024;
+
+const EXPIRED: VerifyError = VerifyError::Invalid(InvalidToken::Expired);
 
 /// Verifies JWT access tokens for one resource.
 ///
@@ -35,6 +38,9 @@ pub struct JwtVerifier {
     clock: Arc<dyn Clock>,
     verified: Partition,
     counts: TokenCounts,
+    /// What anyone can send, and what they could only send if they had a key.
+    unknown_issuers: Sparing,
+    unfit_claims: Sparing,
 }
 
 /// Builds a [`JwtVerifier`].
@@ -54,6 +60,8 @@ impl JwtVerifier {
             clock,
             verified: VerifiedTokens::default().partition(),
             counts: TokenCounts::new(),
+            unknown_issuers: Sparing::default(),
+            unfit_claims: Sparing::default(),
         })
     }
 
@@ -79,7 +87,14 @@ impl JwtVerifier {
             }
             self.verified.forget(place);
         }
-        let remembered = Box::pin(self.verify_anew(token, now)).await?;
+        if self.verified.has_expired(place) {
+            return Err(EXPIRED);
+        }
+        let verified = Box::pin(self.verify_anew(token, now)).await;
+        if verified.as_ref().is_err_and(|why| *why == EXPIRED) {
+            self.verified.expire(place);
+        }
+        let remembered = verified?;
         let token = Arc::clone(&remembered.token);
         self.verified.remember(place, remembered);
         self.counts.verified();
@@ -109,8 +124,15 @@ impl JwtVerifier {
         let Selector { iss } = jsonwebtoken::dangerous::insecure_decode_claims(token)
             .map_err(|_| untrusted("no JWT with an `iss`"))?;
         let Some(issuer) = self.issuers.iter().find(|issuer| *issuer.id == *iss) else {
-            let configured: Vec<&str> = self.issuers.iter().map(|issuer| &*issuer.id).collect();
-            tracing::info!(seen = excerpt(&iss), ?configured, "the issuer of a token is not configured");
+            if let Some(unwritten) = self.unknown_issuers.admit(now) {
+                let configured: Vec<&str> = self.issuers.iter().map(|issuer| &*issuer.id).collect();
+                tracing::info!(
+                    seen = excerpt(&iss),
+                    ?configured,
+                    unwritten,
+                    "the issuer of a token is not configured"
+                );
+            }
             return Err(VerifyError::Invalid(InvalidToken::UnknownIssuer));
         };
         if !issuer.accepts_type(header.typ.as_deref()) {
@@ -132,7 +154,10 @@ impl JwtVerifier {
             leeway_seconds: issuer.leeway_seconds,
         };
         let Accepted { token, not_before } = claims.accept(&wanted).map_err(|Unfit { why, detail }| {
-            tracing::info!(token.issuer = %issuer.id, detail, "the claims of a token are not accepted");
+            if let Some(unwritten) = self.unfit_claims.admit(now) {
+                let detail = &detail;
+                tracing::info!(token.issuer = %issuer.id, detail, unwritten, "the claims of a token are not accepted");
+            }
             VerifyError::Invalid(why)
         })?;
         let token = Arc::new(token);

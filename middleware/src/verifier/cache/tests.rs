@@ -121,6 +121,24 @@ fn it_holds_no_more_bytes_than_it_may() {
 }
 
 #[test]
+fn of_those_that_expired_it_knows_so_many_and_no_more() {
+    let tokens = VerifiedTokens::default();
+    let partition = tokens.partition();
+    store(&partition, "good", &token("i", "s", "c", "1"));
+    for number in 0..3 * EXPIRED_KEPT {
+        let (place, _) = partition.find(&number.to_string(), NOW);
+        partition.expire(place);
+    }
+    assert_eq!(tokens.held(), (1, EXPIRED_KEPT));
+    let last = partition.find(&(3 * EXPIRED_KEPT - 1).to_string(), NOW).0;
+    assert!(partition.has_expired(last) && holds(&partition, "good"));
+    let (place, _) = partition.find("good", NOW);
+    partition.expire(place);
+    assert!(!holds(&partition, "good"));
+    assert!(!tokens.partition().has_expired(tokens.partition().find("good", NOW).0), "another verifier's");
+}
+
+#[test]
 fn an_entry_weighs_at_least_what_it_takes() {
     for (claims, at_least) in [
         (json!({}), 400),

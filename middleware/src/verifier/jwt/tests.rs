@@ -297,4 +297,5 @@ fn a_verifier_that_can_accept_nothing_is_not_built() {
     }
 }
 
+mod flood;
 mod remembered;

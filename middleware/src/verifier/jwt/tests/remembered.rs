@@ -87,6 +87,24 @@ async fn a_token_is_never_served_from_memory_beyond_exp_nor_before_nbf() {
     assert!(setup.remembers(&early).await);
 }
 
+/// Somebody set the clock, or it had been wrong: whatever it was, who was told that a token expired has another one by now.
+#[tokio::test]
+async fn a_token_that_was_refused_as_expired_is_never_good_again() {
+    let setup = setup();
+    let (presented, not_presented) =
+        (mint(&json!({"exp": NOW + 60})), mint(&json!({"exp": NOW + 60, "jti": "2"})));
+    assert!(setup.remembers(&presented).await && setup.remembers(&not_presented).await);
+    setup.clock.advance(Duration::from_secs(91));
+    let expired = Err(VerifyError::Invalid(InvalidToken::Expired));
+    assert_eq!(verify(&setup.verifier, &presented).await, expired);
+    for now in [NOW, NOW + 59, NOW - 3600, 0] {
+        setup.clock.set(now);
+        assert_eq!(verify(&setup.verifier, &presented).await, expired, "{now}");
+    }
+    setup.clock.set(NOW);
+    assert!(verify(&setup.verifier, &not_presented).await.is_ok(), "nobody was told otherwise");
+}
+
 #[tokio::test]
 async fn a_token_ends_with_the_key_that_it_was_signed_with() {
     let setup = setup();
