@@ -24,9 +24,11 @@ mod tokens;
 mod upstream;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use mcp_auth::clock::{Clock, SystemClock};
 use mcp_auth_runtime::serve::serve;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -51,6 +53,19 @@ const ADMIN_GRACE: Duration = Duration::from_secs(1);
 ///
 /// If TLS cannot be set up, a policy file has become unreadable, or metrics, health or the audit have no place.
 pub async fn start(config: Config, listeners: Vec<TcpListener>) -> anyhow::Result<Running> {
+    start_by(Arc::new(SystemClock), config, listeners).await
+}
+
+/// As [`start`], by another clock than the machine's.
+///
+/// # Errors
+///
+/// As those of [`start`].
+pub async fn start_by(
+    clock: Arc<dyn Clock>,
+    config: Config,
+    listeners: Vec<TcpListener>,
+) -> anyhow::Result<Running> {
     let admin_listeners = admin::bind(&config.admin).await?;
     let admin_addrs = admin::addresses(&admin_listeners).context("cannot tell where a listener listens")?;
     for addr in &admin_addrs {
@@ -62,8 +77,8 @@ pub async fn start(config: Config, listeners: Vec<TcpListener>) -> anyhow::Resul
         loopback &= addr.ip().to_canonical().is_loopback();
         tracing::info!(%addr, public_url = config.public_url.origin, "listening");
     }
-    let observe = Observe::start(&config)?;
-    let router = Router::new(Snapshot::build(&config, None, loopback)?, observe.clone());
+    let observe = Observe::start(&config, &clock)?;
+    let router = Router::new(Snapshot::build(&config, None, &clock, loopback)?, observe.clone());
     let admin = Admin::new(&config.admin, observe.clone(), router.clone());
 
     let draining = CancellationToken::new();
@@ -83,7 +98,7 @@ pub async fn start(config: Config, listeners: Vec<TcpListener>) -> anyhow::Resul
     };
     let (delay, started) = (
         config.shutdown_delay,
-        Started { router: router.clone(), loopback, stop: stop.clone(), tasks: watches.clone() },
+        Started { router: router.clone(), loopback, clock, stop: stop.clone(), tasks: watches.clone() },
     );
     let (reloading, reload) = Reloading::begin(started, config).await?;
     watches.spawn(reloading.run());

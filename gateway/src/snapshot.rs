@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
-use mcp_auth::clock::{Clock, SystemClock};
+use mcp_auth::clock::Clock;
 use mcp_auth::resource::ResourceUri;
 use mcp_auth::verifier::{TokenVerifier, VerifiedTokens};
 
@@ -107,10 +107,14 @@ impl Snapshot {
     /// # Errors
     ///
     /// If TLS cannot be set up. Values were checked before.
-    pub(crate) fn build(config: &Config, before: Option<&Self>, loopback: bool) -> anyhow::Result<Self> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    pub(crate) fn build(
+        config: &Config,
+        before: Option<&Self>,
+        clock: &Arc<dyn Clock>,
+        loopback: bool,
+    ) -> anyhow::Result<Self> {
         let mut components = before.map(|before| before.components.next()).unwrap_or_default();
-        let table = stack::table(config, &mut components, &clock, loopback)?;
+        let table = stack::table(config, &mut components, clock, loopback)?;
         components.settle();
         Ok(Self { table, components })
     }

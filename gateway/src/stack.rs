@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use mcp_auth::clock::Clock;
+use mcp_auth::random::SystemRandom;
 use mcp_auth::verifier::{TokenVerifier, VerifiedTokens};
 use mcp_auth::{HttpAuthLayer, HttpRule, McpAuthLayer};
 use tower_layer::Layer as _;
@@ -59,7 +60,8 @@ pub(crate) fn table(
         let credentials = components
             .credentials
             .get_or_try_build(&presented, || {
-                let surroundings = credentials::Surroundings::default();
+                let (clock, random) = (Arc::clone(clock), Arc::new(SystemRandom));
+                let surroundings = credentials::Surroundings { clock, random };
                 Credentials::new(&route.credentials, &config.public_url.origin, &surroundings)
             })
             .with_context(|| format!("cannot set up the credentials of {}", route.name))?;
@@ -86,6 +88,7 @@ pub(crate) fn table(
             upstream: &upstream,
             forward,
             remembered: &remembered,
+            clock,
             loopback,
         };
         let guard = match &route.kind {
@@ -140,14 +143,16 @@ struct Behind<'a> {
     upstream: &'a Upstream,
     forward: Forward,
     remembered: &'a Remembered,
+    clock: &'a Arc<dyn Clock>,
     loopback: bool,
 }
 
 fn mcp(behind: Behind<'_>, config: &Config) -> anyhow::Result<Guard> {
-    let Behind { route, verifier, credentials, upstream, forward, remembered, loopback } = behind;
+    let Behind { route, verifier, credentials, upstream, forward, remembered, clock, loopback } = behind;
     let policy = config.policy(route).context("a route without its policy")?;
     let resource = route.place.resource.clone();
     let mut layer = McpAuthLayer::builder(resource, policy.handle.clone(), Arc::clone(verifier))
+        .clock(Arc::clone(clock))
         .allow_loopback(loopback)
         .max_body_bytes(route.max_body_bytes)
         .upstream_era(upstream.era().clone())
@@ -176,9 +181,10 @@ fn mcp(behind: Behind<'_>, config: &Config) -> anyhow::Result<Guard> {
 }
 
 fn http(behind: Behind<'_>, rule: HttpRule, config: &Config) -> anyhow::Result<Guard> {
-    let Behind { route, verifier, credentials, forward, remembered, loopback, .. } = behind;
+    let Behind { route, verifier, credentials, forward, remembered, clock, loopback, .. } = behind;
     let resource = route.place.resource.clone();
     let mut layer = HttpAuthLayer::builder(resource, rule, Arc::clone(verifier))
+        .clock(Arc::clone(clock))
         .allow_loopback(loopback)
         .certificate_bound_tokens(offers_certificates(config))
         .hand_on_caller_token(credentials.need_caller_token());

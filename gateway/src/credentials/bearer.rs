@@ -18,9 +18,10 @@ use super::CredentialError;
 pub(super) struct Bearer {
     authorization: HeaderValue,
     generation: Generation,
-    /// Seconds since 1970: from here on another one is fetched, while this one still serves.
+    /// From this second on another one is fetched, while this one still serves. By the clock of the
+    /// [token endpoint](super::token_endpoint::TokenEndpoint::now), as all seconds here.
     pub(super) refresh_at: u64,
-    /// Seconds since 1970: not served from here on.
+    /// Not served from this second on.
     pub(super) until: u64,
 }
 

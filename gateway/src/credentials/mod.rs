@@ -20,8 +20,8 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use mcp_auth::clock::{Clock, SystemClock};
-use mcp_auth::random::{Random, SystemRandom};
+use mcp_auth::clock::Clock;
+use mcp_auth::random::Random;
 use mcp_auth::resource::ResourceUri;
 use mcp_auth::verifier::Exchange;
 use mcp_auth::verifier::keys::HttpFetch;
@@ -61,17 +61,11 @@ enum Kind {
     InsecureCallerToken(Arc<ResourceUri>),
 }
 
-/// What time and chance are to credentials, and how they ask an authorization server.
+/// What time and chance are to credentials.
 #[derive(Clone, Debug)]
 pub(crate) struct Surroundings {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
-}
-
-impl Default for Surroundings {
-    fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
-    }
 }
 
 /// What was presented with a request, so that it can be said that the upstream refused it.

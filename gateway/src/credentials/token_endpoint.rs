@@ -37,7 +37,7 @@ pub(super) struct Issued {
     pub(super) token: SecretString,
     /// What it is, where the server says so (RFC 8693 §2.2.1).
     pub(super) kind: Option<String>,
-    /// Seconds since 1970, before the question: the answer may be as old.
+    /// [When](TokenEndpoint::now) it was asked for: the answer may be as old.
     pub(super) asked_at: u64,
     /// For how long it is good, from then on.
     pub(super) seconds: u64,
@@ -82,9 +82,15 @@ impl TokenEndpoint {
         }
     }
 
-    /// Seconds since 1970.
+    /// Seconds of a clock that nobody sets. All that counts from an answer counts by it: `expires_in` is a time, not a
+    /// date, and a pause must not last for ever because somebody set the clock back.
     pub(super) fn now(&self) -> u64 {
-        self.clock.unix_seconds()
+        self.clock.monotonic().as_secs()
+    }
+
+    /// When it will be this date, in seconds since 1970, by that clock.
+    pub(super) fn at_date(&self, unix_seconds: u64) -> u64 {
+        self.now().saturating_add(unix_seconds.saturating_sub(self.clock.unix_seconds()))
     }
 
     /// Asks once. What went wrong is logged here, without anything that the server said but its error code.
@@ -100,7 +106,13 @@ impl TokenEndpoint {
         let asked_at = self.now();
         let request = self
             .authentication
-            .form_request(&self.endpoint, form, self.endpoint.as_str(), asked_at, &*self.random)
+            .form_request(
+                &self.endpoint,
+                form,
+                self.endpoint.as_str(),
+                self.clock.unix_seconds(),
+                &*self.random,
+            )
             .map_err(|error| unavailable(error.to_string()))?;
         let response = self.exchange.send(request).await.map_err(|error| unavailable(error.to_string()))?;
         let status = response.status();

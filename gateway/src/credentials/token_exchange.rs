@@ -161,7 +161,7 @@ impl TokenExchange {
             Ok(issued) => {
                 *self.pause() = Pause::default();
                 let token = Bearer::new(issued.token.expose_secret(), issued.asked_at, issued.seconds)?
-                    .no_longer_than(expires_at);
+                    .no_longer_than(self.endpoint.at_date(expires_at));
                 self.entries.insert(key, Entry { state: State::Given(token.clone()), given_up_at });
                 Ok(token)
             }

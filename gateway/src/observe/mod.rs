@@ -21,7 +21,7 @@ mod watched;
 
 use std::sync::Arc;
 
-use mcp_auth::clock::{Clock, SystemClock};
+use mcp_auth::clock::Clock;
 use mcp_auth::random::SystemRandom;
 
 use crate::config::{Config, LogRequests};
@@ -56,16 +56,15 @@ impl Observe {
     /// # Errors
     ///
     /// If what it writes to cannot be opened.
-    pub(crate) fn start(config: &Config) -> anyhow::Result<Self> {
+    pub(crate) fn start(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Self> {
         metrics::install();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let traces = config.traces.as_ref();
-        let traces = traces.map(|config| Traces::start(config, Arc::new(SystemRandom), Arc::clone(&clock)));
+        let traces = traces.map(|config| Traces::start(config, Arc::new(SystemRandom), Arc::clone(clock)));
         Ok(Self(Arc::new(Observers {
             ids: RequestIds::new(),
             log_requests: config.log_requests,
             floods: Floods::default(),
-            audit: Audit::start(&config.audit, &clock)?,
+            audit: Audit::start(&config.audit, clock)?,
             traces: traces.transpose()?,
         })))
     }

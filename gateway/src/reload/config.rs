@@ -5,7 +5,9 @@
 //! edit does not touch lives on. What only a new process can take over says so, and stays as it was.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use mcp_auth::clock::Clock;
 use mcp_auth_runtime::watch::SettledFile;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -22,6 +24,7 @@ pub(crate) struct Started {
     pub(crate) router: Router,
     /// Whether only this machine can reach the listeners.
     pub(crate) loopback: bool,
+    pub(crate) clock: Arc<dyn Clock>,
     /// Ends all watching.
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
@@ -153,8 +156,8 @@ impl Reloading {
                 None => new.push(self.follow(file.clone()).await?),
             }
         }
-        let loopback = self.started.loopback;
-        self.started.router.replace(|before| Snapshot::build(&config, Some(before), loopback))?;
+        let (clock, loopback) = (&self.started.clock, self.started.loopback);
+        self.started.router.replace(|before| Snapshot::build(&config, Some(before), clock, loopback))?;
         self.policies.extend(new);
         let is_named = |path: &Path| config.policies.iter().any(|file| file.path == path);
         self.policies.retain(|followed| is_named(&followed.file.path));

@@ -130,7 +130,7 @@ impl State for RedisState {
         Box::pin(async move {
             let mut asked = self.0.use_once.prepare_invoke();
             asked.key(self.key(once.key.space(), once.key.digest())).key(self.since());
-            asked.arg(once.made_at).arg(self.milliseconds_until(once.expires_at));
+            asked.arg(once.made_at).arg(once.expires_at).arg(self.milliseconds_until(once.expires_at));
             let ask = |mut link| async move { asked.invoke_async::<bool>(&mut link).await };
             self.0.link.ask(once.key.space().name(), ask).await
         })

@@ -13,26 +13,29 @@ use serde_json::{Value, json};
 use crate::harness::{Gateway, POLICY};
 use crate::upstream::Upstream;
 
-struct Client {
+pub struct Client {
     key: EncodingKey,
     jwk: Jwk,
 }
 
 impl Client {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let key = EncodingKey::from_ec_pem(key.serialize_pem().as_bytes()).unwrap();
         let jwk = Jwk::from_encoding_key(&key, Algorithm::ES256).unwrap();
         Self { key, jwk }
     }
 
+    pub fn thumbprint(&self) -> String {
+        self.jwk.thumbprint(ThumbprintHash::SHA256).unwrap()
+    }
+
     fn token(&self, gateway: &Gateway) -> String {
-        let thumbprint = self.jwk.thumbprint(ThumbprintHash::SHA256).unwrap();
-        gateway.token_with("alex", "read", &json!({ "cnf": { "jkt": thumbprint } }))
+        gateway.token_with("alex", "read", &json!({ "cnf": { "jkt": self.thumbprint() } }))
     }
 
     /// A proof for a call with this token; `more` are other claims.
-    fn proof(&self, gateway: &Gateway, token: &str, jti: &str, more: &Value) -> String {
+    pub fn proof(&self, gateway: &Gateway, token: &str, jti: &str, more: &Value) -> String {
         let jwk = serde_json::to_value(&self.jwk).unwrap();
         let jwk = json!({ "kty": "EC", "crv": "P-256", "x": jwk["x"], "y": jwk["y"] });
         let header = json!({ "typ": "dpop+jwt", "alg": "ES256", "jwk": jwk });
@@ -50,7 +53,7 @@ impl Client {
 }
 
 /// A call with these headers: its status, its challenge and the nonce that comes with it.
-async fn call(gateway: &Gateway, authorization: &str, proofs: &[&str]) -> (u16, String, Option<String>) {
+pub async fn call(gateway: &Gateway, authorization: &str, proofs: &[&str]) -> (u16, String, Option<String>) {
     let mut request = gateway.call("closed").header("authorization", authorization);
     for proof in proofs {
         request = request.header("dpop", *proof);

@@ -14,13 +14,13 @@ use crate::logs;
 use crate::upstream::{Got, Upstream, respond};
 
 /// A token endpoint whose answer can be changed.
-struct Server {
-    upstream: Upstream,
+pub struct Server {
+    pub upstream: Upstream,
     answer: Arc<Mutex<(u16, Value)>>,
 }
 
 impl Server {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let answer = Arc::new(Mutex::new((500, json!({}))));
         let told = Arc::clone(&answer);
         let upstream = Upstream::start(move |_| {
@@ -31,7 +31,7 @@ impl Server {
         Self { upstream, answer }
     }
 
-    fn gives(&self, token: &str) {
+    pub fn gives(&self, token: &str) {
         let kind = "urn:ietf:params:oauth:token-type:access_token";
         let answer = json!({
             "access_token": token, "token_type": "Bearer", "expires_in": 3600, "issued_token_type": kind,
@@ -39,13 +39,13 @@ impl Server {
         *self.answer.lock().unwrap() = (200, answer);
     }
 
-    fn fails(&self, status: u16, code: &str) {
+    pub fn fails(&self, status: u16, code: &str) {
         *self.answer.lock().unwrap() =
             (status, json!({ "error": code, "error_description": "s3cret reason" }));
     }
 
     /// The keys of a client that it knows.
-    fn client(&self) -> String {
+    pub fn client(&self) -> String {
         // the secret is `mcp-auth-gateway`
         format!(
             "token_endpoint = \"http://{}/token\", client_id = \"gw\", client_secret_env = \"CARGO_PKG_NAME\"",

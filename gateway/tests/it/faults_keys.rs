@@ -14,8 +14,9 @@ use mcp_auth_gateway::config::Config;
 use rcgen::KeyPair;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
-use crate::harness::{DEADLINE, Files, POLICY};
+use crate::harness::{DEADLINE, Files, POLICY, until};
 use crate::upstream::Upstream;
 
 const ISSUER: &str = "http://localhost:4000";
@@ -26,6 +27,8 @@ enum Keys {
     Say(String),
     Fail,
     Hang,
+    /// Says this when it is let.
+    Slow(String),
 }
 
 /// A gateway whose issuer's keys come from a server that does as it is told.
@@ -33,6 +36,8 @@ struct Scene {
     upstream: Upstream,
     keys: Arc<Mutex<Keys>>,
     asked: Arc<AtomicUsize>,
+    /// Lets a slow one answer.
+    gate: Arc<Semaphore>,
     /// Kept: the gateway watches them.
     _files: Files,
     public_url: String,
@@ -47,15 +52,21 @@ impl Scene {
         let asked = Arc::new(AtomicUsize::new(0));
         let key_server = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let jwks_uri = format!("http://{}/keys", key_server.local_addr().unwrap());
-        let (told, counted) = (Arc::clone(&keys), Arc::clone(&asked));
+        let gate = Arc::new(Semaphore::new(0));
+        let (told, counted, slow) = (Arc::clone(&keys), Arc::clone(&asked), Arc::clone(&gate));
         let answer = move || {
             counted.fetch_add(1, Ordering::Relaxed);
+            let gate = Arc::clone(&slow);
             let told = told.lock().unwrap().clone();
             async move {
                 let (status, body) = match told {
                     Keys::Say(body) => (200, body),
                     Keys::Fail => (500, String::new()),
                     Keys::Hang => std::future::pending().await,
+                    Keys::Slow(body) => {
+                        let _permit = gate.acquire().await;
+                        (200, body)
+                    }
                 };
                 Response::builder().status(status).body(Body::from(body)).unwrap()
             }
@@ -78,7 +89,7 @@ impl Scene {
         let config = Config::load(&files.config()).unwrap_or_else(|error| panic!("{error}"));
         let running = mcp_auth_gateway::start(config, vec![listener]).await.unwrap();
         let client = reqwest::Client::new();
-        Self { upstream, keys, asked, _files: files, public_url, client, _running: running }
+        Self { upstream, keys, asked, gate, _files: files, public_url, client, _running: running }
     }
 
     fn set(&self, keys: Keys) {
@@ -171,6 +182,30 @@ async fn without_keys_nobody_who_shows_a_token_is_served_and_everybody_else_is()
         scene.until(&one, 200).await;
         scene.assert_permitted();
     }
+}
+
+/// Those who show a token wait for the keys that it needs, all for one question, and nobody else waits for anything.
+#[tokio::test]
+async fn a_slow_key_server_holds_up_those_with_tokens_and_lets_nobody_in() {
+    let (one, forged) = (key("one"), key("one"));
+    let Keys::Say(keys) = set(&[&one]) else { panic!("keys to say") };
+    let scene = Scene::new(Keys::Slow(keys)).await;
+    let (good, bad) = (scene.token(&one), scene.token(&forged));
+    let open = async {
+        until("the key server is asked", || scene.asked.load(Ordering::Relaxed) > 0).await;
+        for _ in 0..5 {
+            assert_eq!(scene.call("open", None).await, 200);
+            assert_eq!(scene.call("closed", None).await, 401);
+        }
+        assert_eq!(scene.upstream.got().len(), 5, "nobody got through on a token that nobody verified");
+        scene.gate.add_permits(100);
+    };
+    let waiting =
+        futures_util::future::join(scene.call("closed", Some(&good)), scene.call("closed", Some(&bad)));
+    let (statuses, ()) = futures_util::future::join(waiting, open).await;
+    assert_eq!(statuses, (200, 401));
+    assert_eq!(scene.asked.load(Ordering::Relaxed), 1, "one question for all");
+    scene.assert_permitted();
 }
 
 #[tokio::test]

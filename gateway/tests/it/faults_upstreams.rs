@@ -23,7 +23,7 @@ async fn statuses(gateway: &Gateway, calls: usize) -> Vec<u16> {
 }
 
 /// Requests that no policy permits, while whatever happens happens.
-async fn intrude(gateway: &Gateway) {
+pub async fn intrude(gateway: &Gateway) {
     for (call, status) in [
         (gateway.call("closed"), 401),
         (gateway.call("closed").bearer_auth("garbage"), 401),
@@ -88,6 +88,9 @@ async fn a_server_that_breaks_every_connection_is_out_after_five_calls() {
     assert_eq!(seen.iter().filter(|status| **status == 502).count(), 5, "{seen:?}");
     assert_eq!(a.count(), 5);
     assert!(seen[10..].iter().all(|status| *status == 200), "{seen:?}");
+    intrude(&gateway).await;
+    assert_eq!(a.count() + b.count(), 40);
+    assert_permitted(&[&a, &b]);
 }
 
 #[tokio::test]
@@ -136,7 +139,10 @@ async fn a_server_that_is_slow_byte_by_byte_is_slow_and_nothing_else() {
     let gateway = before(&[&a, &b], "").await;
     a.set(Mode::Slow);
     assert_eq!(statuses(&gateway, 10).await, [200; 10]);
+    intrude(&gateway).await;
     assert!(a.count() > 0);
+    assert_eq!(a.count() + b.count(), 10);
+    assert_permitted(&[&a, &b]);
 }
 
 #[tokio::test]

@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use mcp_auth::clock::{Clock, SystemClock};
 use mcp_auth_gateway::Running;
 use mcp_auth_gateway::config::Config;
 use rcgen::KeyPair;
@@ -119,6 +121,23 @@ impl Gateway {
 
     /// `issuer` are the lines of the issuer, but for its keys: those are the ones that tokens here are signed with.
     pub async fn with_issuer(upstream: &str, policy: &str, server: &str, route: &str, issuer: &str) -> Self {
+        Self::start(Arc::new(SystemClock), upstream, policy, server, route, issuer).await
+    }
+
+    /// One that goes by this clock.
+    pub async fn by(clock: Arc<dyn Clock>, upstream: &str, server: &str, route: &str) -> Self {
+        let issuer = format!("issuer = \"{ISSUER}\"");
+        Self::start(clock, upstream, POLICY, server, route, &issuer).await
+    }
+
+    async fn start(
+        clock: Arc<dyn Clock>,
+        upstream: &str,
+        policy: &str,
+        server: &str,
+        route: &str,
+        issuer: &str,
+    ) -> Self {
         let files = Files::new(policy);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
@@ -128,7 +147,7 @@ impl Gateway {
         let text = text.replace(&format!("issuer = \"{ISSUER}\""), issuer);
         std::fs::write(files.config(), text).unwrap();
         let config = Config::load(&files.config()).unwrap_or_else(|error| panic!("{error}"));
-        let running = mcp_auth_gateway::start(config, vec![listener]).await.unwrap();
+        let running = mcp_auth_gateway::start_by(clock, config, vec![listener]).await.unwrap();
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Self { files, addr, public_url, client, running }
     }

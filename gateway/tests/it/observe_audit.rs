@@ -219,6 +219,8 @@ async fn on_a_full_disk_calls_go_on_and_the_log_says_so() {
     })
     .await;
     assert_eq!(gateway.call("open").send().await.unwrap().status(), StatusCode::OK);
+    crate::faults_upstreams::intrude(&gateway).await;
+    assert_eq!(upstream.got().len(), 6, "only what is permitted goes on");
     let ready = gateway.client.get(gateway.admin_url("/readyz")).send().await.unwrap();
     assert_eq!(ready.status(), StatusCode::OK);
     let client = gateway.client.clone();

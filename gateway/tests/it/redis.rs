@@ -1,11 +1,13 @@
 //! What two gateways share in a real Redis, and what clients see while it is down.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use crate::clock::Set;
 use crate::logs;
 use crate::replicas::{DpopClient, PASSWORD, Redis, Replicas, now, status, until_async, with_sessions};
 use crate::upstream::{Upstream, respond};
@@ -116,6 +118,32 @@ async fn a_proof_is_used_once_at_all_replicas_and_not_at_all_while_redis_is_down
     let fresh = client.proof(&token, "fresh", now() + 2);
     assert_eq!(status(&replicas, 1, &token, &fresh).await.0, 200);
     assert_eq!(status(&replicas, 0, &token, &fresh).await.0, 401);
+}
+
+/// What Redis has forgotten was used may be in force again by a clock that was set back; Redis has the clock of all.
+#[tokio::test]
+async fn a_gateway_whose_clock_was_set_back_takes_no_proof_that_redis_may_have_forgotten() {
+    let (upstream, redis) = (Upstream::plain().await, Redis::start());
+    redis.command(redis::cmd("SET").arg("mcp-auth:replay:since").arg(now() - 9000)).unwrap();
+    let clock = Arc::new(Set::default());
+    let replicas = Replicas::start_by(clock.clone(), &upstream, &redis.url(), None, "", "dpop = {}").await;
+    let client = DpopClient::new();
+    let token = client.token(&replicas, "alex");
+    let used = client.proof(&token, "used", now() - 290);
+    assert_eq!(status(&replicas, 0, &token, &used).await.0, 200);
+    let key = redis.command(redis::cmd("KEYS").arg("mcp-auth:replay:*")).unwrap();
+    let keys: Vec<String> = redis::from_redis_value(key).unwrap();
+    let key = keys.iter().find(|key| *key != "mcp-auth:replay:since").unwrap();
+    let left: i64 = redis::from_redis_value(redis.command(redis::cmd("TTL").arg(key)).unwrap()).unwrap();
+    assert!((60..=71).contains(&left), "it is remembered for longer than it is good: {left}");
+
+    clock.ahead(-600);
+    let before = upstream.got().len();
+    for made_at in [now() - 600, now() - 400] {
+        let proof = client.proof(&token, &format!("new-{made_at}"), made_at);
+        assert_eq!(status(&replicas, 1, &token, &proof).await.0, 401, "{made_at}");
+    }
+    assert_eq!(upstream.got().len(), before);
 }
 
 #[tokio::test]

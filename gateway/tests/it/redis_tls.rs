@@ -1,5 +1,8 @@
 //! Redis over TLS: two gateways share it where they trust who vouches for it, and none of them says a word to any other.
 
+use std::sync::Arc;
+
+use mcp_auth::clock::SystemClock;
 use serde_json::{Value, json};
 
 use crate::logs;
@@ -58,7 +61,8 @@ async fn a_redis_that_nobody_who_is_trusted_vouches_for_is_none() {
     ] {
         let upstream = with_sessions().await;
         let trusted = trusted.map(String::as_str);
-        let replicas = Replicas::start_at(&upstream, &redis.url_as(host), trusted, "", "dpop = {}").await;
+        let (url, clock) = (redis.url_as(host), Arc::new(SystemClock));
+        let replicas = Replicas::start_by(clock, &upstream, &url, trusted, "", "dpop = {}").await;
         let client = DpopClient::new();
         let token = client.token(&replicas, "alex");
         for replica in [0, 1] {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -9,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
 use jsonwebtoken::{Algorithm, EncodingKey};
+use mcp_auth::clock::{Clock, SystemClock};
 use mcp_auth_gateway::Running;
 use mcp_auth_gateway::config::Config;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -180,11 +182,13 @@ pub struct Replicas {
 impl Replicas {
     /// `route` and `state` are more lines of those tables.
     pub async fn start(upstream: &Upstream, redis: &Redis, route: &str, state: &str) -> Self {
-        Self::start_at(upstream, &redis.url(), redis.authority_pem().as_deref(), route, state).await
+        let clock = Arc::new(SystemClock);
+        Self::start_by(clock, upstream, &redis.url(), redis.authority_pem().as_deref(), route, state).await
     }
 
-    /// The same with a URL of Redis, and whom to trust for it.
-    pub async fn start_at(
+    /// The same by another clock, with a URL of Redis and whom to trust for it.
+    pub async fn start_by(
+        clock: Arc<dyn Clock>,
         upstream: &Upstream,
         redis: &str,
         authority: Option<&str>,
@@ -204,17 +208,17 @@ impl Replicas {
         );
         let server = "trusted_proxies = [\"127.0.0.0/8\"]";
         files.configure("127.0.0.1:0".parse().unwrap(), &public_url, &upstream.url(), server, &route);
-        let (one, first) = Self::gateway(&files).await;
-        let (two, second) = Self::gateway(&files).await;
+        let (one, first) = Self::gateway(&clock, &files).await;
+        let (two, second) = Self::gateway(&clock, &files).await;
         let client = reqwest::Client::new();
         Self { files, public_url, addresses: [first, second], client, _running: [one, two] }
     }
 
-    async fn gateway(files: &Files) -> (Running, SocketAddr) {
+    async fn gateway(clock: &Arc<dyn Clock>, files: &Files) -> (Running, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let config = Config::load(&files.config()).unwrap_or_else(|error| panic!("{error}"));
-        (mcp_auth_gateway::start(config, vec![listener]).await.unwrap(), address)
+        (mcp_auth_gateway::start_by(Arc::clone(clock), config, vec![listener]).await.unwrap(), address)
     }
 
     pub fn token(&self, subject: &str, more: &Value) -> String {

@@ -12,6 +12,7 @@ const ATTACKS: u32 = 44;
 /// Those on authorization servers, which have a sentence and no row.
 const ELSEWHERE: [u32; 11] = [13, 14, 15, 18, 19, 20, 30, 31, 37, 38, 43];
 const TRAPS: u32 = 15;
+const FAULTS: u32 = 14;
 const REQUIREMENTS: [(&str, usize); 5] = [("2.1", 23), ("2.4", 32), ("2.5", 13), ("2.6", 14), ("8", 12)];
 
 struct Row {
@@ -68,10 +69,11 @@ fn every_test_that_the_tables_name_exists() {
 }
 
 #[test]
-fn every_attack_and_every_trap_has_a_row_with_tests() {
+fn every_attack_every_trap_and_every_fault_has_a_row_with_tests() {
     let document = std::fs::read_to_string(root().join("docs/COVERAGE.md")).unwrap();
     let attacks = (1..=ATTACKS).filter(|number| !ELSEWHERE.contains(number)).collect::<Vec<_>>();
-    for (heading, wanted) in [("Attacks", attacks), ("Traps of others", (1..=TRAPS).collect())] {
+    let (traps, faults) = ((1..=TRAPS).collect(), (1..=FAULTS).collect());
+    for (heading, wanted) in [("Attacks", attacks), ("Traps of others", traps), ("Faults", faults)] {
         let rows = table(&document, heading);
         let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
         assert_eq!(numbers(&rows), wanted.iter().map(String::as_str).collect());
