@@ -3,7 +3,10 @@
 //! A variable `PREFIX__SERVER__PUBLIC_URL` stands for the key `server.public_url`: case counts for nothing, and two
 //! underscores separate keys. Its value is written as in TOML (`30`, `true`, `["a", "b"]`); what is not TOML is a
 //! string, so that strings need no quotes. A variable cannot reach into an element of an array, but it can replace
-//! the array.
+//! the array. A variable with one underscore where two are meant would be without effect: one that would stand for a key is
+//! a fault, and one that begins as a table does is a warning, unless the file itself names it.
+
+mod misspelt;
 
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -220,6 +223,15 @@ where
         document.read::<T>()
     };
     let (sound, mut faults) = from_file;
+    let environment: Vec<_> = environment.into_iter().collect();
+    let mut warnings = Vec::new();
+    for misspelt in misspelt::find::<T>(prefix, environment.iter().filter_map(|(name, _)| name.to_str())) {
+        // a key may name a variable of this name for a secret
+        if !text.contains(misspelt.name) {
+            let found = if misspelt.is_a_key { &mut faults } else { &mut warnings };
+            found.push(misspelt.fault(prefix));
+        }
+    }
     let variables = variables::<T>(prefix, environment, &mut faults);
 
     let mut figment = Figment::from(Serialized::defaults(T::default())).merge(Serialized::defaults(sound));
@@ -236,7 +248,7 @@ where
         text,
         variables,
         faults,
-        warnings: Vec::new(),
+        warnings,
         others: Vec::new(),
         named: RefCell::default(),
     };

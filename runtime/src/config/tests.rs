@@ -66,7 +66,6 @@ fn the_environment_goes_before_the_file_and_the_file_before_the_defaults() {
     let variables = [
         ("APP__SERVER__GRACE_SECONDS", "5"),
         ("APP__SERVER__PUBLIC_URL", "http://environment"),
-        ("APP_SERVER_PUBLIC_URL", "another's variable"),
         ("APPLE__SERVER", "another's variable"),
     ];
     let loaded = load(text, &variables).unwrap();
@@ -193,4 +192,33 @@ fn files_are_looked_for_beside_the_configuration() {
     let folder = loaded.report.file.parent().unwrap().to_owned();
     assert_eq!(loaded.report.resolve("policy.toml"), folder.join("policy.toml"));
     assert_eq!(loaded.report.resolve("/etc/policy.toml"), Path::new("/etc/policy.toml"));
+}
+
+#[test]
+fn one_underscore_where_two_are_meant_has_no_effect_unseen() {
+    for (name, meant) in [
+        ("APP_SERVER_PUBLIC_URL", "APP__SERVER__PUBLIC_URL"),
+        ("APP_SERVER__PUBLIC_URL", "APP__SERVER__PUBLIC_URL"),
+        ("APP_server_grace_seconds", "APP__SERVER__GRACE_SECONDS"),
+        ("APP_ROUTES", "APP__ROUTES"),
+    ] {
+        let fault = format!(
+            "environment variable `{name}`: expected two underscores between keys, as in `{meant}`, since it has no effect as it is"
+        );
+        assert_eq!(faults("", &[(name, "1")]), fault);
+        // of another use
+        let secret = format!("# secret_env = \"{name}\"");
+        assert!(load(&secret, &[(name, "1")]).unwrap().report.finish(()).is_ok());
+    }
+    let mut loaded = load("", &[("APP_SERVER_PORT", "1"), ("APP_PORT", "1"), ("APPLE_SERVER", "1")]).unwrap();
+    let warnings = loaded.report.take_warnings();
+    let said: Vec<_> = warnings.iter().map(|warning| warning.render("app.toml")).collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(
+        said[0].contains("`APP_SERVER_PORT`: expected two underscores between keys, as in `APP__SERVER__…`"),
+        "{said:?}"
+    );
+    assert!(loaded.report.finish(()).is_ok());
+    // which is a key of the wrong name already
+    assert!(faults("", &[("APP__SERVER_PUBLIC_URL", "1")]).contains("server_public_url"));
 }
