@@ -314,12 +314,15 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let (closed, mut until_closed) = mpsc::unbounded_channel();
+        let (end, mut until_end) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             // each connection serves one request, says that it would serve more, and ends
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut head = vec![0; 4096];
                 let count = stream.read(&mut head).await.unwrap();
                 stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
+                // not before the client has put it aside: one that ends sooner is never used again
+                let () = until_end.recv().await.unwrap();
                 drop(stream);
                 closed.send(String::from_utf8_lossy(&head[..count]).matches("HTTP/1.1").count()).unwrap();
             }
@@ -330,7 +333,11 @@ mod tests {
             let answer = endpoint.send(Request::post("/").body(body).unwrap()).await;
             let answer = answer.unwrap_or_else(|error| panic!("call {call}: {error}"));
             assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "{}");
+            assert_eq!(endpoint.shards.get().unwrap().idle(), 1, "the connection is kept for the next call");
+            end.send(()).unwrap();
             assert_eq!(until_closed.recv().await, Some(1), "one request a connection");
+            // the runtime looks at its sockets in between
+            tokio::task::yield_now().await;
         }
     }
 }

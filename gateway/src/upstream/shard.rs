@@ -65,6 +65,12 @@ impl Shard {
         self.lock().idle.pop().map(|(_, call)| call)
     }
 
+    /// How many connections are idle.
+    #[cfg(test)]
+    pub(super) fn idle(&self) -> usize {
+        self.lock().idle.len()
+    }
+
     /// The connection is idle.
     pub(super) fn put(&self, call: Box<Call>) {
         let since = self.now.load(Ordering::Relaxed);
