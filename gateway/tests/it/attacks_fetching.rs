@@ -196,9 +196,10 @@ fn route(lines: &str) -> impl FnOnce(String) -> String {
 /// Row 33: every mode that needs a secret, without it: no gateway, and never one that is more open.
 #[test]
 fn row_33_no_mode_starts_without_its_secret() {
+    const EMPTY: &[(&str, &str)] = &[("empty", "")];
     let client = "client_id = \"c\", token_endpoint = \"https://as.example/token\"";
     let credentials = |kind: &str, keys: &str| {
-        loads(route(&format!("credentials = {{ kind = \"{kind}\"{keys} }}")), &[]).unwrap_err()
+        loads(route(&format!("credentials = {{ kind = \"{kind}\"{keys} }}")), EMPTY).unwrap_err()
     };
     for mode in ["header", "client", "exchange", "introspection", "key of a client", "sessions"] {
         let key = match mode {
@@ -212,6 +213,7 @@ fn row_33_no_mode_starts_without_its_secret() {
             String::new(),
             format!(", {key}_file = \"absent\""),
             format!(", {key}_file = \"/dev/null\""),
+            format!(", {key}_file = \"empty\""),
             format!(", {key}_env = \"NOBODY_HAS_SET_THIS\""),
             format!(", {key}_file = \"keys.json\", {key}_env = \"CARGO_PKG_NAME\""),
         ] {
@@ -226,11 +228,11 @@ fn row_33_no_mode_starts_without_its_secret() {
                 "introspection" => {
                     let asked = "client_id = \"c\", endpoint = \"https://as.example/i\"";
                     let lines = format!("introspection = {{ {asked}{keys} }}");
-                    loads(before("[[routes]]", &lines), &[]).unwrap_err()
+                    loads(before("[[routes]]", &lines), EMPTY).unwrap_err()
                 }
                 _ => {
                     let keys = keys.replace(", ", "\n");
-                    loads(route(&format!("[state]\nredis_url = \"redis://127.0.0.1\"{keys}")), &[])
+                    loads(route(&format!("[state]\nredis_url = \"redis://127.0.0.1\"{keys}")), EMPTY)
                         .unwrap_err()
                 }
             };
@@ -251,6 +253,18 @@ fn row_33_no_mode_starts_without_what_it_stands_on() {
         (without("issuer = \"https://as.example\"", "", &[]), "issuers[0].issuer"),
         (without("keys.json", "absent.json", &[]), "jwks_file"),
         (without("keys.json", "none.json", &[("none.json", "{\"keys\":[]}")]), "jwks_file"),
+        (
+            without("keys.json", "none.json", &[("none.json", r#"{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}"#)]),
+            "jwks_file",
+        ),
+        (
+            without(
+                "keys.json",
+                "none.json",
+                &[("none.json", r#"{"keys":[{"kty":"EC","crv":"P-256","use":"enc"}]}"#)],
+            ),
+            "jwks_file",
+        ),
         (without("policy = \"policy.toml\"", "", &[]), "policy"),
         (without("policy.toml", "absent.toml", &[]), "policy"),
         (without("policy.toml", "none.toml", &[("none.toml", "")]), "version"),

@@ -11,6 +11,7 @@
 )]
 
 mod attacks;
+mod attacks_entry;
 mod attacks_fetching;
 mod attacks_proofs;
 mod attacks_sessions;

@@ -189,6 +189,21 @@ mod tests {
         assert_eq!(read(chunks, 4).await.unwrap_err().status(), StatusCode::PAYLOAD_TOO_LARGE);
     }
 
+    #[tokio::test]
+    async fn a_body_that_does_not_come_in_time_is_not_one_that_broke_off() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("late")]
+        struct Late(#[source] std::io::Error);
+        for (kind, expected) in [
+            (std::io::ErrorKind::TimedOut, StatusCode::REQUEST_TIMEOUT),
+            (std::io::ErrorKind::ConnectionReset, StatusCode::BAD_REQUEST),
+        ] {
+            let failing = futures_util::stream::iter([Err::<http_body::Frame<Bytes>, _>(Late(kind.into()))]);
+            let body = http_body_util::StreamBody::new(failing);
+            assert_eq!(read(body, 4).await.unwrap_err().status(), expected);
+        }
+    }
+
     /// A body that does not say its length.
     fn futures_chunks<const N: usize>(
         chunks: [&'static str; N],
