@@ -66,8 +66,9 @@ def call(id, params):
             send({"method": "notifications/message", "params": {"level": "info", "data": number}})
         result(id, "after the flood")
     elif name == "ask":
-        send({"id": "s-1", "method": "roots/list"})
+        # the answer may be there before the next line is
         hanging["s-1"] = id
+        send({"id": "s-1", "method": "roots/list"})
     elif name == "answers":
         result(id, str(answers))
 
