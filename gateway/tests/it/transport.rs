@@ -187,7 +187,7 @@ async fn a_body_that_trickles_in_is_not_waited_for() {
         () = trickle => {}
         () = tokio::time::sleep(Duration::from_mins(1)) => panic!("the gateway waits"),
     }
-    assert_eq!(&first, b"HTTP/1.1 400 ");
+    assert_eq!(&first, b"HTTP/1.1 408 ");
     assert!(upstream.got().is_empty());
 }
 
@@ -202,6 +202,6 @@ async fn a_body_that_never_comes_is_not_waited_for() {
         .await
         .expect("the gateway gives up")
         .unwrap();
-    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(upstream.got().is_empty());
 }
