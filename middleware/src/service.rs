@@ -38,7 +38,8 @@ impl<S> McpAuth<S> {
     }
 }
 
-/// What goes on to the server beside the head of the request, and what is done with its answer.
+/// What goes on to the server beside the head of the request, and what is done with its answer. Boxed where it waits for
+/// that: the future that waits has room for all that it holds at any time.
 struct Forward {
     body: Bytes,
     answer: Answer,
@@ -138,7 +139,7 @@ where
 
 impl Shared {
     /// classify → verify → prove → decide.
-    async fn judge<B>(&self, parts: &mut Parts, body: B) -> Result<Forward, Response<Bytes>>
+    async fn judge<B>(&self, parts: &mut Parts, body: B) -> Result<Box<Forward>, Response<Bytes>>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -165,7 +166,9 @@ impl Shared {
                 }
             }
             // A stream or the end of a session; what a body would mean here, nobody has said.
-            Method::GET | Method::HEAD | Method::DELETE => body::read_none(body).await.map_err(malformed)?,
+            Method::GET | Method::HEAD | Method::DELETE => {
+                Box::pin(body::read_none(body)).await.map_err(malformed)?
+            }
             _ => return Err(refused(Refusal::MethodNotAllowed)),
         };
         let request = match (&parts.method, detached) {
@@ -239,7 +242,7 @@ impl Shared {
         parts.extensions.insert(permit);
         parts.extensions.insert(judged.clone());
         parts.extensions.insert(reply_to.clone());
-        Ok(Forward { body: bytes, answer, judged, session, reply_to, new_nonce })
+        Ok(Box::new(Forward { body: bytes, answer, judged, session, reply_to, new_nonce }))
     }
 
     /// When the event streams of a permitted request end; `None` where it is served as nobody, or where they need not.

@@ -16,7 +16,7 @@ mod route;
 mod shared;
 
 pub(crate) use address::AddressRates;
-pub(crate) use gate::Gate;
+pub(crate) use gate::{Entered, Gate};
 pub(crate) use network::Network;
 pub(crate) use route::RateLimits;
 pub(crate) use shared::SharedRates;

@@ -4,13 +4,13 @@
 //! is never judged under one path and served under another. A host is one that the configuration names, and what is
 //! published of it comes from there.
 
+mod answering;
 mod host;
 mod path;
 mod table;
 
 use std::convert::Infallible;
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
@@ -19,11 +19,12 @@ use http_body::Body as _;
 use tower_service::Service;
 
 use crate::body::{RequestBody, ResponseBody, full};
-use crate::observe::{Observe, Record, Watched, asking_for};
+use crate::observe::{Observe, Observed, Record, Watched, asking_for};
 use crate::respond::{self, may_ask, not_found, rpc_error};
 use crate::snapshot::{Live, Snapshot};
 use crate::upstream::{Group, GroupState};
 
+use answering::{Answer, Answering};
 use host::NoHost;
 use table::{Destination, Found};
 pub(crate) use table::{Entry, Guard, Route, Surroundings, Table};
@@ -70,16 +71,14 @@ impl Router {
         read(&states)
     }
 
-    async fn respond(self, mut request: Request<RequestBody>) -> Response<Watched<ResponseBody>> {
-        let mut observed = self.0.observe.begin(&mut request);
+    /// Finds who answers a request, and lets them begin: what is known at once is not waited for.
+    fn begin(&self, observed: &mut Observed, request: Request<RequestBody>) -> Answer {
         let found = match host::asked(&request) {
             // the guard is let go of before anything is waited for
             Ok(host) => self.0.live.load().table.find(host, request.uri().path()),
             Err(NoHost) => {
-                return observed.finish(rpc_error(
-                    StatusCode::BAD_REQUEST,
-                    "expected one Host, and the same everywhere",
-                ));
+                let message = "expected one Host, and the same everywhere";
+                return Answer::here(rpc_error(StatusCode::BAD_REQUEST, message));
             }
         };
         let destination = match found {
@@ -87,47 +86,42 @@ impl Router {
             Found::Nothing
                 if *request.method() == Method::OPTIONS && path::is_well_known(request.uri().path()) =>
             {
-                return observed.finish(may_ask());
+                return Answer::here(may_ask());
             }
-            Found::Nothing => return observed.finish(not_found()),
+            Found::Nothing => return Answer::here(not_found()),
             Found::ForeignHost => {
-                return observed.finish(rpc_error(
-                    StatusCode::FORBIDDEN,
-                    "the Host header names none of this server's hosts",
-                ));
+                let message = "the Host header names none of this server's hosts";
+                return Answer::here(rpc_error(StatusCode::FORBIDDEN, message));
             }
         };
-        let response = match destination {
+        match destination {
             Destination::Route(route) => {
                 observed.route(&route.observer);
-                guarded(&route, request, observed.traced()).await
+                guarded(route, request, observed.traced())
             }
             Destination::Metadata(route, path) => {
                 observed.route(&route.observer);
-                guarded(&route, with_path(request, path), observed.traced()).await
+                guarded(route, with_path(request, path), observed.traced())
             }
-            Destination::ServerMetadata(metadata) => metadata.respond(request.method()).await,
+            Destination::ServerMetadata(metadata) => {
+                Answer::Copied(Box::pin(async move { metadata.respond(request.method()).await }))
+            }
             Destination::Keys(keys) => {
-                keys.respond(request.method()).map(|body| ResponseBody::Own(body.into()))
+                Answer::here(keys.respond(request.method()).map(|body| ResponseBody::Own(body.into())))
             }
-            Destination::Text(text) => respond::text(request.method(), text),
-        };
-        observed.finish(response)
+            Destination::Text(text) => Answer::here(respond::text(request.method(), text)),
+        }
     }
 }
 
-async fn guarded(
-    route: &Route,
-    request: Request<RequestBody>,
-    traced: Option<Record>,
-) -> Response<ResponseBody> {
+fn guarded(route: Arc<Route>, request: Request<RequestBody>, traced: Option<Record>) -> Answer {
     let entered = match route.gate.enter(&request) {
         Ok(entered) => entered,
         Err(limited) => {
             if let Some(record) = request.extensions().get::<Record>() {
                 record.refused("rate-limited");
             }
-            return limited.answer_unread().map(full);
+            return Answer::here(limited.answer_unread().map(full));
         }
     };
     if route.hop.is_on(request.headers()) {
@@ -136,26 +130,20 @@ async fn guarded(
             "the upstream of this route leads back to the gateway"
         );
         let message = "the upstream of this route leads back to the gateway";
-        return rpc_error(StatusCode::LOOP_DETECTED, message);
+        return Answer::here(rpc_error(StatusCode::LOOP_DETECTED, message));
     }
     // always ready: neither the guard nor what is behind it has a limit to wait for
-    let answered = match &route.guard {
-        Guard::Mcp(service) => asking_for(traced, service.clone().call(request)).await,
+    let answering = match &route.guard {
+        Guard::Mcp(service) => service.clone().call(request),
         Guard::Http(service) => {
             if request.body().size_hint().lower() > route.max_body_bytes.try_into().unwrap_or(u64::MAX) {
-                return respond::too_long();
+                return Answer::here(respond::too_long());
             }
             let request = request.map(|body| body.at_most(route.max_body_bytes));
-            asking_for(traced, service.clone().call(request)).await
+            service.clone().call(request)
         }
     };
-    match answered {
-        Ok(response) => {
-            route.gate.leave(entered, &response);
-            response.map(ResponseBody::from)
-        }
-        Err(never) => match never {},
-    }
+    Answer::Guarded { answering: asking_for(traced, answering), route, entered }
 }
 
 fn with_path(mut request: Request<RequestBody>, path: PathAndQuery) -> Request<RequestBody> {
@@ -171,10 +159,11 @@ fn with_path(mut request: Request<RequestBody>, path: PathAndQuery) -> Request<R
 impl hyper::service::Service<Request<RequestBody>> for Router {
     type Response = Response<Watched<ResponseBody>>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Answering;
 
-    fn call(&self, request: Request<RequestBody>) -> Self::Future {
-        let router = self.clone();
-        Box::pin(async move { Ok(router.respond(request).await) })
+    fn call(&self, mut request: Request<RequestBody>) -> Answering {
+        let mut observed = self.0.observe.begin(&mut request);
+        let answer = self.begin(&mut observed, request);
+        Answering { answer, observed: Some(observed) }
     }
 }

@@ -70,12 +70,12 @@ impl Call {
     /// was idle, or on which it has spoken unasked, is found out first.
     pub(super) async fn send(
         mut self: Box<Self>,
-        request: Request<CleanBody>,
+        request: Box<Request<CleanBody>>,
         limits: &Limits,
         shard: &Shard,
     ) -> Result<Response<UpstreamBody>, SendError> {
         self.watch.arm(shard.deadline(limits.response));
-        let mut reply = pin!(self.sender.try_send_request(request));
+        let mut reply = pin!(self.sender.try_send_request(*request));
         let answer = std::future::poll_fn(|cx| self.poll_answer(reply.as_mut(), cx)).await?;
         let limits = limits.of_body(answer.headers(), shard);
         Ok(answer.map(|body| UpstreamBody::over_call(self, body, limits)))

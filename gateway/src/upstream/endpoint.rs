@@ -127,7 +127,7 @@ impl Endpoint {
     /// No head of an answer. Where `unsent` gives the request back, the upstream has seen nothing of it.
     pub(crate) async fn send(
         &self,
-        mut request: Request<CleanBody>,
+        mut request: Box<Request<CleanBody>>,
     ) -> Result<Response<UpstreamBody>, SendError> {
         // taken along only where it is needed again
         let asked = self.config.appends_path.then(|| request.uri().clone());
@@ -151,11 +151,11 @@ impl Endpoint {
     async fn send_alone(
         &self,
         shard: &Arc<Shard>,
-        mut request: Request<CleanBody>,
+        mut request: Box<Request<CleanBody>>,
     ) -> Result<Response<UpstreamBody>, SendError> {
         if let Some(call) = shard.take() {
             match call.send(request, &self.config.limits, shard).await {
-                Err(SendError { unsent: Some(unsent), .. }) => request = *unsent,
+                Err(SendError { unsent: Some(unsent), .. }) => request = unsent,
                 other => return other,
             }
         }
@@ -177,12 +177,10 @@ impl Endpoint {
     async fn send_multiplexed(
         &self,
         shard: &Arc<Shard>,
-        request: Request<CleanBody>,
+        mut request: Box<Request<CleanBody>>,
     ) -> Result<Response<UpstreamBody>, SendError> {
         let asked = request.uri().clone();
-        let (mut parts, body) = request.into_parts();
-        parts.uri = self.address(&asked, &self.config.uri);
-        let mut request = Request::from_parts(parts, body);
+        *request.uri_mut() = self.address(&asked, &self.config.uri);
         // once more where the connection had ended before anything was written
         for last in [false, true] {
             let slot = match self.slot(shard).await {
@@ -195,7 +193,7 @@ impl Endpoint {
                 Err(reason) => return Err(SendError::unsent(reason, request)),
             };
             match self.send_on(slot, request).await {
-                Err(SendError { unsent: Some(unsent), .. }) if !last => request = *unsent,
+                Err(SendError { unsent: Some(unsent), .. }) if !last => request = unsent,
                 other => return other,
             }
         }
@@ -228,11 +226,11 @@ impl Endpoint {
     async fn send_on(
         &self,
         slot: Slot,
-        request: Request<CleanBody>,
+        request: Box<Request<CleanBody>>,
     ) -> Result<Response<UpstreamBody>, SendError> {
         let limits = &self.config.limits;
         let mut sender = slot.sender();
-        match tokio::time::timeout(limits.response, sender.try_send_request(request)).await {
+        match tokio::time::timeout(limits.response, sender.try_send_request(*request)).await {
             Ok(Ok(answer)) => {
                 let (idle, total) = limits.by_type(answer.headers());
                 Ok(answer.map(|body| UpstreamBody::over_stream(body, slot, idle, total)))
@@ -330,7 +328,7 @@ mod tests {
         let endpoint = Endpoint::new(EndpointConfig::plain(url.parse().unwrap())).unwrap();
         for call in 0..3 {
             let body = CleanBody(RequestBody::from(Bytes::from_static(b"{}")));
-            let answer = endpoint.send(Request::post("/").body(body).unwrap()).await;
+            let answer = endpoint.send(Box::new(Request::post("/").body(body).unwrap())).await;
             let answer = answer.unwrap_or_else(|error| panic!("call {call}: {error}"));
             assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "{}");
             assert_eq!(endpoint.shards.get().unwrap().idle(), 1, "the connection is kept for the next call");

@@ -39,8 +39,8 @@ impl SendError {
     }
 
     /// The same, with the request that nobody has seen.
-    pub(super) fn unsent((kind, reason): (Failure, BodyError), request: Request<CleanBody>) -> Self {
-        Self { kind, unsent: Some(Box::new(request)), reason: Some(reason) }
+    pub(super) fn unsent((kind, reason): (Failure, BodyError), request: Box<Request<CleanBody>>) -> Self {
+        Self { kind, unsent: Some(request), reason: Some(reason) }
     }
 
     /// The connection ended first; the request comes back where it was still in line.

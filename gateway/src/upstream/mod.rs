@@ -23,7 +23,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{HeaderName, Request, Response, StatusCode, Uri};
+use http::{HeaderName, Request, Response, StatusCode, Uri, Version};
 use mcp_auth::challenge::ReplyTo;
 use mcp_auth::request::UpstreamEraHandle;
 use mcp_auth::{CallerToken, Judged, Permit};
@@ -127,6 +127,9 @@ impl Service<Request<RequestBody>> for Forward {
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let Self { target, limits } = self.clone();
+        // Each future that it passes through would have room for it twice, and all calls under way together have to fit
+        // into the processor's cache.
+        let request = Box::new(request.map(|body| CleanBody(body.sent_on())));
         Box::pin(async move { Ok(target.forward(request, limits.as_deref()).await) })
     }
 }
@@ -134,7 +137,7 @@ impl Service<Request<RequestBody>> for Forward {
 impl Target {
     async fn forward(
         &self,
-        mut request: Request<RequestBody>,
+        mut request: Box<Request<CleanBody>>,
         limits: Option<&RateLimits>,
     ) -> Response<ForwardedBody> {
         let extensions = request.extensions_mut();
@@ -162,16 +165,13 @@ impl Target {
                 Some(bridge.holder(permit.principal().is_some(), address))
             }
         };
-        let mut outgoing = match self.outgoing(request, &permit) {
-            Ok(outgoing) => outgoing,
-            Err(refusal) => {
-                tracing::warn!(route = %self.route, header = %refusal.header, reason = refusal.reason, "the user's identity cannot be passed on");
-                return reply.refuse("your identity cannot be passed on to this server: it has characters that no header can carry").map(ForwardedBody::from);
-            }
-        };
-        let body = outgoing.body().judged();
+        if let Err(refusal) = self.prepare(&mut request, &permit) {
+            tracing::warn!(route = %self.route, header = %refusal.header, reason = refusal.reason, "the user's identity cannot be passed on");
+            return reply.refuse("your identity cannot be passed on to this server: it has characters that no header can carry").map(ForwardedBody::from);
+        }
+        let body = request.body().judged();
         let applied =
-            self.credentials.apply(outgoing.headers_mut(), &judged, body.as_ref(), caller.as_ref()).await;
+            self.credentials.apply(request.headers_mut(), &judged, body.as_ref(), caller.as_ref()).await;
         let presented = match applied {
             Ok(presented) => presented,
             Err(reason) => {
@@ -179,7 +179,7 @@ impl Target {
                 return reason.answer(&reply).map(ForwardedBody::from);
             }
         };
-        if record.forwarding(&judged, outgoing.headers_mut()).is_err() {
+        if record.forwarding(&judged, request.headers_mut()).is_err() {
             return reply
                 .error(
                     StatusCode::SERVICE_UNAVAILABLE,
@@ -191,7 +191,7 @@ impl Target {
         let group = match &self.upstream {
             Upstream::Http(group) => group,
             Upstream::Stdio(bridge) => {
-                let (method, headers) = (outgoing.method(), outgoing.headers());
+                let (method, headers) = (request.method(), request.headers());
                 let (holder, body) = (holder.unwrap_or(Holder::Stranger(None)), body.unwrap_or_default());
                 let answer = Box::pin(bridge.serve(holder, method, headers, &body, &reply)).await;
                 drop(waiting);
@@ -199,8 +199,8 @@ impl Target {
                 return answer;
             }
         };
-        let body = outgoing.body().watch();
-        let answer = group.send(outgoing).await;
+        let body = request.body().watch();
+        let answer = group.send(request).await;
         drop(waiting);
         match answer {
             Ok(answer) => {
@@ -243,33 +243,34 @@ impl Target {
         unserved.answer(reply).map(ForwardedBody::from)
     }
 
-    fn outgoing(
+    /// Makes of the client's request the one that the upstream gets.
+    fn prepare(
         &self,
-        request: Request<RequestBody>,
+        request: &mut Request<CleanBody>,
         permit: &Permit,
-    ) -> Result<Request<CleanBody>, request::UnfitIdentity> {
-        let (mut parts, body) = request.into_parts();
-        request::clean(&mut parts.headers);
+    ) -> Result<(), request::UnfitIdentity> {
+        let addresses = request.extensions_mut().remove();
+        // what the stations noted is for nobody else
+        request.extensions_mut().clear();
+        let from = std::mem::replace(request.version_mut(), Version::HTTP_11);
+        let headers = request.headers_mut();
+        request::clean(headers);
         // at once, because each time that it grows, all of it is sorted in anew
-        parts.headers.reserve(MOST_SAID + self.forward_claims.len());
-        request::say_where_from(&mut parts, &self.place);
+        headers.reserve(MOST_SAID + self.forward_claims.len());
+        request::say_where_from(headers, addresses, &self.place);
         if self.via {
-            request::say_via(&mut parts.headers, parts.version);
+            request::say_via(headers, from);
         }
         if let Some(user) = permit.principal() {
-            request::say_who(&mut parts.headers, user, &self.forward_claims)?;
+            request::say_who(headers, user, &self.forward_claims)?;
         }
-        self.hop.mark(&mut parts.headers);
-        if let Some(rest) = self.path.rest(parts.uri.path()) {
-            let query = parts.uri.query().map_or_else(String::new, |query| format!("?{query}"));
+        self.hop.mark(headers);
+        if let Some(rest) = self.path.rest(request.uri().path()) {
+            let query = request.uri().query().map_or_else(String::new, |query| format!("?{query}"));
             // a part of a valid path is one
-            parts.uri = Uri::try_from(format!("{rest}{query}")).unwrap_or_default();
+            *request.uri_mut() = Uri::try_from(format!("{rest}{query}")).unwrap_or_default();
         }
-        let mut outgoing = Request::new(CleanBody(body.sent_on()));
-        *outgoing.method_mut() = parts.method;
-        *outgoing.uri_mut() = parts.uri;
-        *outgoing.headers_mut() = parts.headers;
-        Ok(outgoing)
+        Ok(())
     }
 
     fn incoming(&self, answer: Response<CountedBody>, reply: &ReplyTo) -> Response<ForwardedBody> {

@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, VIA};
-use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use http_body::{Body, Frame, SizeHint};
 use mcp_auth::verifier::VerifiedToken;
@@ -208,13 +207,13 @@ impl PublicPlace {
 
 /// Says where the request came in, from what the gateway knows itself and never from the request's own `Host`: the
 /// addresses that it came from, and the public URL.
-pub(super) fn say_where_from(parts: &mut Parts, place: &PublicPlace) {
-    if let Some(ForwardedFor(addresses)) = parts.extensions.remove() {
-        parts.headers.insert(X_FORWARDED_FOR, addresses);
+pub(super) fn say_where_from(headers: &mut HeaderMap, addresses: Option<ForwardedFor>, place: &PublicPlace) {
+    if let Some(ForwardedFor(addresses)) = addresses {
+        headers.insert(X_FORWARDED_FOR, addresses);
     }
     for (name, value) in [(X_FORWARDED_HOST, &place.host), (X_FORWARDED_PROTO, &place.proto)] {
         if let Some(value) = value {
-            parts.headers.insert(name, value.clone());
+            headers.insert(name, value.clone());
         }
     }
 }

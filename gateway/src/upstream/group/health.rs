@@ -64,7 +64,7 @@ impl Probe {
     }
 
     async fn ask(&self, request: Request<CleanBody>) -> Option<(StatusCode, Bytes)> {
-        let answer = self.0.send(request).await.ok()?;
+        let answer = self.0.send(Box::new(request)).await.ok()?;
         let status = answer.status();
         // to its end, so that the connection can be used again
         let body = Limited::new(answer.into_body(), MOST_BYTES).collect().await.ok()?;

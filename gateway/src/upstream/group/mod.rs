@@ -162,7 +162,7 @@ impl Group {
     /// No answer: see [`Unserved`].
     pub(crate) async fn send(
         &self,
-        mut request: Request<CleanBody>,
+        mut request: Box<Request<CleanBody>>,
     ) -> Result<Response<CountedBody>, Unserved> {
         let shared = &*self.shared;
         let bound = shared.take_session(request.headers_mut());
@@ -196,7 +196,7 @@ impl Group {
                             .choose(tried, kind)
                             .filter(|_| attempts < MOST_TRIES && bound == Bound::Nowhere)
                     };
-                    match error.unsent.take().and_then(|unsent| Some((*unsent, next()?))) {
+                    match error.unsent.take().and_then(|unsent| Some((unsent, next()?))) {
                         Some((mut unsent, next)) => {
                             // the name of the one before
                             unsent.headers_mut().remove(HOST);

@@ -29,9 +29,9 @@ async fn server(content_type: &'static str) -> (String, mpsc::Sender<&'static st
     (address, sender)
 }
 
-fn request(method: &str) -> Request<CleanBody> {
+fn request(method: &str) -> Box<Request<CleanBody>> {
     let body = CleanBody(RequestBody::from(Bytes::from_static(b"{}")));
-    Request::builder().method(method).body(body).unwrap()
+    Box::new(Request::builder().method(method).body(body).unwrap())
 }
 
 /// Calls, streams and slots.
@@ -118,7 +118,7 @@ fn event_streams_are_told_by_their_type() {
 }
 
 /// A request of a session that says to live at this address.
-fn of_session_at(address: &str) -> Request<CleanBody> {
+fn of_session_at(address: &str) -> Box<Request<CleanBody>> {
     let mut request = request("POST");
     request.headers_mut().insert("mcp-session-id", http::HeaderValue::from_static("s-1"));
     Tag::of(&address.parse().unwrap()).mark(request.headers_mut());

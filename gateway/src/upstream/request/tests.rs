@@ -144,9 +144,9 @@ fn where_from_is_the_gateways_own_knowledge() {
         let request = Request::builder().header("host", "evil").header("x-forwarded-for", forged);
         let client = client.map_or(peer.ip().to_canonical(), |client| client.parse().unwrap());
         let forwarded_for = ForwardedFor::of(ClientAddr(client), peer).unwrap();
-        let (mut parts, ()) = request.extension(forwarded_for).body(()).unwrap().into_parts();
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
         clean(&mut parts.headers);
-        say_where_from(&mut parts, &PublicPlace::of(&public_url));
+        say_where_from(&mut parts.headers, Some(forwarded_for), &PublicPlace::of(&public_url));
         assert_eq!(
             parts.headers,
             headers(&[("x-forwarded-host", "gw.example:8443"), ("x-forwarded-proto", "https")])
