@@ -25,7 +25,6 @@ use crate::snapshot::{Live, Snapshot};
 use crate::upstream::{Group, GroupState};
 
 use answering::{Answer, Answering};
-use host::NoHost;
 use table::{Destination, Found};
 pub(crate) use table::{Entry, Guard, Route, Surroundings, Table};
 
@@ -73,14 +72,12 @@ impl Router {
 
     /// Finds who answers a request, and lets them begin: what is known at once is not waited for.
     fn begin(&self, observed: &mut Observed, request: Request<RequestBody>) -> Answer {
-        let found = match host::asked(&request) {
-            // the guard is let go of before anything is waited for
-            Ok(host) => self.0.live.load().table.find(host, request.uri().path()),
-            Err(NoHost) => {
-                let message = "expected one Host, and the same everywhere";
-                return Answer::here(rpc_error(StatusCode::BAD_REQUEST, message));
-            }
+        let Ok(host) = host::asked(&request) else {
+            let message = "expected one Host, and the same everywhere";
+            return Answer::here(rpc_error(StatusCode::BAD_REQUEST, message));
         };
+        // the guard is let go of before anything is waited for
+        let found = self.0.live.load().table.find(host, request.uri().path());
         let destination = match found {
             Found::Here(destination) => destination,
             Found::Nothing
