@@ -57,7 +57,9 @@ impl<S: Signal> Collector<S> {
     ///
     /// If TLS or the client's threads cannot be set up.
     pub(super) fn new(url: Url, signal: S) -> anyhow::Result<Self> {
-        let builder = reqwest::Client::builder().no_proxy().timeout(S::PATIENCE);
+        // a redirect, to a page to sign in at mostly, would make a success of lines that nobody took
+        let redirects = reqwest::redirect::Policy::none();
+        let builder = reqwest::Client::builder().no_proxy().redirect(redirects).timeout(S::PATIENCE);
         // plain HTTP needs no trust roots, and must work where the system has none
         let builder = if url.scheme() == "http" { builder.tls_certs_only([]) } else { builder };
         Ok(Self {
@@ -75,7 +77,8 @@ impl<S: Signal> Collector<S> {
     fn post(&self, lines: &[&str]) -> Result<Option<Refused>, Failure> {
         let body = self.signal.body(lines).map_err(Failure::ForGood)?;
         self.runtime.block_on(async {
-            let for_now = |error: reqwest::Error| Failure::ForNow(error.without_url().to_string());
+            let for_now =
+                |error: reqwest::Error| Failure::ForNow(crate::upstream::with_causes(&error.without_url()));
             let request =
                 self.client.post(self.url.clone()).header("content-type", "application/json").body(body);
             let mut response = request.send().await.map_err(for_now)?;

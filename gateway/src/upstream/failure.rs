@@ -60,7 +60,7 @@ impl SendError {
 }
 
 /// An error says *that* something failed; why stands in the chain of its causes.
-pub(super) fn with_causes(error: &dyn StdError) -> String {
+pub(crate) fn with_causes(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

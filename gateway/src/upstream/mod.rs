@@ -23,6 +23,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use http::header::LOCATION;
 use http::{HeaderName, Request, Response, StatusCode, Uri, Version};
 use mcp_auth::challenge::ReplyTo;
 use mcp_auth::request::UpstreamEraHandle;
@@ -40,7 +41,7 @@ use crate::server::ClientAddr;
 
 pub(crate) use body::UpstreamBody;
 pub(crate) use endpoint::{ClientCertificate, Endpoint, EndpointConfig, EndpointError};
-pub(crate) use failure::{Failure, SendError};
+pub(crate) use failure::{Failure, SendError, with_causes};
 pub(crate) use group::{
     AddressState, CountedBody, Group, GroupConfig, GroupState, MOST_ADDRESSES, Service as InService, Unserved,
 };
@@ -276,7 +277,8 @@ impl Target {
     fn incoming(&self, answer: Response<CountedBody>, reply: &ReplyTo) -> Response<ForwardedBody> {
         let status = answer.status();
         if let Some(reason) = response::unfit(status, self.pass_refusals) {
-            tracing::warn!(route = %self.route, %status, reason, "the upstream's answer is not passed on");
+            let location = answer.headers().get(LOCATION);
+            tracing::warn!(route = %self.route, %status, reason, ?location, "the upstream's answer is not passed on");
             return reply
                 .error(StatusCode::BAD_GATEWAY, "the MCP server gave an answer that cannot be passed on")
                 .map(ForwardedBody::from);

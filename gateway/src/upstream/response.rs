@@ -33,11 +33,11 @@ fn is_reserved(name: &str) -> bool {
 pub(super) fn unfit(status: StatusCode, pass_refusals: bool) -> Option<&'static str> {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if pass_refusals => None,
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-            Some("it asks for credentials of its own")
-        }
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => Some(
+            "it asks for credentials of its own: see `credentials` of the route, and `upstream_refusals`",
+        ),
         StatusCode::NOT_MODIFIED => None,
-        status if status.is_redirection() => Some("it redirects"),
+        status if status.is_redirection() => Some("it redirects: the route should lead to where it points"),
         status if status.is_informational() => Some("it switches protocols"),
         _ => None,
     }

@@ -379,6 +379,25 @@ async fn lines_that_a_collector_throws_away_are_counted_and_said() {
     assert_eq!(logs::with("no room at this inn").len(), 1);
 }
 
+/// A page to sign in at, where a collector should be, would answer 200 to whoever is sent there.
+#[tokio::test]
+async fn a_collector_that_leads_elsewhere_has_taken_nothing() {
+    let elsewhere =
+        Upstream::start(|_| async { respond(200, &[("content-type", "text/html")], "sign in") }).await;
+    let page = elsewhere.url();
+    let collector = Upstream::start(move |_| {
+        let page = page.clone();
+        async move { respond(302, &[("location", &page)], "") }
+    })
+    .await;
+    let upstream = Upstream::plain().await;
+    let lines = format!("[audit]\notlp = \"http://{}\"\n", collector.addr);
+    let gateway = Gateway::with(&upstream.url(), POLICY, "", &lines).await;
+    gateway.call("open").send().await.unwrap();
+    until("the log says so", || !logs::with("302 Found").is_empty()).await;
+    assert!(elsewhere.got().is_empty());
+}
+
 /// The requests that the lines in the body of an export are of.
 fn ids(body: &[u8]) -> Vec<String> {
     let logs: Value = serde_json::from_slice(body).unwrap();
