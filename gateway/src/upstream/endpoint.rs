@@ -188,7 +188,14 @@ impl Endpoint {
                 Ok(Err(call)) => {
                     *request.uri_mut() = self.address(&asked, &self.path);
                     request.headers_mut().insert(HOST, self.host.clone());
-                    return call.send(request, &self.config.limits, shard).await;
+                    match call.send(request, &self.config.limits, shard).await {
+                        Err(SendError { unsent: Some(unsent), .. }) if !last => request = unsent,
+                        other => return other,
+                    }
+                    // the next one may be of the other kind
+                    *request.uri_mut() = self.address(&asked, &self.config.uri);
+                    request.headers_mut().remove(HOST);
+                    continue;
                 }
                 Err(reason) => return Err(SendError::unsent(reason, request)),
             };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -14,8 +15,9 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use crate::harness::{Gateway, POLICY};
 use crate::upstream::Upstream;
 
-/// An authority, and an https server for `localhost` that it vouches for; the server answers everything alike.
-async fn https_upstream() -> (String, u16) {
+/// An authority, and an https server for `localhost` that it vouches for; the server gives each connection this answer, and
+/// says when it has closed it.
+async fn https_upstream(answer: &'static str) -> (String, u16, UnboundedReceiver<()>) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -33,23 +35,40 @@ async fn https_upstream() -> (String, u16) {
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
+    let (closed, until_closed) = unbounded_channel();
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             // a client that does not trust the certificate hangs up
             let Ok(mut stream) = acceptor.accept(stream).await else { continue };
             let _ = stream.read(&mut [0; 4096]).await;
-            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
             let _ = stream.write_all(answer.as_bytes()).await;
             let _ = stream.shutdown().await;
+            drop(stream);
+            let _ = closed.send(());
         }
     });
-    (authority.pem(), port)
+    (authority.pem(), port, until_closed)
+}
+
+/// A server that is asked for HTTP/2 and speaks HTTP/1 may close a connection that the gateway keeps.
+#[tokio::test]
+async fn a_connection_of_the_older_kind_that_ended_while_idle_is_replaced_as_well() {
+    let (authority, port, mut closed) = https_upstream(crate::stub::OK).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), authority).unwrap();
+    let route = format!("upstream_ca_file = \"{}\"\nupstream_http2 = true", file.path().display());
+    let gateway = Gateway::with(&format!("https://localhost:{port}/"), POLICY, "", &route).await;
+    for call in 0..4 {
+        assert_eq!(gateway.call("open").send().await.unwrap().status(), 200, "{call}");
+        closed.recv().await.unwrap();
+    }
 }
 
 #[tokio::test]
 async fn an_https_upstream_must_be_vouched_for() {
-    let (authority, port) = https_upstream().await;
+    let closing = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+    let (authority, port, _closed) = https_upstream(closing).await;
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), authority).unwrap();
     let trusting = format!("upstream_ca_file = \"{}\"", file.path().display());
