@@ -43,12 +43,12 @@ impl Classified<'_> {
         #[derive(serde::Deserialize)]
         struct Call<'a> {
             #[serde(borrow)]
-            params: Params<'a>,
+            params: &'a RawValue,
         }
         #[derive(serde::Deserialize)]
         struct Params<'a> {
             #[serde(borrow, rename = "_meta")]
-            meta: Meta<'a>,
+            meta: &'a RawValue,
         }
         #[derive(serde::Deserialize)]
         struct Meta<'a> {
@@ -58,14 +58,20 @@ impl Classified<'_> {
             tracestate: Option<Cow<'a, str>>,
         }
         // whatever is not of that form names no place
-        let Meta { traceparent, tracestate } =
-            serde_json::from_str::<Call<'_>>(self.text()).ok()?.params.meta;
+        let call = serde_json::from_str::<Call<'_>>(self.text()).ok()?;
+        let params = serde_json::from_str::<Params<'_>>(object(call.params)?).ok()?;
+        let Meta { traceparent, tracestate } = serde_json::from_str(object(params.meta)?).ok()?;
         let short = |text: &Cow<'_, str>| text.len() <= LONGEST_TRACE;
         Some(traceparent).filter(short).map(|traceparent| TraceContext {
             traceparent: traceparent.into(),
             tracestate: tracestate.filter(short).map(Into::into),
         })
     }
+}
+
+/// The text of an object. An array would be read as a struct as well, member by member.
+fn object(raw: &RawValue) -> Option<&str> {
+    Some(raw.get()).filter(|text| text.starts_with('{'))
 }
 
 #[cfg(test)]
@@ -110,7 +116,7 @@ mod tests {
         let whole = Some(("00-a".to_owned(), Some("b=c".into())));
         assert_eq!(place(r#"{"traceparent":"00-a","tracestate":"b=c"}"#), whole);
         assert_eq!(place(r#"{"traceparent":"00-a"}"#), Some(("00-a".to_owned(), None)));
-        for meta in ["{}", "[]", r#"{"traceparent":1}"#, r#"{"tracestate":"b=c"}"#] {
+        for meta in ["{}", "[]", r#"["00-a","b=c"]"#, r#"{"traceparent":1}"#, r#"{"tracestate":"b=c"}"#] {
             assert_eq!(place(meta), None, "{meta}");
         }
         let long = "0".repeat(LONGEST_TRACE + 1);

@@ -202,12 +202,12 @@ impl Remembered {
 }
 
 /// The room that a claim takes. Scopes, subject and client are held as claims, in their own form, and as what the program
-/// around the layer [keeps](VerifiedToken::kept), such as headers.
+/// around the layer [keeps](VerifiedToken::kept), such as headers and a piece of a log.
 fn bytes_of(value: &Value) -> usize {
     // With `preserve_order`, which any crate in a program may switch on, a value is more than twice as large.
     const NODE: usize = size_of::<Value>() + 32;
     let inside = match value {
-        Value::String(text) => text.len().saturating_mul(3),
+        Value::String(text) => text.len().saturating_mul(4),
         Value::Array(values) => values.iter().map(bytes_of).fold(0, usize::saturating_add),
         Value::Object(members) => bytes_of_members(members),
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,

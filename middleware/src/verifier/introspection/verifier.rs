@@ -140,6 +140,10 @@ impl IntrospectionVerifier {
             .map_err(VerifyError::Unavailable)
             .and_then(|body| judge(&body, &self.expected, self.clock.unix_seconds()))
             .map(Arc::new);
+        if let Err(VerifyError::Invalid(_)) = &verified {
+            // what was remembered is over, and must not be in force again where the clock is set back
+            self.verified.forget(place);
+        }
         match &verified {
             Ok(verified) => self.remember(place, verified, asked_at),
             Err(VerifyError::Unavailable(error)) => {

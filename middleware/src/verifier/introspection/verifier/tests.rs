@@ -202,6 +202,18 @@ async fn a_token_that_was_revoked_is_refused_when_the_answer_is_too_old() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_back_brings_no_old_answer_back() {
+    let (server, clock) = server();
+    let verifier = builder(&server, &clock).cache_seconds(60).build().unwrap();
+    assert!(verify(&verifier, "t").await.is_ok());
+    server.says(&json!({"active": false}));
+    clock.advance(Duration::from_secs(70));
+    assert!(matches!(verify(&verifier, "t").await, Err(VerifyError::Invalid(_))));
+    clock.set(NOW + 40);
+    assert!(matches!(verify(&verifier, "t").await, Err(VerifyError::Invalid(_))));
+}
+
+#[tokio::test]
 async fn with_no_cache_every_request_asks() {
     let (server, clock) = server();
     let verifier = builder(&server, &clock).cache_seconds(0).build().unwrap();
