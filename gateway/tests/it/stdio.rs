@@ -376,6 +376,47 @@ async fn strangers_keep_no_user_out() {
     }
 }
 
+/// Each is ended at once, however little it wants to.
+#[tokio::test]
+async fn who_opens_one_session_after_the_other_leaves_no_processes_behind() {
+    let limits = ", max_sessions = 2, max_anonymous_sessions = 1, max_anonymous_sessions_per_address = 1";
+    let mark = "one-session-after-the-other";
+    let gateway = gateway(&format!(", \"stubborn\", \"{mark}\""), limits).await;
+    let running = || {
+        let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        let commands = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+        commands.filter(|command| command.ends_with(format!("{mark}\0").as_bytes())).count()
+    };
+    for session in 0..20 {
+        // one that is not served comes back later
+        let opened = async || initialize(&gateway).await.status() == 200;
+        while !opened().await {
+            tokio::task::yield_now().await;
+        }
+        assert!(running() <= 5, "{} after {session}", running());
+    }
+    until("all but the last one are gone", || running() <= 1).await;
+}
+
+/// The first question may come before there is anybody to answer it.
+#[tokio::test]
+async fn a_server_that_is_there_later_is_asked_again_what_it_speaks() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("server.sh");
+    let upstream = format!("{{ command = [\"{}\"] }}", program.display());
+    let gateway = Gateway::with(&upstream, POLICY, "", "").await;
+    until("it could not be asked", || !logs::with("did not start in time to be asked").is_empty()).await;
+    let script = folder.path().join("script");
+    std::fs::write(&script, format!("#!/bin/sh\nexec python3 {SERVER} modern\n")).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::set_permissions(&script, executable).unwrap();
+    // at once, because nobody can run a file that is being written
+    std::fs::rename(&script, &program).unwrap();
+    let known = || logs::with("it is known which revisions").iter().any(|line| line["era"] == "Modern");
+    until("the server has said what it speaks", known).await;
+    drop(gateway);
+}
+
 #[tokio::test]
 async fn an_address_has_a_share_of_what_strangers_have() {
     let gateway = gateway("", ", max_anonymous_sessions_per_address = 1").await;

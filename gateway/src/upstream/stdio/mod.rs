@@ -28,6 +28,7 @@ use mcp_auth::challenge::ReplyTo;
 use mcp_auth::random::{Random, SystemRandom};
 use mcp_auth::request::{UpstreamEra, UpstreamEraHandle};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::body::ForwardedBody;
@@ -63,6 +64,11 @@ const DISCOVER: &str = concat!(
     r#""io.modelcontextprotocol/clientCapabilities":{}}}}"#
 );
 
+/// How often a server that does not start is asked, and how long the pause after the first time is; it doubles each time. One
+/// that starts and never answers what it does not know is not to be started for ever.
+const MOST_QUESTIONS: usize = 8;
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
 /// What a bridge is made from.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct BridgeConfig {
@@ -88,6 +94,8 @@ struct Servers {
     /// The process that all share; locked while it starts.
     common: tokio::sync::Mutex<Option<Common>>,
     backoff: Mutex<Backoff>,
+    /// Processes that run, and that are ending.
+    processes: Arc<Semaphore>,
     random: Arc<dyn Random>,
     /// Processes live on the runtime that the bridge was made in, whichever worker asks for them.
     runtime: Handle,
@@ -176,20 +184,33 @@ impl Bridge {
             sessions: Arc::new(Sessions::new(shares(server), server.idle)),
             common: tokio::sync::Mutex::default(),
             backoff: Mutex::default(),
+            processes: Arc::new(Semaphore::new(most_processes(server))),
             random: Arc::new(SystemRandom),
             runtime: runtime.clone(),
         });
         if asks {
             let servers = Arc::downgrade(&servers);
             runtime.spawn(async move {
-                let Some(servers) = servers.upgrade() else { return };
-                let era = servers.ask().await;
-                tracing::info!(
-                    route = servers.route,
-                    ?era,
-                    "it is known which revisions an MCP server speaks"
-                );
-                servers.era.set(era);
+                let mut pause = FIRST_PAUSE;
+                for _ in 0..MOST_QUESTIONS {
+                    let Some(servers) = servers.upgrade() else { return };
+                    if let Some(era) = servers.ask().await {
+                        tracing::info!(
+                            route = servers.route,
+                            ?era,
+                            "it is known which revisions an MCP server speaks"
+                        );
+                        return servers.era.set(era);
+                    }
+                    tracing::warn!(
+                        route = servers.route,
+                        again_in_s = pause.as_secs(),
+                        "an MCP server did not start in time to be asked which revisions it speaks: it is taken for one of those with sessions until it was"
+                    );
+                    drop(servers);
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
             });
         }
         let (sessions, idle) = (Arc::downgrade(&servers.sessions), server.idle);
@@ -444,8 +465,8 @@ impl Servers {
         })
     }
 
-    /// Which revisions the server speaks: those of before, unless it says otherwise.
-    async fn ask(&self) -> UpstreamEra {
+    /// Which revisions the server speaks: those of before, unless it says otherwise. `None` where it says nothing at all.
+    async fn ask(&self) -> Option<UpstreamEra> {
         #[derive(serde::Deserialize)]
         struct Answer {
             result: Option<Discovered>,
@@ -459,18 +480,18 @@ impl Servers {
             let process = self.start(Whose::Everyone).ok()?;
             let message = Message::read(DISCOVER)?;
             let waiting = process.request(NOBODY, &message).await.ok()?;
-            let answer: Answer = serde_json::from_slice(&waiting.answer.await.ok()?).ok()?;
-            Some(answer.result?.supported_versions)
+            waiting.answer.await.ok()
         };
+        let answer = timeout(self.config.start_timeout, asking).await.ok()??;
+        let discovered = serde_json::from_slice(&answer).ok().and_then(|answer: Answer| answer.result);
+        let versions = discovered.map(|discovered| discovered.supported_versions).unwrap_or_default();
         // of the first revision without sessions on, versions are later dates
         let is_modern = |version: &String| version.as_str() >= "2026-07-28";
-        match timeout(self.config.start_timeout, asking).await {
-            Ok(Some(versions)) if !versions.is_empty() && versions.iter().all(is_modern) => {
-                UpstreamEra::Modern
-            }
-            Ok(Some(versions)) if versions.iter().any(is_modern) => UpstreamEra::Dual,
-            _ => UpstreamEra::Legacy,
-        }
+        Some(match versions.iter().filter(|version| is_modern(version)).count() {
+            0 => UpstreamEra::Legacy,
+            modern if modern == versions.len() => UpstreamEra::Modern,
+            _ => UpstreamEra::Dual,
+        })
     }
 
     fn start(&self, whose: Whose) -> Result<Arc<Process>, Failure> {
@@ -478,7 +499,8 @@ impl Servers {
         if let Some(left) = left {
             return Err(Failure::Paused(left));
         }
-        let started = Process::start(&self.config, &self.route, whose, &self.runtime);
+        let place = Arc::clone(&self.processes).try_acquire_owned().map_err(|_| Failure::TooManySessions)?;
+        let started = Process::start(&self.config, &self.route, whose, place, &self.runtime);
         let process = started.map_err(|reason| {
             tracing::error!(route = self.route, %reason, "an MCP server cannot be started");
             self.failed_to_start();
@@ -500,6 +522,12 @@ impl Servers {
         self.random.fill(&mut bytes).ok()?;
         Some(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes))
     }
+}
+
+/// How many processes there may be of a route at once. Sessions that ended leave theirs for a few seconds, and who opens and
+/// ends one after the other must not fill the machine with those.
+fn most_processes(server: &StdioConfig) -> usize {
+    server.max_sessions.saturating_mul(2).saturating_add(1).min(Semaphore::MAX_PERMITS)
 }
 
 fn shares(server: &StdioConfig) -> Shares {

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -52,6 +52,8 @@ struct Shared {
     whose: Whose,
     /// Ends it.
     stop: CancellationToken,
+    /// Gives it no time to.
+    kill: CancellationToken,
     /// It is gone.
     gone: CancellationToken,
 }
@@ -119,11 +121,13 @@ pub(super) enum Unsent {
 }
 
 impl Process {
-    /// Starts the command of the configuration, in a process group of its own and without a shell.
+    /// Starts the command of the configuration, in a process group of its own and without a shell. Its place among the
+    /// processes is taken until nothing of it is left.
     pub(super) fn start(
         config: &StdioConfig,
         route: &str,
         whose: Whose,
+        place: OwnedSemaphorePermit,
         runtime: &Handle,
     ) -> std::io::Result<Arc<Self>> {
         let _entered = runtime.enter();
@@ -139,13 +143,18 @@ impl Process {
             state: Mutex::default(),
             whose,
             stop: CancellationToken::new(),
+            kill: CancellationToken::new(),
             gone: CancellationToken::new(),
         });
         tracing::info!(route, pid = child.id(), "an MCP server was started");
         runtime.spawn(write(stdin, outgoing, shared.stop.clone()));
         runtime.spawn(log(stderr, route.to_owned()));
         let lines_in = Lines::new(stdout, config.max_message_bytes);
-        runtime.spawn(run(child, lines_in, Arc::clone(&shared)));
+        let running = run(child, lines_in, Arc::clone(&shared));
+        runtime.spawn(async move {
+            running.await;
+            drop(place);
+        });
         Ok(Arc::new(Self { lines, shared }))
     }
 
@@ -229,6 +238,12 @@ impl Process {
 
     /// Asks it to end.
     pub(super) fn stop(&self) {
+        self.shared.stop.cancel();
+    }
+
+    /// Ends it at once.
+    pub(super) fn kill(&self) {
+        self.shared.kill.cancel();
         self.shared.stop.cancel();
     }
 }
@@ -437,10 +452,13 @@ async fn run(mut child: Child, mut lines: Lines<ChildStdout>, shared: Arc<Shared
         let _cut = timeout(Duration::from_millis(200), rest).await;
     }
     shared.end();
-    if !exited && timeout(END_BY_ITSELF, child.wait()).await.is_err() {
-        signal(Signal::TERM);
-        let _stubborn = timeout(END_WHEN_ASKED, child.wait()).await;
-    }
+    let ending = async {
+        if !exited && timeout(END_BY_ITSELF, child.wait()).await.is_err() {
+            signal(Signal::TERM);
+            let _stubborn = timeout(END_WHEN_ASKED, child.wait()).await;
+        }
+    };
+    shared.kill.run_until_cancelled(ending).await;
     signal(Signal::KILL);
     let _status = child.wait().await;
     tracing::info!(route = shared.route, "an MCP server is gone");
@@ -466,7 +484,8 @@ pub(super) mod tests {
             max_message_bytes: 1024,
             start_timeout: Duration::from_secs(1),
         };
-        Process::start(&config, "/mcp", Whose::Everyone, &Handle::current()).unwrap()
+        let place = Arc::new(tokio::sync::Semaphore::new(1)).try_acquire_owned().unwrap();
+        Process::start(&config, "/mcp", Whose::Everyone, place, &Handle::current()).unwrap()
     }
 
     #[tokio::test]

@@ -99,7 +99,9 @@ impl Session {
         self.inbox.close();
         self.place.give_up();
         if self.has_own_process {
-            self.process.stop();
+            // nothing was asked of it, or by nobody who counts as much: a graceful end would let one client after the other
+            // leave a process behind for seconds
+            self.process.kill();
         }
     }
 }
