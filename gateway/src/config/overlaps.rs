@@ -36,6 +36,8 @@ enum Overlap {
     Same,
     /// The tree reaches around what the other guards, which is this of what is below the tree.
     Within(Guarded),
+    /// One leads to a path that many servers take for another one's: below an MCP server, or the root of a tree.
+    Beside,
 }
 
 /// Notes in each tree what it must not serve, and as a fault what two routes open that one of them guards.
@@ -56,6 +58,15 @@ pub(super) fn withhold(routes: &mut [RouteConfig], report: &mut Report) {
                         );
                         report.fault(&at(index), message);
                         break;
+                    }
+                    Overlap::Beside => {
+                        let message = format!(
+                            "many servers take this path for a part of what `{}` (`{}`) guards; here it is open to whoever comes by `{}`",
+                            at(other),
+                            guards.name,
+                            opens.name
+                        );
+                        report.warning(&at(index), message);
                     }
                     Overlap::Within(guarded) if withheld.contains(&guarded) => {}
                     Overlap::Within(guarded) => {
@@ -98,6 +109,11 @@ fn overlap((opens, one): (&RouteConfig, &Uri), (guards, other): (&RouteConfig, &
     }
     let is_tree = |route: &RouteConfig| matches!(route.path, RoutePath::Below(_));
     let (around, within) = (read(one.path()), read(other.path()));
+    // servers of MCP are often mounted with all that is below, such as `/mcp/messages`
+    if guards.kind.is_mcp() && around.strip_prefix(within.as_str()).is_some_and(|rest| rest.starts_with('/'))
+    {
+        return Some(Overlap::Beside);
+    }
     let rest = within.strip_prefix(around.as_str())?;
     let below = guards.kind.is_mcp() || is_tree(guards);
     if !rest.is_empty() {
@@ -107,8 +123,9 @@ fn overlap((opens, one): (&RouteConfig, &Uri), (guards, other): (&RouteConfig, &
     match (is_tree(opens), is_tree(guards)) {
         // each asks for a token, as somebody has said
         _ if !guards.kind.is_mcp() && opens.kind != RouteKind::Public => None,
-        // the one path that was taken out of a tree
-        (false, true) => None,
+        // the one path that the tree itself begins with
+        (false, true) if one.path().ends_with('/') => Some(Overlap::Same),
+        (false, true) => Some(Overlap::Beside),
         // the tree has more than the one path
         (true, false) if !below => Some(Overlap::Within(Guarded { base: String::new(), below })),
         _ => Some(Overlap::Same),

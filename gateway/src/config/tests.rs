@@ -1432,6 +1432,27 @@ fn what_one_route_guards_no_other_leads_to() {
         let loaded = load(&with_routes(&[(one.0, one.1, upstream), (other.0, other.1, upstream)]), &[]);
         assert_eq!(loaded.is_err(), is_fault, "{one:?} {other:?}");
     }
+    // the path with the slash is the tree's own
+    let tree = ("/a/**", OAUTH2, "\"http://u:5000/files\"");
+    let error = load(&with_routes(&[tree, ("/b", PUBLIC, "\"http://u:5000/files/\"")]), &[]).unwrap_err();
+    assert!(error.contains("`routes[2].upstream`: expected another path than that of"), "{error}");
+}
+
+#[test]
+fn a_path_that_servers_may_take_for_a_guarded_one_is_warned_of() {
+    let tree = ("/a/**", OAUTH2, "\"http://u:5000/files\"");
+    for (routes, at) in [
+        (&[tree, ("/b", PUBLIC, "\"http://u:5000/files\"")][..], 2),
+        (&[("/b", PUBLIC, "\"http://u:5000/v1/mcp/messages\"")], 1),
+        (&[("/b/**", PUBLIC, "\"http://u:5000/v1/mcp/sse\"")], 1),
+    ] {
+        let warnings = load(&with_routes(routes), &[]).unwrap().warnings();
+        let said = format!("`routes[{at}].upstream`: many servers take this path for a part of what");
+        assert!(warnings.iter().any(|line| line.contains(&said)), "{warnings:?}");
+    }
+    let warnings =
+        load(&with_routes(&[("/b", PUBLIC, "\"http://u:5000/v1/mcp2\"")]), &[]).unwrap().warnings();
+    assert!(!warnings.iter().any(|line| line.contains("many servers")), "{warnings:?}");
 }
 
 #[test]
