@@ -20,6 +20,8 @@ fn every_configuration_in_the_readme_loads() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     write("policy.toml", policy);
+    let [time] = named("time-policy.toml")[..] else { panic!("one policy of the time server") };
+    write("time-policy.toml", time);
     let pair = rcgen::generate_simple_self_signed(["mcp.example.com".to_owned()]).unwrap();
     write("fullchain.pem", &pair.cert.pem());
     write("privkey.pem", &pair.signing_key.serialize_pem());

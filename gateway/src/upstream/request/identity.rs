@@ -4,10 +4,19 @@
 //! `X-Auth-…` and `X-Forwarded-…` are the gateway's own already. An operator may set any of these by `credentials`.
 
 /// What names begin with.
-const BEGINNINGS: [&str; 6] = ["remote-", "ssl-", "tailscale-user-", "cf-access-", "oidc-", "client-cert"];
+const BEGINNINGS: [&str; 8] = [
+    "remote-",
+    "ssl-",
+    "tailscale-user-",
+    "cf-access-",
+    "cf-connecting-ip",
+    "oidc-",
+    "client-cert",
+    "impersonate-",
+];
 
 /// The same behind `x-`.
-const BEGINNINGS_BEHIND_X: [&str; 23] = [
+const BEGINNINGS_BEHIND_X: [&str; 31] = [
     // servers that authenticate themselves: Apache, nginx, Kubernetes, Grafana, Rails and Django behind them
     "remote-",
     "authenticated-",
@@ -29,11 +38,20 @@ const BEGINNINGS_BEHIND_X: [&str; 23] = [
     "endpoint-api-userinfo",
     "apigateway-api-userinfo",
     "amzn-oidc-",
+    "amzn-mtls-",
+    "jwt-",
+    "vouch-",
+    "spiffe-",
+    "hasura-",
+    "token-",
+    "scope-",
     "ms-client-principal",
     "ms-token-",
     "consumer-",
     "oidc-",
     "pomerium-",
+    // and what their neighbours say of the request
+    "envoy-original-",
 ];
 
 /// Whole names behind `x-`.
@@ -55,6 +73,12 @@ fn is_one_behind_x(name: &str) -> bool {
             | "email"
             | "groups"
             | "roles"
+            | "user-role"
+            | "user-group"
+            | "role"
+            | "group"
+            | "cluster-client-ip"
+            | "original-uri"
             | "subject"
             | "principal"
             | "identity"
@@ -62,9 +86,6 @@ fn is_one_behind_x(name: &str) -> bool {
             | "access-token"
             | "anonymous-consumer"
             | "credential-identifier"
-            | "vouch-user"
-            | "vouch-idp-accesstoken"
-            | "vouch-idp-idtoken"
             | "authentik-jwt"
     ) || name.starts_with("authentik-")
 }
@@ -78,7 +99,7 @@ pub(super) fn is_believed(name: &str) -> bool {
             let rest = name.get(2..).unwrap_or_default();
             is_one_behind_x(rest) || BEGINNINGS_BEHIND_X.iter().any(|beginning| rest.starts_with(beginning))
         }
-        [b'r' | b's' | b't' | b'c' | b'o', ..] => {
+        [b'r' | b's' | b't' | b'c' | b'o' | b'i', ..] => {
             BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
         }
         _ => false,
