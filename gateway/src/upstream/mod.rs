@@ -55,6 +55,9 @@ use stdio::Holder;
 /// `Via`, the mark of the route, and the request's id with its place in a trace (3).
 const MOST_SAID: usize = 12;
 
+/// What is logged of the path that an upstream redirects to, in characters.
+const LONGEST_PATH: usize = 128;
+
 /// Where an MCP server is.
 #[derive(Clone, Debug)]
 pub(crate) enum Upstream {
@@ -277,8 +280,11 @@ impl Target {
     fn incoming(&self, answer: Response<CountedBody>, reply: &ReplyTo) -> Response<ForwardedBody> {
         let status = answer.status();
         if let Some(reason) = response::unfit(status, self.pass_refusals) {
-            let location = answer.headers().get(LOCATION);
-            tracing::warn!(route = %self.route, %status, reason, ?location, "the upstream's answer is not passed on");
+            // without its query, which may be somebody's code or token
+            let location = answer.headers().get(LOCATION).and_then(|to| Uri::try_from(to.as_bytes()).ok());
+            let path = location.as_ref().map(|to| to.path().chars().take(LONGEST_PATH).collect::<String>());
+            let host = location.as_ref().and_then(Uri::host);
+            tracing::warn!(route = %self.route, %status, reason, location.host = host, location.path = path, "the upstream's answer is not passed on");
             return reply
                 .error(StatusCode::BAD_GATEWAY, "the MCP server gave an answer that cannot be passed on")
                 .map(ForwardedBody::from);
