@@ -4,16 +4,20 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    response::IntoResponse,
+    extract::State,
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
-use http::{HeaderName, Method, StatusCode, header};
-use tower_http::cors::{AllowHeaders, Any, CorsLayer};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use tower_http::{
+    cors::{AllowHeaders, Any, CorsLayer},
+    set_header::SetResponseHeaderLayer,
+};
 
 use crate::{
     app::App,
     endpoints::{authorize, consent, jwks, login, metadata, paths, register, revoke, token},
-    pages,
+    pages::{self, Problem},
     wire::error::{ApiError, ErrorCode},
 };
 
@@ -40,16 +44,25 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     if app.clients.dynamic_registration {
         api = api.route(&at(paths::REGISTER), post(register::register));
     }
-    let api = api.layer(cors());
+    let api = api.method_not_allowed_fallback(api_method_not_allowed).layer(cors());
 
     // for users; no other origin may read any of it (OAuth 2.1 §3.1)
     let pages = Router::new()
         .route(&at(paths::AUTHORIZE), get(authorize::authorize))
         .route(&at(paths::LOGIN), get(login::show).post(login::submit))
         .route(&at(paths::CONSENT), get(consent::show).post(consent::submit))
-        .route(&at(pages::STYLE_PATH), get(pages::style));
+        .route(&at(pages::STYLE_PATH), get(pages::style))
+        .method_not_allowed_fallback(method_not_allowed);
 
-    api.merge(pages).fallback(not_found).with_state(app)
+    // what every response has, whatever it is; pages bring more of their own
+    let always = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
+    let transport = app.issuer.is_https().then_some(pages::STRICT_TRANSPORT_SECURITY);
+    api.merge(pages)
+        .fallback(not_found)
+        .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(always(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+        .layer(SetResponseHeaderLayer::if_not_present(header::STRICT_TRANSPORT_SECURITY, transport))
+        .with_state(app)
 }
 
 fn cors() -> CorsLayer {
@@ -64,7 +77,32 @@ fn cors() -> CorsLayer {
         ])
 }
 
-/// Clients probe many paths, and some stumble over anything but JSON.
-async fn not_found() -> impl IntoResponse {
-    ApiError::new(ErrorCode::NotFound, "there is nothing at this path").with_status(StatusCode::NOT_FOUND)
+/// Clients probe many paths, and some stumble over anything but JSON; people see a page.
+async fn not_found(State(app): State<Arc<App>>, uri: Uri, headers: HeaderMap) -> Response {
+    let below = |prefix: &str| uri.path().starts_with(prefix);
+    let is_api = below("/.well-known/") || below(&format!("{}/oauth2/", app.issuer.path()));
+    if !is_api && is_for_a_person(&headers) {
+        return Problem::not_found().into_page(&app);
+    }
+    ApiError::new(ErrorCode::NotFound, "there is nothing at this path")
+        .with_status(StatusCode::NOT_FOUND)
+        .into_response()
+}
+
+async fn method_not_allowed(State(app): State<Arc<App>>) -> Response {
+    Problem::method_not_allowed().into_page(&app)
+}
+
+async fn api_method_not_allowed() -> ApiError {
+    ApiError::new(ErrorCode::InvalidRequest, "this method is not for this path")
+        .with_status(StatusCode::METHOD_NOT_ALLOWED)
+}
+
+/// Browsers that open an address name HTML first of all; programs take anything, or JSON.
+fn is_for_a_person(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|accepted| accepted.split(',').any(|kind| kind.trim().starts_with("text/html")))
 }

@@ -25,11 +25,15 @@ use crate::{
         client::Client,
         redirect::RedirectUri,
         request::{AuthorizationRequest, Refused},
+        text,
     },
-    pages::{self, LeavePage, Problem},
+    pages::{self, Frame, Problem, consent::LeavePage, parts::ShownClient},
     peer::client_address,
     wire::{error::ErrorCode, params::Params},
 };
+
+/// Characters of a refused client id or redirect URI that are logged.
+const MAX_LOGGED_CHARS: usize = 2048;
 
 /// Handles the request.
 pub(crate) async fn authorize(
@@ -52,19 +56,29 @@ pub(crate) async fn authorize(
 
 async fn answer(app: &App, query: &str, jar: CookieJar) -> Result<Response, Problem> {
     let params = Params::parse(query).map_err(|_| Problem::malformed())?;
-    let client_id = params.one("client_id").ok().flatten().ok_or(Problem::malformed())?;
+    let client_id = params.one("client_id").ok().flatten().ok_or_else(Problem::malformed)?;
     let client = directory::for_authorization(app, client_id).await.map_err(|missing| match missing {
-        Missing::Unknown => Problem::unknown_client(),
+        Missing::Unknown => {
+            let asked = text::for_developers(client_id, MAX_LOGGED_CHARS);
+            tracing::info!(asked, "authorization request of an unknown client");
+            Problem::unknown_client()
+        }
         Missing::Busy(exceeded) => Problem::too_many(exceeded),
         Missing::Storage(error) => error.into(),
     })?;
-    let redirect_uri = match params.one("redirect_uri").map_err(|_| Problem::redirect_uri())? {
+    let requested = params.one("redirect_uri").map_err(|_| Problem::redirect_uri(&client, None))?;
+    let redirect_uri = match requested {
         Some(requested) => client.redirect_uri(requested),
         None => client.sole_redirect_uri().cloned(),
     }
     .ok_or_else(|| {
-        tracing::info!(client.id = client.id, "authorization request with an unregistered redirect URI");
-        Problem::redirect_uri()
+        tracing::info!(
+            client.id = client.id,
+            received = requested.map(|uri| text::for_developers(uri, MAX_LOGGED_CHARS)),
+            registered = ?client.redirect_uris,
+            "authorization request with an unregistered redirect URI"
+        );
+        Problem::redirect_uri(&client, requested)
     })?;
 
     let signed_in = browser::signed_in(app, &jar).await?;
@@ -128,8 +142,8 @@ async fn refuse(
         return Ok(pages::redirect(app, &href));
     }
     let page = LeavePage {
-        style: pages::style_url(app),
-        client: client.name.clone(),
+        frame: Frame::new(app),
+        client: ShownClient::new(client),
         description: refused.description,
         error: refused.code.as_str(),
         target: redirect_uri.target(),

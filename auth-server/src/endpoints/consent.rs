@@ -1,6 +1,6 @@
 //! `GET` and `POST /consent`: the user decides.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{
     body::Body,
@@ -13,16 +13,22 @@ use http::{HeaderMap, StatusCode};
 use super::{
     browser::{self, SignedIn},
     form, paths,
-    transaction::{self, Open},
+    transaction::{self, Open, Pending},
 };
 use crate::{
     app::App,
-    model::scope::OFFLINE_ACCESS,
-    pages::{self, ConsentPage, Permission, Problem, ShownResource},
+    model::consent::{self, Choice, NotAChoice},
+    pages::{
+        self, Frame, Problem,
+        consent::{ConsentPage, ShownResource, fields, shown_groups},
+        parts::{Destination, ShownClient},
+    },
     wire::{error::ErrorCode, params::Params},
 };
 
 const STEP: &str = "consent";
+const NOTHING_TICKED: &str = "Leave at least one permission ticked, or deny.";
+const SECONDS_OF_A_DAY: i64 = 86_400;
 
 /// Shows what is asked for, or goes on where the user allowed the same before.
 pub(crate) async fn show(State(app): State<Arc<App>>, RawQuery(query): RawQuery, jar: CookieJar) -> Response {
@@ -40,13 +46,13 @@ async fn show_page(app: &App, query: &str, jar: &CookieJar) -> Result<Response, 
     if open.needs_login(signed_in.as_ref(), app.now()) {
         return Ok(pages::redirect(app, &open.page(app, paths::LOGIN)));
     }
-    let signed_in = signed_in.ok_or(Problem::no_transaction())?;
+    let signed_in = signed_in.ok_or_else(Problem::no_transaction)?;
     if transaction::is_consented(app, &signed_in.user.id, &open.pending).await? {
         let to =
             transaction::approve(app, &signed_in.user.id, open.pending, Some(&open.stored.digest)).await?;
         return Ok(pages::redirect(app, &to));
     }
-    Ok(page(app, &open, &signed_in))
+    page(app, StatusCode::OK, &open, &signed_in, None).await
 }
 
 /// Takes the decision.
@@ -64,7 +70,7 @@ pub(crate) async fn submit(
 
 async fn decide(app: &App, headers: &HeaderMap, jar: CookieJar, body: Body) -> Result<Response, Problem> {
     browser::check_form_origin(app, headers)?;
-    let params = form::read(headers, body).await.map_err(|_| Problem::malformed())?;
+    let params = form::read_with_boxes(headers, body).await.map_err(|_| Problem::malformed())?;
     let field = |name| params.one(name).map_err(|_| Problem::malformed());
     let browser = browser::browser(app, &jar);
     let open = transaction::open(app, browser.as_ref(), field("transaction")?).await?;
@@ -72,7 +78,7 @@ async fn decide(app: &App, headers: &HeaderMap, jar: CookieJar, body: Body) -> R
     if open.needs_login(signed_in.as_ref(), app.now()) {
         return Ok(pages::redirect(app, &open.page(app, paths::LOGIN)));
     }
-    let signed_in = signed_in.ok_or(Problem::no_transaction())?;
+    let signed_in = signed_in.ok_or_else(Problem::no_transaction)?;
     // derived from the session, so that a page shown to one user cannot be answered as another
     let token = transaction::form_token(&signed_in.secret, STEP, &open.secret);
     if !field("csrf")?.is_some_and(|given| token.matches(given)) {
@@ -80,8 +86,17 @@ async fn decide(app: &App, headers: &HeaderMap, jar: CookieJar, body: Body) -> R
     }
     match field("decision")? {
         Some("allow") => {
-            let to = transaction::approve(app, &signed_in.user.id, open.pending, Some(&open.stored.digest))
-                .await?;
+            let scopes = match consent::granted(&open.pending.request.scopes, &choice(&params)) {
+                Ok(scopes) => scopes,
+                Err(NotAChoice::NotOffered) => return Err(Problem::malformed()),
+                Err(NotAChoice::Nothing) => {
+                    return page(app, StatusCode::BAD_REQUEST, &open, &signed_in, Some(NOTHING_TICKED)).await;
+                }
+            };
+            let mut pending = open.pending;
+            pending.request.scopes = scopes;
+            let to =
+                transaction::approve(app, &signed_in.user.id, pending, Some(&open.stored.digest)).await?;
             Ok(pages::redirect(app, &to))
         }
         Some("deny") => deny(app, &open).await,
@@ -106,33 +121,32 @@ async fn deny(app: &App, open: &Open) -> Result<Response, Problem> {
     Ok(pages::redirect(app, &to))
 }
 
-fn page(app: &App, open: &Open, signed_in: &SignedIn) -> Response {
-    let request = &open.pending.request;
+/// What the boxes of the form say.
+fn choice(params: &Params) -> Choice<'_> {
+    let ticked: BTreeSet<_> = params.names_after(fields::BOX_PREFIX).collect();
+    if ticked.is_empty() && !params.has(fields::BOXES) { Choice::AsAsked } else { Choice::Ticked(ticked) }
+}
+
+async fn page(
+    app: &App,
+    status: StatusCode,
+    open: &Open,
+    signed_in: &SignedIn,
+    problem: Option<&'static str>,
+) -> Result<Response, Problem> {
+    let Pending { client, request } = &open.pending;
     let resources: Vec<_> = request.resources.iter().filter_map(|url| app.resource(url)).collect();
     let words = |scope: &str| {
-        resources
-            .iter()
-            .find_map(|resource| resource.catalogue().description(scope).map(str::to_owned))
-            .unwrap_or_else(|| scope.to_owned())
+        resources.iter().find_map(|resource| resource.catalogue().description(scope).map(str::to_owned))
     };
-    let permissions = request
-        .scopes
-        .iter()
-        .filter(|scope| *scope != OFFLINE_ACCESS)
-        .map(|scope| Permission { scope: scope.to_owned(), words: words(scope) })
-        .collect();
+    let earlier = transaction::earlier_consent(app, &signed_in.user.id, &open.pending).await?;
     let page = ConsentPage {
-        style: pages::style_url(app),
+        frame: Frame::new(app),
         action: format!("{}{}", app.issuer.path(), paths::CONSENT),
         transaction: open.secret.expose().to_owned(),
         csrf: transaction::form_token(&signed_in.secret, STEP, &open.secret).expose().to_owned(),
-        client: (&open.pending.client).into(),
-        target: request.redirect_uri.target(),
-        resources_in_words: resources
-            .iter()
-            .map(|resource| resource.name())
-            .collect::<Vec<_>>()
-            .join(" and "),
+        client: ShownClient::new(client),
+        destination: Destination::new(client, &request.redirect_uri),
         resources: resources
             .iter()
             .map(|resource| ShownResource {
@@ -140,10 +154,12 @@ fn page(app: &App, open: &Open, signed_in: &SignedIn) -> Response {
                 url: resource.url().to_owned(),
             })
             .collect(),
-        permissions,
-        stays_signed_in: request.wants_refresh(&open.pending.client),
-        stays_signed_in_days: (app.tokens.refresh_max / 86_400).max(1),
+        groups: shown_groups(consent::permissions(&request.scopes, earlier.as_ref(), words)),
+        stays_signed_in_days: request
+            .wants_refresh(client)
+            .then(|| (app.tokens.refresh_max / SECONDS_OF_A_DAY).max(1)),
         username: signed_in.user.name.clone(),
+        problem,
     };
-    pages::render(app, StatusCode::OK, &page)
+    Ok(pages::render(app, status, &page))
 }

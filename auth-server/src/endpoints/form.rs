@@ -5,21 +5,40 @@ use http::{HeaderMap, StatusCode, header};
 
 use crate::wire::{
     error::{ApiError, ErrorCode},
-    params::{MAX_BYTES, Params},
+    params::{MAX_BYTES, MAX_PARAMS, Params},
 };
+
+/// Enough for every scope that a resource may have; still nothing that costs anything to read.
+const MAX_BYTES_WITH_BOXES: usize = 128 * 1024;
+const MAX_PARAMS_WITH_BOXES: usize = 1024;
 
 /// Reads `application/x-www-form-urlencoded`, and nothing else (RFC 6749 §3.2).
 pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Params, ApiError> {
+    read_up_to(headers, body, MAX_BYTES, MAX_PARAMS).await
+}
+
+/// Reads a form that may have a box for each scope of a request.
+pub(super) async fn read_with_boxes(headers: &HeaderMap, body: Body) -> Result<Params, ApiError> {
+    read_up_to(headers, body, MAX_BYTES_WITH_BOXES, MAX_PARAMS_WITH_BOXES).await
+}
+
+async fn read_up_to(
+    headers: &HeaderMap,
+    body: Body,
+    max_bytes: usize,
+    max_params: usize,
+) -> Result<Params, ApiError> {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let kind = types.next().and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") || types.next().is_some() {
         return Err(ApiError::new(ErrorCode::InvalidRequest, "expected application/x-www-form-urlencoded"));
     }
-    let bytes = bytes(body, MAX_BYTES).await?;
+    let bytes = bytes(body, max_bytes).await?;
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| ApiError::new(ErrorCode::InvalidRequest, "the form is not valid UTF-8"))?;
-    Params::parse(text).map_err(|_| ApiError::new(ErrorCode::InvalidRequest, "the form cannot be read"))
+    Params::parse_up_to(text, max_bytes, max_params)
+        .map_err(|_| ApiError::new(ErrorCode::InvalidRequest, "the form cannot be read"))
 }
 
 /// Reads a body of at most `limit` bytes.

@@ -24,7 +24,11 @@ use crate::{
         secret::Secret,
         session::{Session, User, user_name},
     },
-    pages::{self, LoginPage, Problem},
+    pages::{
+        self, Frame, Problem,
+        login::LoginPage,
+        parts::{Destination, ShownClient},
+    },
     passwords::MAX_CHARS,
     peer::client_address,
     wire::params::Params,
@@ -46,7 +50,7 @@ async fn show_form(app: &App, query: &str, jar: &CookieJar) -> Result<Response, 
     let params = Params::parse(query).map_err(|_| Problem::malformed())?;
     let browser = browser::browser(app, jar);
     let open = transaction::open(app, browser.as_ref(), params.one("transaction").ok().flatten()).await?;
-    let browser = browser.ok_or(Problem::no_transaction())?;
+    let browser = browser.ok_or_else(Problem::no_transaction)?;
     let signed_in = browser::signed_in(app, jar).await?;
     if !open.needs_login(signed_in.as_ref(), app.now()) {
         return Ok(pages::redirect(app, &open.page(app, paths::CONSENT)));
@@ -82,7 +86,7 @@ async fn sign_in(
     let field = |name| params.one(name).map_err(|_| Problem::malformed());
     let browser = browser::browser(app, &jar);
     let open = transaction::open(app, browser.as_ref(), field("transaction")?).await?;
-    let browser = browser.ok_or(Problem::no_transaction())?;
+    let browser = browser.ok_or_else(Problem::no_transaction)?;
     let token = transaction::form_token(&browser, STEP, &open.secret);
     if !field("csrf")?.is_some_and(|given| token.matches(given)) {
         return Err(Problem::forged());
@@ -105,8 +109,8 @@ async fn sign_in(
     let attempt = Attempt { name: &name, address, known_browser: known.then_some(&digest) };
     if let Err(exceeded) = app.login_limits.admit(attempt, app.now()) {
         tracing::warn!(peer = %address, "sign-in throttled");
-        let minutes = (exceeded.retry_after_seconds + 59) / 60;
-        let words = format!("Too many wrong passwords. Try again in {minutes} min.");
+        let wait = pages::wait(exceeded.retry_after_seconds);
+        let words = format!("Too many wrong passwords. Try again in {wait}.");
         let mut response = again(StatusCode::TOO_MANY_REQUESTS, &words);
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(exceeded.retry_after_seconds));
         return Ok(response);
@@ -156,12 +160,12 @@ fn page(
     problem: Option<String>,
 ) -> Response {
     let page = LoginPage {
-        style: pages::style_url(app),
+        frame: Frame::new(app),
         action: format!("{}{}", app.issuer.path(), paths::LOGIN),
         transaction: open.secret.expose().to_owned(),
         csrf: transaction::form_token(browser, STEP, &open.secret).expose().to_owned(),
-        client: (&open.pending.client).into(),
-        target: open.pending.request.redirect_uri.target(),
+        client: ShownClient::new(&open.pending.client),
+        destination: Destination::new(&open.pending.client, &open.pending.request.redirect_uri),
         username: username.to_owned(),
         problem,
     };

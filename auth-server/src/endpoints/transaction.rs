@@ -10,6 +10,7 @@ use crate::{
         grant::{Approval, Code, Grant},
         redirect::RedirectUri,
         request::AuthorizationRequest,
+        scope::ScopeSet,
         secret::{Digest, Secret, identifier},
     },
     outside::Timestamp,
@@ -60,7 +61,7 @@ pub(super) async fn open(
     };
     let secret = Secret::received(transaction);
     let stored =
-        app.storage.transaction(&secret.digest(), app.now()).await?.ok_or(Problem::no_transaction())?;
+        app.storage.transaction(&secret.digest(), app.now()).await?.ok_or_else(Problem::no_transaction)?;
     if !stored.browser.matches(&browser.digest()) {
         return Err(Problem::no_transaction());
     }
@@ -99,6 +100,26 @@ pub(super) fn needs_login(
         request.max_age.is_some_and(|max| now.seconds_since(signed_in.session.authenticated_at) >= max);
     let within = signed_in_within.is_some_and(|session| session.matches(&signed_in.session.digest));
     (request.prompt.login || too_old) && !within
+}
+
+/// What the user allowed the client before, at all resources of the request together: the part that a new consent adds
+/// to is what it has in common with them. `None` where there is nothing to add to.
+pub(super) async fn earlier_consent(
+    app: &App,
+    user_id: &str,
+    pending: &Pending,
+) -> Result<Option<ScopeSet>, StorageError> {
+    let Pending { client, request } = pending;
+    let mut allowed: Option<ScopeSet> = None;
+    for resource in &request.resources {
+        let earlier = app.storage.consent(user_id, &client.id, resource).await?;
+        // one that was given for other redirect URIs is void
+        let Some(earlier) = earlier.filter(|consent| consent.covers(client, &ScopeSet::default())) else {
+            continue;
+        };
+        allowed = Some(allowed.unwrap_or_default().union(&earlier.scopes));
+    }
+    Ok(allowed)
 }
 
 /// Whether an earlier consent of the user stands for this request.

@@ -1,12 +1,15 @@
 //! OAuth clients: where they came from, how they authenticate, what that means for trust.
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use super::{
     redirect::{RedirectUri, Target},
     secret::Digest,
 };
 use crate::outside::Timestamp;
+
+const MAX_LINK_BYTES: usize = 2048;
 
 /// A client, from whichever source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,8 +22,32 @@ pub(crate) struct Client {
     /// Whether the client said that it uses refresh tokens.
     pub(crate) refresh: bool,
     pub(crate) origin: Origin,
+    /// What the client says about itself elsewhere.
+    #[serde(default)]
+    pub(crate) links: Links,
     pub(crate) registered_at: Timestamp,
 }
+
+/// Pages that a client names about itself. Nothing of ours fetches them; a user may follow them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Links {
+    pub(crate) home: Option<WebLink>,
+    pub(crate) policy: Option<WebLink>,
+    pub(crate) terms: Option<WebLink>,
+}
+
+/// An `https` or `http` URL that a page may link: no other scheme can get into an `href`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct WebLink {
+    url: String,
+    host: String,
+}
+
+/// Text that is no web address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected an https or http URL with a host, at most 2048 bytes")]
+pub(crate) struct NotAWebLink;
 
 /// How a client proves who it is at the token endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +69,42 @@ pub(crate) enum Origin {
     Document { host: String },
     /// Registered itself; nothing is proven.
     Registration,
+}
+
+impl WebLink {
+    pub(crate) fn parse(text: &str) -> Result<Self, NotAWebLink> {
+        let url = Url::parse(text).map_err(|_| NotAWebLink)?;
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or(NotAWebLink)?;
+        if !matches!(url.scheme(), "https" | "http") || url.as_str().len() > MAX_LINK_BYTES {
+            return Err(NotAWebLink);
+        }
+        let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        // as the parser writes it: ASCII, the host in punycode
+        Ok(Self { host, url: url.into() })
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.url
+    }
+
+    /// Where it leads, with the port where it is not the default one.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+}
+
+impl TryFrom<String> for WebLink {
+    type Error = NotAWebLink;
+
+    fn try_from(text: String) -> Result<Self, NotAWebLink> {
+        Self::parse(&text)
+    }
+}
+
+impl From<WebLink> for String {
+    fn from(link: WebLink) -> Self {
+        link.url
+    }
 }
 
 impl Origin {
@@ -92,5 +155,39 @@ impl Client {
         let mut uris: Vec<_> = self.redirect_uris.iter().map(RedirectUri::as_str).collect();
         uris.sort_unstable();
         Digest::of(uris.join("\n").as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_web_addresses_are_linked() {
+        let long = format!("https://a.test/{}", "x".repeat(2048));
+        for bad in [
+            "",
+            "a.test",
+            "//a.test/x",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "mailto:a@a.test",
+            "file:///etc/passwd",
+            "https://",
+            &long,
+        ] {
+            assert_eq!(WebLink::parse(bad), Err(NotAWebLink), "{bad}");
+            assert!(serde_json::from_value::<WebLink>(bad.into()).is_err(), "{bad}");
+        }
+        for (text, url, host) in [
+            ("https://b\u{fc}cher.test/\u{e9}", "https://xn--bcher-kva.test/%C3%A9", "xn--bcher-kva.test"),
+            ("http://a.test:8080", "http://a.test:8080/", "a.test:8080"),
+            ("https://a.test/\"><b>", "https://a.test/%22%3E%3Cb%3E", "a.test"),
+        ] {
+            let link = WebLink::parse(text).unwrap();
+            assert_eq!((link.as_str(), link.host()), (url, host));
+            let again: WebLink = serde_json::from_value(serde_json::to_value(&link).unwrap()).unwrap();
+            assert_eq!(again, link);
+        }
     }
 }

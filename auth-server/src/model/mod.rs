@@ -1,6 +1,7 @@
 //! The rules of the authorization server, without HTTP and without a database.
 
 pub(crate) mod client;
+pub(crate) mod consent;
 pub(crate) mod grant;
 pub(crate) mod pkce;
 pub(crate) mod redirect;

@@ -3,10 +3,8 @@
 //! A client that lists more than this server does is not refused: what is not supported is left out, and the answer
 //! says what was granted. Only a client for which nothing is left is refused.
 
-use url::Url;
-
 use super::{
-    client::{Authentication, Client, Origin},
+    client::{Authentication, Client, Links, Origin, WebLink},
     redirect::{RedirectUri, Target, Unacceptable},
     secret::{Digest, Secret},
     text,
@@ -84,6 +82,7 @@ pub(crate) fn register(
         authentication,
         refresh: common.refresh,
         origin: Origin::Registration,
+        links: common.links,
         registered_at: now,
     };
     Ok(Registration { client, secret, method })
@@ -126,6 +125,7 @@ pub(crate) fn from_document(
         authentication: Authentication::None,
         refresh: common.refresh,
         origin: Origin::Document { host: host.to_owned() },
+        links: common.links,
         registered_at: now,
     })
 }
@@ -148,12 +148,14 @@ pub(crate) fn configured(
         }),
         refresh: true,
         origin: Origin::Administrator,
+        links: Links::default(),
         registered_at: Timestamp::from_unix_seconds(0),
     }
 }
 
 struct Common {
     refresh: bool,
+    links: Links,
 }
 
 fn common(metadata: &ClientMetadata) -> Result<Common, Refused> {
@@ -170,23 +172,25 @@ fn common(metadata: &ClientMetadata) -> Result<Common, Refused> {
     if metadata.response_types.as_deref().is_some_and(|types| !types.iter().any(|kind| kind == "code")) {
         return Err(metadata_fault("response_types must include code"));
     }
-    for uri in [&metadata.client_uri, &metadata.logo_uri, &metadata.policy_uri, &metadata.tos_uri]
-        .into_iter()
-        .flatten()
-    {
-        if !Url::parse(uri).is_ok_and(|url| matches!(url.scheme(), "https" | "http")) {
-            return Err(metadata_fault(
-                "expected client_uri, logo_uri, policy_uri and tos_uri to be web addresses",
-            ));
-        }
-    }
+    web_link(metadata.logo_uri.as_deref())?;
+    let links = Links {
+        home: web_link(metadata.client_uri.as_deref())?,
+        policy: web_link(metadata.policy_uri.as_deref())?,
+        terms: web_link(metadata.tos_uri.as_deref())?,
+    };
     if metadata.jwks.is_some() && metadata.jwks_uri.is_some() {
         return Err(metadata_fault("give either jwks or jwks_uri"));
     }
     if metadata.jwks.as_ref().is_some_and(|jwks| !has_public_keys_only(jwks)) {
         return Err(metadata_fault("jwks must be a set of public keys"));
     }
-    Ok(Common { refresh })
+    Ok(Common { refresh, links })
+}
+
+fn web_link(text: Option<&str>) -> Result<Option<WebLink>, Refused> {
+    text.map(WebLink::parse).transpose().map_err(|_| {
+        metadata_fault("expected client_uri, logo_uri, policy_uri and tos_uri to be web addresses")
+    })
 }
 
 /// RFC 7591 §2, RFC 7517 §5: an object with `keys`; private and symmetric keys have no business in it.

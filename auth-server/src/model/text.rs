@@ -13,6 +13,20 @@ pub(crate) fn display_name(text: &str) -> Option<String> {
     (!short.is_empty()).then_some(short)
 }
 
+/// What a request held, for whoever has to mend it: every character that is not plain ASCII is spelled out, so that
+/// nothing invisible is lost and nothing deceives. At most `max_chars` of the text; escaping is the template's business.
+pub(crate) fn for_developers(text: &str, max_chars: usize) -> String {
+    let mut shown = String::new();
+    for (index, c) in text.chars().enumerate() {
+        if index == max_chars {
+            shown.push('…');
+            break;
+        }
+        if matches!(c, ' '..='~') { shown.push(c) } else { shown.extend(c.escape_unicode()) }
+    }
+    shown
+}
+
 /// Characters that draw nothing, or change how their neighbours are drawn.
 fn is_deceptive(c: char) -> bool {
     c.is_control()
@@ -43,5 +57,21 @@ mod tests {
     #[test]
     fn names_are_at_most_100_characters() {
         assert_eq!(display_name(&"é".repeat(5000)).unwrap().chars().count(), MAX_CHARS);
+    }
+
+    #[test]
+    fn developers_see_what_cannot_be_seen() {
+        for (text, shown) in [
+            ("https://app.test/cb ", "https://app.test/cb "),
+            ("https://аpp.test", "https://\\u{430}pp.test"),
+            ("a\u{202E}b\r\n\0", "a\\u{202e}b\\u{d}\\u{a}\\u{0}"),
+            ("0123456789abc", "0123456789…"),
+            ("", ""),
+        ] {
+            assert_eq!(
+                for_developers(text, 10.max(shown.chars().count() - usize::from(shown.ends_with('…')))),
+                shown
+            );
+        }
     }
 }

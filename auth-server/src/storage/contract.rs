@@ -33,6 +33,7 @@ fn client(id: &str, registered_at: Timestamp) -> Client {
         authentication: Authentication::Secret { digest: digest("secret"), basic: true, post: false },
         refresh: true,
         origin: Origin::Registration,
+        links: crate::model::client::Links::default(),
         registered_at,
     }
 }

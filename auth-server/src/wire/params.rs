@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 /// Longest query or form that is read at all.
 pub(crate) const MAX_BYTES: usize = 8 * 1024;
 /// No endpoint knows more than about twenty parameters.
-const MAX_PARAMS: usize = 64;
+pub(crate) const MAX_PARAMS: usize = 64;
 
 /// The parameters of one request, in order. An empty value is treated as absent (OAuth 2.1 §3.1).
 pub(crate) struct Params(Vec<(String, String)>);
@@ -31,12 +31,17 @@ pub(crate) struct Repeated;
 
 impl Params {
     pub(crate) fn parse(text: &str) -> Result<Self, NotAForm> {
-        if text.len() > MAX_BYTES {
+        Self::parse_up_to(text, MAX_BYTES, MAX_PARAMS)
+    }
+
+    /// As [`Params::parse`], with other limits.
+    pub(crate) fn parse_up_to(text: &str, max_bytes: usize, max_params: usize) -> Result<Self, NotAForm> {
+        if text.len() > max_bytes {
             return Err(NotAForm::TooLong);
         }
         let mut params = Vec::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
-            if params.len() >= MAX_PARAMS {
+            if params.len() >= max_params {
                 return Err(NotAForm::TooMany);
             }
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -65,6 +70,14 @@ impl Params {
             .iter()
             .filter(move |(own, value)| own == name && !value.is_empty())
             .map(|(_, value)| value.as_str())
+    }
+
+    /// What follows `prefix` in the names of the parameters that begin with it and have a value.
+    pub(crate) fn names_after(&self, prefix: &str) -> impl Iterator<Item = &str> {
+        self.0
+            .iter()
+            .filter(|(_, value)| !value.is_empty())
+            .filter_map(move |(name, _)| name.strip_prefix(prefix))
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {

@@ -35,7 +35,7 @@ async fn ask(server: &Server, id: &str) -> Answer {
     server.browser().page(&az_of(id)).await
 }
 
-/// K1, K28
+/// K1, K28, I6
 #[tokio::test]
 async fn a_client_is_known_by_its_document() {
     let web = Web::start().await;
@@ -46,7 +46,7 @@ async fn a_client_is_known_by_its_document() {
     let page = browser.consent_page(&az_of(&id)).await;
     let host = format!("{HOST}:{}", web.port);
     assert!(page.body.contains(&format!("<p class=\"host\">{host}</p>")), "{}", page.body);
-    assert!(page.body.contains(&format!("Only the address {host} was checked")));
+    assert!(page.body.contains(&format!("Only the address <strong>{host}</strong> was checked")));
     let code = browser.decide(&page, "allow").await.callback()["code"].clone();
     let form = redeem(&code).with("client_id", &id).with("redirect_uri", CALLBACK);
     let tokens = server.token(&form).await.json();
@@ -61,8 +61,13 @@ async fn a_client_is_known_by_its_document() {
     web.publish(&document(&id).to_string(), "");
     let again = browser.page(&az_of(&id)).await;
     assert!(again.callback().contains_key("code"), "the same was allowed before");
-    let loopback = browser.page(&az_of(&id).with("redirect_uri", "http://localhost:5/callback")).await;
-    assert!(loopback.is_consent_page() && loopback.body.contains("app on this computer"));
+    // whoever listens on this computer may have taken the name: the page says so, each time
+    for _ in 0..2 {
+        let loopback = browser.page(&az_of(&id).with("redirect_uri", "http://localhost:5/callback")).await;
+        assert!(loopback.body.contains(&format!("<p class=\"host\">{host}</p>")), "{}", loopback.body);
+        assert!(loopback.body.contains("app on this computer"), "{}", loopback.body);
+        assert!(browser.decide(&loopback, "allow").await.callback().contains_key("code"));
+    }
 }
 
 /// A5
@@ -142,7 +147,7 @@ async fn documents_that_say_something_wrong_are_refused_alike() {
         server.clock.advance_seconds(60);
         let answer = ask(&server, &id).await;
         answer.assert_page400(&case);
-        assert_eq!(answer.body, expected.body, "{case}");
+        assert_eq!(answer.body_without_reference(), expected.body_without_reference(), "{case}");
     }
     web.publish(&document(&id).to_string(), "");
     assert!(ask(&server, &id).await.is_login_page(), "nothing wrong was kept");

@@ -330,6 +330,16 @@ impl Answer {
         assert_eq!(self.header("cache-control"), Some("no-store"), "{case}");
     }
 
+    /// The page without the reference, which is another one each time.
+    pub(crate) fn body_without_reference(&self) -> String {
+        let mark = "Reference: <code>";
+        let start =
+            self.body.find(mark).unwrap_or_else(|| panic!("no reference: {}", self.body)) + mark.len();
+        let end = start + self.body[start..].find('<').unwrap();
+        assert_eq!(end - start, 9, "{}", self.body);
+        format!("{}{}", &self.body[..start], &self.body[end..])
+    }
+
     /// The value of a hidden input.
     pub(crate) fn input(&self, name: &str) -> String {
         let mark = format!("name=\"{name}\" value=\"");

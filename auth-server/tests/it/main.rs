@@ -16,6 +16,7 @@ mod discovery;
 mod documents;
 mod harness;
 mod login;
+mod pages;
 mod pkce;
 mod refresh;
 mod register;

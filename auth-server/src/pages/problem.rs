@@ -1,0 +1,268 @@
+//! The page that says what went wrong.
+
+use askama::Template;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+
+use super::{Frame, Page, render};
+use crate::{
+    app::App,
+    model::{
+        client::{Client, Origin},
+        text,
+    },
+    outside::Rng,
+    storage::StorageError,
+    throttle::Exceeded,
+};
+
+/// Characters of a request's value that are worth showing.
+const MAX_VALUE_CHARS: usize = 300;
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage<'a> {
+    frame: Frame,
+    problem: &'a Problem,
+    reference: &'a str,
+}
+
+impl Page for ProblemPage<'_> {}
+
+/// What went wrong, for the user's eyes: plain sentences of ours. Only the details, which are folded, may hold something
+/// of the request.
+#[derive(Clone, Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    /// For the log.
+    code: &'static str,
+    title: &'static str,
+    message: &'static str,
+    hint: String,
+    details: Vec<Detail>,
+    retry_after_seconds: Option<i64>,
+}
+
+/// Something for whoever builds or runs the app.
+#[derive(Clone, Debug)]
+struct Detail {
+    label: &'static str,
+    /// Spelled out in ASCII.
+    value: String,
+}
+
+const GO_BACK: &str = "Go back to the app and try again.";
+const LATER: &str = "Try again in a minute.";
+
+impl Problem {
+    fn new(
+        status: StatusCode,
+        code: &'static str,
+        title: &'static str,
+        message: &'static str,
+        hint: &str,
+    ) -> Self {
+        Self {
+            status,
+            code,
+            title,
+            message,
+            hint: hint.to_owned(),
+            details: Vec::new(),
+            retry_after_seconds: None,
+        }
+    }
+
+    fn with(mut self, label: &'static str, value: &str) -> Self {
+        self.details.push(Detail { label, value: text::for_developers(value, MAX_VALUE_CHARS) });
+        self
+    }
+
+    /// The request cannot be read.
+    pub(crate) fn malformed() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "malformed",
+            "This link does not work",
+            "The app that sent you here made a mistake in its request.",
+            GO_BACK,
+        )
+        .with(
+            "What is wrong",
+            "The parameters are missing, repeated, too long or not readable as a form in UTF-8.",
+        )
+    }
+
+    /// One page for every reason, so that it does not tell what this server can reach.
+    pub(crate) fn unknown_client() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "unknown-client",
+            "Unknown app",
+            "This server does not know the app that sent you here, or could not read its description.",
+            GO_BACK,
+        )
+        .with(
+            "What to do",
+            "Check the client_id. A client that registered itself and was not used for a day must register again; \
+             a client id that is a URL must lead to a valid client metadata document.",
+        )
+    }
+
+    /// The client is known, but not the address that it wants its answer at.
+    pub(crate) fn redirect_uri(client: &Client, received: Option<&str>) -> Self {
+        let how = match &client.origin {
+            Origin::Administrator => {
+                "Ask the administrator of this server to add the address to redirect_uris of this client."
+            }
+            Origin::Document { .. } => {
+                "Add the address to redirect_uris in the client metadata document, which is the page at client_id."
+            }
+            Origin::Registration => "Register the client again, with the address among its redirect_uris.",
+        };
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "redirect-uri",
+            "This app asks for an answer at an unknown address",
+            "To protect you, this server answers only at addresses that the app registered.",
+            GO_BACK,
+        )
+        .with("client_id", &client.id)
+        .with("redirect_uri received", received.unwrap_or("none, or more than one"))
+        .with("What must hold", "It equals a registered one; only the port of a loopback address may differ.")
+        .with("What to do", how)
+    }
+
+    pub(crate) fn sign_in_needed() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "sign-in-needed",
+            "Sign-in needs you",
+            "The app asked to sign you in without showing you anything, which it may not do yet.",
+            GO_BACK,
+        )
+        .with("What to do", "Send the request without prompt=none.")
+    }
+
+    pub(crate) fn no_transaction() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "no-transaction",
+            "This sign-in is over",
+            "It was answered already, took too long, or was started in another browser.",
+            GO_BACK,
+        )
+    }
+
+    pub(crate) fn forged() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "forged-form",
+            "This form cannot be accepted",
+            "It did not come from this server's own page in this browser.",
+            GO_BACK,
+        )
+    }
+
+    pub(crate) fn overloaded() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "overloaded",
+            "Too busy",
+            "This server cannot answer at the moment.",
+            LATER,
+        )
+    }
+
+    fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "Something went wrong",
+            "This server could not do what you asked.",
+            LATER,
+        )
+    }
+
+    pub(crate) fn too_many(exceeded: Exceeded) -> Self {
+        let seconds = exceeded.retry_after_seconds;
+        let hint = format!("Try again in {}.", super::wait(seconds));
+        let mut problem = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too-many-requests",
+            "Too many requests",
+            "This server refuses more requests of this kind for a while.",
+            &hint,
+        );
+        problem.retry_after_seconds = Some(seconds);
+        problem
+    }
+
+    pub(crate) fn not_found() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            "There is no such page",
+            "Nothing is at this address.",
+            GO_BACK,
+        )
+    }
+
+    pub(crate) fn method_not_allowed() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method-not-allowed",
+            "This link does not work",
+            "The page at this address cannot be used like this.",
+            GO_BACK,
+        )
+    }
+
+    /// The page, under a reference by which the log has it too.
+    pub(crate) fn into_page(self, app: &App) -> Response {
+        let reference = reference(&*app.outside.rng);
+        tracing::info!(
+            reference,
+            problem = self.code,
+            status = self.status.as_u16(),
+            "error shown to a user"
+        );
+        let page = ProblemPage { frame: Frame::new(app), problem: &self, reference: &reference };
+        let mut response = render(app, self.status, &page);
+        if let Some(seconds) = self.retry_after_seconds {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl From<StorageError> for Problem {
+    fn from(error: StorageError) -> Self {
+        tracing::error!(error = &error as &dyn std::error::Error, "page not served");
+        Self::internal()
+    }
+}
+
+impl From<crate::outside::NoRandomness> for Problem {
+    fn from(error: crate::outside::NoRandomness) -> Self {
+        tracing::error!(%error, "page not served");
+        Self::internal()
+    }
+}
+
+pub(super) fn internal() -> Problem {
+    Problem::internal()
+}
+
+/// Short enough to be read out on the telephone, long enough to be found in a log.
+fn reference(rng: &dyn Rng) -> String {
+    let mut bytes = [0; 4];
+    match rng.fill(&mut bytes) {
+        Ok(()) => {
+            let number = u32::from_be_bytes(bytes);
+            format!("{:04x}-{:04x}", number >> 16, number & 0xFFFF)
+        }
+        // the page is about something else; it is shown all the same
+        Err(_) => "none".to_owned(),
+    }
+}
