@@ -7,10 +7,11 @@ use crate::{
     config::{Clients, Issuer, Tokens},
     keys::SigningKeys,
     login_limits::LoginLimits,
-    model::{resource::Resource, scope::OFFLINE_ACCESS},
+    model::{audit::AuditEvent, resource::Resource, scope::OFFLINE_ACCESS},
     outside::{Outside, Timestamp},
     passwords::Passwords,
     peer::ProxyBlock,
+    status::Places,
     storage::Storage,
     throttle::Throttle,
 };
@@ -27,6 +28,7 @@ pub(crate) struct App {
     pub(crate) session_lifetime: i64,
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) keys: SigningKeys,
+    pub(crate) status_places: Places,
     /// `None` where metadata documents are turned off: then nothing can be fetched at all.
     pub(crate) documents: Option<Documents>,
     pub(crate) passwords: Passwords,
@@ -40,6 +42,28 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn now(&self) -> Timestamp {
         self.outside.clock.now()
+    }
+
+    /// Logs an event that matters to security and keeps it. That it could not be kept is logged, and stops nothing: the
+    /// log has it.
+    pub(crate) async fn record(&self, event: AuditEvent) {
+        tracing::info!(
+            target: "audit",
+            kind = event.kind.as_str(),
+            user.id = event.user_id,
+            client.id = event.client_id,
+            grant.id = event.grant_id,
+            address = event.address,
+            detail = ?event.detail,
+            "audit event"
+        );
+        if let Err(error) = self.storage.insert_audit_event(&event).await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                kind = event.kind.as_str(),
+                "audit event not stored"
+            );
+        }
     }
 
     /// The resource with a canonical URL, if it is still configured.

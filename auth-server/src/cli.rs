@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use mcp_auth_runtime::{serve, shutdown, telemetry};
 use secrecy::SecretString;
 
-use crate::{Config, add_user, start};
+use crate::{Config, add_user, server::migrate, start};
 
 /// The OAuth 2.1 authorization server for MCP servers.
 #[derive(Debug, Parser)]
@@ -30,6 +30,12 @@ enum Command {
     },
     /// Checks a configuration, and the policy files that it names, without starting anything.
     Check {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Brings the tables of the database up to date. `run` does so by itself unless `database.migrate` is false.
+    Migrate {
         /// The configuration file.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
@@ -73,6 +79,11 @@ impl Cli {
             Command::Check { config } => {
                 load(&config)?;
                 println!("{}: no faults found", config.display());
+                Ok(())
+            }
+            Command::Migrate { config } => {
+                migrate(&load(&config)?).await?;
+                println!("the tables are up to date");
                 Ok(())
             }
             Command::User { command: UserCommand::Add { name, config } } => {

@@ -54,9 +54,10 @@ pub(crate) async fn for_token(app: &App, id: &str) -> Result<Option<Client>, Sto
 }
 
 async fn stored(app: &App, id: &str) -> Result<Option<Client>, StorageError> {
-    let client = app.storage.client(id, app.now().plus_seconds(-UNUSED_SECONDS)).await?;
+    let found = app.storage.client(id, app.now().plus_seconds(-UNUSED_SECONDS)).await?;
+    let found = found.filter(|found| found.approved_at.is_some()).map(|found| found.client);
     // one that was the administrator's, and is no longer in the configuration, is nobody's
-    Ok(client.filter(|client| client.origin != Origin::Administrator))
+    Ok(found.filter(|client| client.origin != Origin::Administrator))
 }
 
 /// Ids that this server gives never begin like this.

@@ -6,10 +6,10 @@ use crate::{
         grant::{AccessToken, Grant, RefreshToken},
         resource,
         scope::{OFFLINE_ACCESS, ScopeSet},
-        secret::{Secret, identifier},
+        secret::{Digest, Secret, identifier},
     },
     outside::Timestamp,
-    storage::{Issued, StorageError},
+    storage::StorageError,
     wire::{
         error::{ApiError, ErrorCode},
         params::Params,
@@ -69,27 +69,41 @@ impl Order {
     }
 }
 
-/// Signs an access token, and says what is stored of it.
-pub(crate) fn access_token(
-    app: &App,
-    grant: &Grant,
-    order: &Order,
-) -> Result<(String, AccessToken), ApiError> {
+/// An access token, with what is stored of it.
+pub(crate) struct Access {
+    pub(crate) signed: String,
+    pub(crate) stored: AccessToken,
+}
+
+/// Makes and signs an access token.
+pub(crate) async fn access_token(app: &App, grant: &Grant, order: &Order) -> Result<Access, ApiError> {
     let now = app.now();
     let expires_at = now.plus_seconds(app.tokens.access);
     let jti = identifier(&*app.outside.rng).map_err(|error| internal(&error))?;
+    let scopes = order.scopes.for_access_token();
+    let status_index = app.status_places.next(&*app.storage).await?;
     let claims = AccessTokenClaims {
         iss: app.issuer.as_str().to_owned(),
-        sub: grant.user_id.clone(),
+        sub: grant.subject(),
         aud: order.resource.clone(),
         client_id: grant.client_id.clone(),
-        scope: order.scopes.for_access_token().to_string(),
+        scope: scopes.to_string(),
         iat: now.unix_seconds(),
         exp: expires_at.unix_seconds(),
         jti: jti.clone(),
     };
     let signed = app.keys.sign(&claims).map_err(|error| internal(&error))?;
-    Ok((signed, AccessToken { jti, expires_at }))
+    let stored = AccessToken {
+        digest: Digest::of(signed.as_bytes()),
+        jti,
+        audience: order.resource.clone(),
+        scopes,
+        issued_at: now,
+        expires_at,
+        status_index,
+        revoked_at: None,
+    };
+    Ok(Access { signed, stored })
 }
 
 /// What is stored of a refresh token of `grant`.
@@ -99,11 +113,6 @@ pub(crate) fn refresh_token(app: &App, grant: &Grant, secret: &Secret, now: Time
         expires_at: now.plus_seconds(app.tokens.refresh_idle).min(grant.expires_at),
         rotation: None,
     }
-}
-
-/// What is stored of both tokens.
-pub(crate) fn issued(access: AccessToken, refresh: Option<RefreshToken>) -> Issued {
-    Issued { access, refresh }
 }
 
 /// The answer that carries the tokens.

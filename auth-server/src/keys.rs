@@ -40,7 +40,7 @@ impl SigningKeys {
     pub(crate) async fn load(storage: &dyn Storage, now: Timestamp) -> anyhow::Result<Self> {
         if storage.signing_keys().await?.is_empty() {
             // if another server was faster, its key is the one kept
-            storage.insert_first_signing_key(&generate(now)?).await?;
+            storage.insert_signing_key(&generate(now)?, None).await?;
         }
         let stored = storage.signing_keys().await?;
         let mut keys = Vec::new();
@@ -90,7 +90,14 @@ fn generate(now: Timestamp) -> anyhow::Result<StoredKey> {
     let pkcs8 = SecretString::from(STANDARD.encode(document.as_ref()));
     let jwk = Jwk::from_encoding_key(&EncodingKey::from_ec_der(document.as_ref()), ALGORITHM)?;
     let kid = jwk.thumbprint(ThumbprintHash::SHA256)?;
-    Ok(StoredKey { kid, algorithm: "ES256".to_owned(), pkcs8, created_at: now })
+    Ok(StoredKey {
+        kid,
+        algorithm: "ES256".to_owned(),
+        pkcs8,
+        sealed_with: None,
+        created_at: now,
+        activates_at: now,
+    })
 }
 
 fn read(stored: &StoredKey) -> anyhow::Result<(EncodingKey, Jwk)> {

@@ -1,6 +1,6 @@
 //! Starting and stopping.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use mcp_auth_runtime::serve::serve;
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::App,
     cimd::Documents,
-    config::Config,
+    config::{Config, DatabaseUrl},
     directory::UNUSED_SECONDS,
     keys::SigningKeys,
     login_limits::LoginLimits,
@@ -23,7 +23,11 @@ use crate::{
     passwords::{self, Passwords},
     reload,
     router::router,
-    storage::{Accounts as _, Storage, sqlite::SqliteStorage},
+    status::Places,
+    storage::{
+        self, Accounts as _, Housekeeping as _, Storage,
+        sql::{Database, Schema},
+    },
     throttle::Throttle,
 };
 
@@ -31,6 +35,8 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(10);
 /// Authorization requests of one address: many times what the people behind it start, few enough to store.
 const AUTHORIZATIONS_PER_MINUTE: u32 = 300;
+/// Seconds that audit events are kept.
+const AUDIT_SECONDS: i64 = 400 * 86_400;
 /// How often expired rows are removed.
 const PURGE_EVERY: Duration = Duration::from_mins(1);
 
@@ -77,7 +83,8 @@ pub async fn start_with(
     listeners: Vec<TcpListener>,
     outside: Outside,
 ) -> anyhow::Result<Running> {
-    let storage: Arc<dyn Storage> = Arc::new(open(&config).await?);
+    let schema = if config.migrate { Schema::Migrate } else { Schema::Check };
+    let storage: Arc<dyn Storage> = Arc::new(open(&config, schema).await?);
     let keys = SigningKeys::load(&*storage, outside.clock.now()).await?;
     let documents = if config.clients.metadata_documents {
         Some(Documents::new(&config.clients, &outside)?)
@@ -104,6 +111,7 @@ pub async fn start_with(
         session_lifetime: config.session_lifetime,
         storage: Arc::clone(&storage),
         keys,
+        status_places: Places::default(),
         documents,
         passwords: Passwords::new(decoy, &*outside.rng).await?,
         login_limits: LoginLimits::new(),
@@ -124,11 +132,15 @@ pub async fn add_user(config: &Config, username: &str, password: &SecretString) 
     let outside = Outside::default();
     let name = user_name(username)?;
     passwords::check_new(password)?;
-    let storage = open(config).await?;
+    let storage = open(config, Schema::Migrate).await?;
     let user = User {
         id: identifier(&*outside.rng)?,
         name,
         password_hash: passwords::hash(SecretString::from(password.expose_secret()), &*outside.rng).await?,
+        email: None,
+        email_verified: false,
+        attributes: BTreeMap::new(),
+        disabled_at: None,
         created_at: outside.clock.now(),
     };
     let added = storage.insert_user(&user).await;
@@ -137,16 +149,30 @@ pub async fn add_user(config: &Config, username: &str, password: &SecretString) 
     Ok(())
 }
 
-async fn open(config: &Config) -> anyhow::Result<SqliteStorage> {
-    SqliteStorage::open(&config.database)
-        .await
-        .with_context(|| format!("the database `{}` cannot be opened", config.database.display()))
+/// Brings the tables up to date.
+pub(crate) async fn migrate(config: &Config) -> anyhow::Result<()> {
+    open(config, Schema::Migrate).await?.close().await;
+    Ok(())
 }
 
+async fn open(config: &Config, schema: Schema) -> anyhow::Result<Database> {
+    Database::open(&config.database, schema).await.with_context(|| match &config.database {
+        DatabaseUrl::Sqlite(file) => format!("the database `{}` cannot be opened", file.display()),
+        DatabaseUrl::Postgres(_) => "the database cannot be opened".to_owned(),
+    })
+}
+
+/// Removes what has expired, now and then, on one of the servers.
 async fn purge(app: Arc<App>, shutdown: CancellationToken) {
+    let holder = match identifier(&*app.outside.rng) {
+        Ok(holder) => holder,
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "expired rows are not removed");
+            return;
+        }
+    };
     loop {
-        let now = app.now();
-        if let Err(error) = app.storage.purge(now, now.plus_seconds(-UNUSED_SECONDS)).await {
+        if let Err(error) = purge_once(&app, &holder).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "expired rows not removed");
         }
         tokio::select! {
@@ -154,4 +180,14 @@ async fn purge(app: Arc<App>, shutdown: CancellationToken) {
             () = tokio::time::sleep(PURGE_EVERY) => {}
         }
     }
+}
+
+async fn purge_once(app: &App, holder: &str) -> storage::Result<()> {
+    let now = app.now();
+    // longer than the interval, so that the one that has it keeps it; whoever is left when it stops takes over
+    let until = now.plus_seconds(3 * i64::try_from(PURGE_EVERY.as_secs()).unwrap_or(i64::MAX));
+    if !app.storage.lease("purge", holder, now, until).await? {
+        return Ok(());
+    }
+    app.storage.purge(now, now.plus_seconds(-UNUSED_SECONDS), now.plus_seconds(-AUDIT_SECONDS)).await
 }

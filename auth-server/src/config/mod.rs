@@ -14,6 +14,7 @@ use std::{
 use mcp_auth::document::KeyPath;
 use mcp_auth_runtime::config::{self, ConfigError, Report};
 use mcp_auth_runtime::files;
+use secrecy::SecretString;
 
 pub(crate) use self::issuer::Issuer;
 use crate::{
@@ -44,12 +45,21 @@ pub struct Config {
     log_json: bool,
     pub(crate) issuer: Issuer,
     pub(crate) trusted_proxies: Vec<ProxyBlock>,
-    pub(crate) database: PathBuf,
+    pub(crate) database: DatabaseUrl,
+    pub(crate) migrate: bool,
     pub(crate) resources: Vec<ConfiguredResource>,
     pub(crate) clients: Clients,
     pub(crate) tokens: Tokens,
     /// Seconds.
     pub(crate) session_lifetime: i64,
+}
+
+/// Where the database is.
+#[derive(Clone, Debug)]
+pub(crate) enum DatabaseUrl {
+    Sqlite(PathBuf),
+    /// With a password in it, perhaps.
+    Postgres(SecretString),
 }
 
 /// A resource, and the policy file to watch for its scopes.
@@ -151,6 +161,7 @@ impl Config {
             issuer: issuer?,
             trusted_proxies,
             database: database?,
+            migrate: raw.database.migrate,
             resources,
             clients,
             tokens,
@@ -186,17 +197,24 @@ fn trusted_proxies(blocks: &[String], path: &KeyPath, report: &mut Report) -> Ve
     parsed
 }
 
-fn database(url: &str, report: &mut Report) -> Option<PathBuf> {
-    match url.strip_prefix("sqlite://") {
-        Some(file) if !file.is_empty() && !file.contains('?') => Some(report.resolve(file)),
-        _ => {
-            report.unexpected(
-                &KeyPath::root().key("database").key("url"),
-                "`sqlite://` with the path of a file",
-            );
-            None
-        }
+fn database(url: &str, report: &mut Report) -> Option<DatabaseUrl> {
+    if let Some(file) = url.strip_prefix("sqlite://")
+        && !file.is_empty()
+        && !file.contains('?')
+    {
+        return Some(DatabaseUrl::Sqlite(report.resolve(file)));
     }
+    if ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme))
+        && url.parse::<sqlx::postgres::PgConnectOptions>().is_ok()
+    {
+        return Some(DatabaseUrl::Postgres(SecretString::from(url)));
+    }
+    // it may hold a password, which is not repeated
+    report.fault(
+        &KeyPath::root().key("database").key("url"),
+        "expected `sqlite://` with the path of a file, or `postgres://USER:PASSWORD@HOST/DATABASE`",
+    );
+    None
 }
 
 fn resources(raw: Vec<raw::Resource>, report: &mut Report) -> Vec<ConfiguredResource> {

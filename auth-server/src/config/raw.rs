@@ -47,13 +47,16 @@ impl Default for Server {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Database {
-    /// `sqlite://FILE`, relative to the configuration's folder unless FILE begins with a slash.
+    /// `sqlite://FILE`, relative to the configuration's folder unless FILE begins with a slash; or
+    /// `postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full`, where there are several servers.
     pub(super) url: String,
+    /// Whether `run` brings the tables up to date. Otherwise it refuses to start until `migrate` has.
+    pub(super) migrate: bool,
 }
 
 impl Default for Database {
     fn default() -> Self {
-        Self { url: "sqlite://auth-server.db".to_owned() }
+        Self { url: "sqlite://auth-server.db".to_owned(), migrate: true }
     }
 }
 

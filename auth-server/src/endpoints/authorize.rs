@@ -109,7 +109,7 @@ async fn without_pages(
     let refused = match &signed_in {
         None => Refused::new(ErrorCode::LoginRequired, "the user must sign in"),
         Some(signed_in) if transaction::is_consented(app, &signed_in.user.id, &pending).await? => {
-            let to = transaction::approve(app, &signed_in.user.id, pending, None).await?;
+            let to = transaction::approve(app, signed_in, pending, None).await?;
             return Ok(pages::redirect(app, &to));
         }
         Some(_) => Refused::new(ErrorCode::ConsentRequired, "the user must consent"),

@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     app::App,
-    model::consent::{self, Choice, NotAChoice},
+    model::{
+        audit::{AuditEvent, AuditKind},
+        consent::{self, Choice, NotAChoice},
+    },
     pages::{
         self, Frame, Problem,
         consent::{ConsentPage, ShownResource, fields, shown_groups},
@@ -48,8 +51,7 @@ async fn show_page(app: &App, query: &str, jar: &CookieJar) -> Result<Response, 
     }
     let signed_in = signed_in.ok_or_else(Problem::no_transaction)?;
     if transaction::is_consented(app, &signed_in.user.id, &open.pending).await? {
-        let to =
-            transaction::approve(app, &signed_in.user.id, open.pending, Some(&open.stored.digest)).await?;
+        let to = transaction::approve(app, &signed_in, open.pending, Some(&open.stored.digest)).await?;
         return Ok(pages::redirect(app, &to));
     }
     page(app, StatusCode::OK, &open, &signed_in, None).await
@@ -95,11 +97,10 @@ async fn decide(app: &App, headers: &HeaderMap, jar: CookieJar, body: Body) -> R
             };
             let mut pending = open.pending;
             pending.request.scopes = scopes;
-            let to =
-                transaction::approve(app, &signed_in.user.id, pending, Some(&open.stored.digest)).await?;
+            let to = transaction::approve(app, &signed_in, pending, Some(&open.stored.digest)).await?;
             Ok(pages::redirect(app, &to))
         }
-        Some("deny") => deny(app, &open).await,
+        Some("deny") => deny(app, &signed_in, &open).await,
         Some("switch") => {
             app.storage.delete_session(&signed_in.session.digest).await?;
             let jar = jar.add(browser::no_session_cookie(app));
@@ -110,11 +111,12 @@ async fn decide(app: &App, headers: &HeaderMap, jar: CookieJar, body: Body) -> R
 }
 
 /// The user's click is what sends the error, so that any client may be answered.
-async fn deny(app: &App, open: &Open) -> Result<Response, Problem> {
+async fn deny(app: &App, signed_in: &SignedIn, open: &Open) -> Result<Response, Problem> {
     if !app.storage.end_transaction(&open.stored.digest).await? {
         return Err(Problem::no_transaction());
     }
-    tracing::info!(client.id = open.pending.client.id, "authorization denied by the user");
+    let event = AuditEvent::new(AuditKind::ConsentDenied, app.now()).user(&signed_in.user.id);
+    app.record(event.client(&open.pending.client.id)).await;
     let request = &open.pending.request;
     let parameters = [("error", ErrorCode::AccessDenied.as_str()), ("error_description", "the user refused")];
     let to = transaction::answer(app, &request.redirect_uri, request.state.as_deref(), &parameters);

@@ -1,6 +1,9 @@
 //! `GET` and `POST /login`: a user signs in to go on with a pending request.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
     Extension,
@@ -21,8 +24,10 @@ use crate::{
     app::App,
     login_limits::Attempt,
     model::{
+        audit::{AuditEvent, AuditKind},
         secret::Secret,
         session::{Session, User, user_name},
+        text,
     },
     pages::{
         self, Frame, Problem,
@@ -108,7 +113,8 @@ async fn sign_in(
     };
     let attempt = Attempt { name: &name, address, known_browser: known.then_some(&digest) };
     if let Err(exceeded) = app.login_limits.admit(attempt, app.now()) {
-        tracing::warn!(peer = %address, "sign-in throttled");
+        let event = AuditEvent::new(AuditKind::LoginThrottled, app.now()).address(&address);
+        app.record(of_user(event, user.as_ref())).await;
         let wait = pages::wait(exceeded.retry_after_seconds);
         let words = format!("Too many wrong passwords. Try again in {wait}.");
         let mut response = again(StatusCode::TOO_MANY_REQUESTS, &words);
@@ -118,12 +124,16 @@ async fn sign_in(
     let hash = user.as_ref().map(|user| user.password_hash.clone());
     let right =
         app.passwords.verify(SecretString::from(password), hash).await.map_err(|_| Problem::overloaded())?;
-    let Some(user) = user.filter(|_| right) else {
-        tracing::info!(peer = %address, "sign-in refused");
+    let found = user;
+    let Some(user) = found.clone().filter(|user| right && user.disabled_at.is_none()) else {
+        let event = AuditEvent::new(AuditKind::LoginFailed, app.now()).address(&address);
+        app.record(of_user(event, found.as_ref())).await;
         return Ok(again(StatusCode::UNAUTHORIZED, WRONG));
     };
     app.login_limits.succeeded(attempt);
-    begin_session(app, &open, &browser, &user, jar).await
+    let user_agent =
+        headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    begin_session(app, &open, &browser, &user, (address, user_agent), jar).await
 }
 
 /// Signs the user in under a new session id: one that somebody planted before must not become theirs.
@@ -132,6 +142,7 @@ async fn begin_session(
     open: &Open,
     browser: &Secret,
     user: &User,
+    (address, user_agent): (IpAddr, &str),
     jar: CookieJar,
 ) -> Result<Response, Problem> {
     let now = app.now();
@@ -141,14 +152,24 @@ async fn begin_session(
         user_id: user.id.clone(),
         authenticated_at: now,
         expires_at: now.plus_seconds(app.session_lifetime),
+        address: address.to_string(),
+        user_agent: text::display_name(user_agent).unwrap_or_default(),
     };
     let replaced = browser::claimed_session(app, &jar);
     app.storage.insert_session(&session, replaced.as_ref()).await?;
     app.storage.remember_browser(&user.id, &browser.digest(), now).await?;
     app.storage.set_transaction_session(&open.stored.digest, &session.digest).await?;
-    tracing::info!(user.id = user.id, "signed in");
+    app.record(AuditEvent::new(AuditKind::LoginSucceeded, now).user(&user.id).address(&address)).await;
     let jar = jar.add(browser::session_cookie(app, &secret));
     Ok((jar, pages::redirect(app, &open.page(app, paths::CONSENT))).into_response())
+}
+
+/// The event says whom it was about only if there is such a user: what else was typed may be a password.
+fn of_user(event: AuditEvent, user: Option<&User>) -> AuditEvent {
+    match user {
+        Some(user) => event.user(&user.id),
+        None => event,
+    }
 }
 
 fn page(

@@ -17,11 +17,13 @@ use crate::{
     app::App,
     issue::internal,
     model::{
+        audit::{AuditEvent, AuditKind},
         redirect::RedirectUri,
         registration::{self, Failure},
         secret::Secret,
     },
     peer::client_address,
+    storage::RegisteredClient,
     wire::{
         error::{ApiError, ErrorCode, no_store},
         registration::{ClientMetadata, Registered},
@@ -39,8 +41,9 @@ pub(crate) async fn register(
     body: Body,
 ) -> Result<Response, ApiError> {
     let now = app.now();
+    let address = client_address(peer, &headers, &app.trusted_proxies);
     app.registrations
-        .admit(&client_address(peer, &headers, &app.trusted_proxies).to_string(), now)
+        .admit(&address.to_string(), now)
         .map_err(|exceeded| ApiError::too_many_requests(exceeded.retry_after_seconds))?;
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
@@ -58,8 +61,10 @@ pub(crate) async fn register(
                 Failure::NoRandomness(error) => internal(&error),
             })?;
     let client = &registered.client;
-    app.storage.insert_client(client, app.clients.max_unused).await?;
-    tracing::info!(client.id = client.id, client.name = client.name, "client registered itself");
+    let stored = RegisteredClient { client: client.clone(), management: None, approved_at: Some(now) };
+    app.storage.insert_client(&stored, app.clients.max_unused).await?;
+    let event = AuditEvent::new(AuditKind::ClientRegistered, now).client(&client.id).address(&address);
+    app.record(event.detail("name", &client.name)).await;
     let secret = registered.secret.as_ref().map(Secret::expose);
     let answer = Registered {
         client_id: &client.id,

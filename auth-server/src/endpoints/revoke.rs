@@ -15,7 +15,11 @@ use super::{
 };
 use crate::{
     app::App,
-    model::secret::Secret,
+    model::{
+        audit::{AuditEvent, AuditKind},
+        secret::Secret,
+    },
+    storage::Which,
     wire::error::{ApiError, ErrorCode, no_store},
 };
 
@@ -35,14 +39,16 @@ pub(crate) async fn revoke(
     // the hint is only a hint (§2.1): both kinds are tried, whatever it says
     one(&params, "token_type_hint")?;
     let now = app.now();
-    if let Some((_, grant)) = app.storage.refresh_token(&Secret::received(token).digest()).await? {
+    let digest = Secret::received(token).digest();
+    if let Some((_, grant)) = app.storage.refresh_token(&digest).await? {
         if grant.client_id == client.id {
             // §2.1: with a refresh token goes the grant
-            app.storage.revoke_grant(&grant.id, now).await?;
-            tracing::info!(client.id = client.id, "grant revoked by its client");
+            app.storage.revoke_grants(&Which::Grant(grant.id.clone()), now).await?;
+            let event = AuditEvent::new(AuditKind::GrantRevoked, now).of_grant(&grant);
+            app.record(event.detail("by", "client")).await;
         }
-    } else if let Some(claims) = app.keys.read_own(token, app.issuer.as_str()) {
-        app.storage.revoke_access_token(&claims.jti, &client.id, now).await?;
+    } else {
+        app.storage.revoke_access_token(&digest, &client.id, now).await?;
     }
     let mut response = StatusCode::OK.into_response();
     no_store(response.headers_mut());

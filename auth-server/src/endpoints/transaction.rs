@@ -6,8 +6,9 @@ use super::{browser::SignedIn, paths};
 use crate::{
     app::App,
     model::{
+        audit::{AuditEvent, AuditKind},
         client::Client,
-        grant::{Approval, Code, Grant},
+        grant::{Approval, Code, Grant, GrantKind},
         redirect::RedirectUri,
         request::AuthorizationRequest,
         scope::ScopeSet,
@@ -140,42 +141,46 @@ pub(super) async fn is_consented(app: &App, user_id: &str, pending: &Pending) ->
 /// Ends the transaction with a grant; the answer for the client carries the code.
 pub(super) async fn approve(
     app: &App,
-    user_id: &str,
+    SignedIn { session, user, .. }: &SignedIn,
     pending: Pending,
     transaction: Option<&Digest>,
 ) -> Result<String, Problem> {
     let Pending { client, request } = pending;
     let now = app.now();
     let code = Secret::generate(&*app.outside.rng)?;
+    let refresh = request.wants_refresh(&client);
+    let lifetime = if refresh { app.tokens.refresh_max } else { app.tokens.code + app.tokens.access };
     let grant = Grant {
         id: identifier(&*app.outside.rng)?,
-        user_id: user_id.to_owned(),
+        kind: GrantKind::AuthorizationCode,
+        user_id: Some(user.id.clone()),
         client_id: client.id.clone(),
         resources: request.resources.clone(),
-        refresh: request.wants_refresh(&client),
+        refresh,
         scopes: request.scopes,
+        key_thumbprint: None,
+        actor: None,
+        authenticated_at: Some(session.authenticated_at),
         created_at: now,
-        expires_at: now.plus_seconds(app.tokens.refresh_max),
+        expires_at: now.plus_seconds(lifetime),
         revoked_at: None,
     };
     let stored_code = Code {
         digest: code.digest(),
         redirect_uri: request.redirect_uri.clone(),
         challenge: request.code_challenge,
+        nonce: None,
         expires_at: now.plus_seconds(app.tokens.code),
         failures: 0,
         redeemed_at: None,
     };
-    let approval = Approval { grant, code: stored_code, client };
+    let approval = Approval { grant, client, code: Some(stored_code) };
     if !app.storage.approve(transaction, &approval).await? {
         return Err(Problem::no_transaction());
     }
-    tracing::info!(
-        client.id = approval.client.id,
-        user.id = user_id,
-        scopes = %approval.grant.scopes,
-        "authorization granted"
-    );
+    let event = AuditEvent::new(AuditKind::ConsentGiven, now).of_grant(&approval.grant);
+    let resources = approval.grant.resources.join(" ");
+    app.record(event.detail("scopes", &approval.grant.scopes).detail("resources", &resources)).await;
     Ok(answer(app, &request.redirect_uri, request.state.as_deref(), &[("code", code.expose())]))
 }
 

@@ -115,6 +115,21 @@ impl Origin {
             Self::Registration => "registration",
         }
     }
+
+    /// As it was stored. The host of a document is the one that its URL, the client's id, has.
+    pub(crate) fn stored(kind: &str, client_id: &str) -> Option<Self> {
+        match kind {
+            "administrator" => Some(Self::Administrator),
+            "document" => {
+                let url = url::Url::parse(client_id).ok()?;
+                let host = url.host_str()?;
+                let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+                Some(Self::Document { host })
+            }
+            "registration" => Some(Self::Registration),
+            _ => None,
+        }
+    }
 }
 
 impl Client {

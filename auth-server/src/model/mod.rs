@@ -1,7 +1,9 @@
 //! The rules of the authorization server, without HTTP and without a database.
 
+pub(crate) mod audit;
 pub(crate) mod client;
 pub(crate) mod consent;
+pub(crate) mod device;
 pub(crate) mod grant;
 pub(crate) mod pkce;
 pub(crate) mod redirect;

@@ -1,5 +1,7 @@
 //! Users and their browser sessions.
 
+use std::collections::BTreeMap;
+
 use super::secret::Digest;
 use crate::outside::Timestamp;
 
@@ -11,7 +13,13 @@ pub(crate) struct User {
     pub(crate) name: String,
     /// An argon2id PHC string.
     pub(crate) password_hash: String,
+    pub(crate) email: Option<String>,
+    pub(crate) email_verified: bool,
+    /// What else may become a claim: organisation, tier, whatever the operator keeps of people.
+    pub(crate) attributes: BTreeMap<String, String>,
     pub(crate) created_at: Timestamp,
+    /// Since when the user cannot sign in and nothing of theirs is good.
+    pub(crate) disabled_at: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for User {
@@ -27,6 +35,9 @@ pub(crate) struct Session {
     pub(crate) user_id: String,
     pub(crate) authenticated_at: Timestamp,
     pub(crate) expires_at: Timestamp,
+    /// Where it was signed in from, for its user to recognise: an address and what the browser calls itself.
+    pub(crate) address: String,
+    pub(crate) user_agent: String,
 }
 
 /// Text that cannot be a user name.

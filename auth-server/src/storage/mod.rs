@@ -1,9 +1,10 @@
-//! What the server keeps, as traits by subject. `sqlite` implements them; the contract suite says what any
-//! implementation must do, so that a second database is held to the same words.
+//! What the server keeps, as traits by subject. Each verb is atomic: it happens as a whole or not at all, whatever runs
+//! at the same time, on this server or on another one. `sql` implements them for SQLite and for PostgreSQL; the contract
+//! suite says what any implementation must do, and is run on both.
 
 #[cfg(test)]
 mod contract;
-pub(crate) mod sqlite;
+pub(crate) mod sql;
 
 use std::fmt;
 
@@ -11,8 +12,10 @@ use async_trait::async_trait;
 
 use crate::{
     model::{
+        audit::{AuditEvent, StoredEvent},
         client::Client,
-        grant::{AccessToken, Approval, Code, Consent, Grant, RefreshToken},
+        device::{Device, Polled},
+        grant::{AccessToken, Approval, Code, Connected, Consent, Grant, RefreshToken, Shown, Use},
         secret::Digest,
         session::{Session, User},
     },
@@ -39,22 +42,46 @@ pub(crate) trait Accounts {
     async fn insert_user(&self, user: &User) -> Result<bool>;
     async fn user_by_name(&self, name: &str) -> Result<Option<User>>;
     async fn user(&self, id: &str) -> Result<Option<User>>;
+    /// By name.
+    async fn users(&self) -> Result<Vec<User>>;
+    /// Changes what is said about a user: address and attributes, not the password. False if there is no such user.
+    async fn update_user(&self, user: &User) -> Result<bool>;
+    /// Changes the password and ends what the old one began: every session but `keep`, and every grant.
+    async fn set_password(
+        &self,
+        user_id: &str,
+        password_hash: &str,
+        keep: Option<&Digest>,
+        now: Timestamp,
+    ) -> Result<()>;
+    /// Disables a user, which ends every session and grant, or enables one again. False if there is no such user.
+    async fn set_user_disabled(&self, user_id: &str, disabled: bool, now: Timestamp) -> Result<bool>;
+    /// Removes a user and everything of theirs; what the audit says about them stays, under an id that is nobody's.
+    async fn delete_user(&self, user_id: &str) -> Result<bool>;
     /// Starts a session and ends the one that it replaces in the same browser.
     async fn insert_session(&self, session: &Session, replaces: Option<&Digest>) -> Result<()>;
-    /// The session with its user, if it has not expired at `now`.
+    /// The session with its user, if it has not expired at `now` and the user is not disabled.
     async fn session(&self, digest: &Digest, now: Timestamp) -> Result<Option<(Session, User)>>;
+    /// The sessions of a user, the newest first.
+    async fn sessions(&self, user_id: &str, now: Timestamp) -> Result<Vec<Session>>;
     async fn delete_session(&self, digest: &Digest) -> Result<()>;
+    /// Ends the sessions of a user, all but one that may be kept. Returns how many there were.
+    async fn delete_sessions(&self, user_id: &str, keep: Option<&Digest>) -> Result<u64>;
     async fn remember_browser(&self, user_id: &str, browser: &Digest, now: Timestamp) -> Result<()>;
     async fn is_browser_known(&self, user_id: &str, browser: &Digest) -> Result<bool>;
 }
 
-/// A signing key as stored: PKCS#8 in base64.
+/// A signing key as stored: PKCS#8 in base64, encrypted where there is a key for that.
 #[derive(Clone)]
 pub(crate) struct StoredKey {
     pub(crate) kid: String,
     pub(crate) algorithm: String,
     pub(crate) pkcs8: secrecy::SecretString,
+    /// Names the key that `pkcs8` is encrypted with.
+    pub(crate) sealed_with: Option<String>,
     pub(crate) created_at: Timestamp,
+    /// Published from its creation, it signs from then on.
+    pub(crate) activates_at: Timestamp,
 }
 
 impl fmt::Debug for StoredKey {
@@ -68,17 +95,59 @@ impl fmt::Debug for StoredKey {
 pub(crate) trait Keys {
     /// Oldest first.
     async fn signing_keys(&self) -> Result<Vec<StoredKey>>;
-    /// Stores `key` unless there is one already; two servers that start at once end up with the same one.
-    async fn insert_first_signing_key(&self, key: &StoredKey) -> Result<()>;
+    /// Stores `key` unless there is one of its algorithm that was made after `unless_after`; two servers that want a new
+    /// key at once end up with the same one. False if there was one.
+    async fn insert_signing_key(&self, key: &StoredKey, unless_after: Option<Timestamp>) -> Result<bool>;
+    /// Replaces the stored form of a private key, as when it is encrypted with another key.
+    async fn reseal_signing_key(&self, key: &StoredKey) -> Result<()>;
+    async fn delete_signing_key(&self, kid: &str) -> Result<bool>;
+}
+
+/// A client that registered itself, with what only its registrar knows of it.
+#[derive(Clone, Debug)]
+pub(crate) struct RegisteredClient {
+    pub(crate) client: Client,
+    /// Of the token that manages the registration (RFC 7592), where there is one.
+    pub(crate) management: Option<Digest>,
+    /// Absent while an administrator has to approve it.
+    pub(crate) approved_at: Option<Timestamp>,
+}
+
+/// A client in a list for the administrator.
+#[derive(Clone, Debug)]
+pub(crate) struct ListedClient {
+    pub(crate) client: Client,
+    pub(crate) approved_at: Option<Timestamp>,
+    pub(crate) last_used_at: Option<Timestamp>,
+    /// Grants that are still good.
+    pub(crate) grants: i64,
 }
 
 /// Clients that registered themselves, and snapshots of documents that a user said yes to.
 #[async_trait]
 pub(crate) trait Clients {
     /// Stores a client that registered itself. Beyond `max_unused` clients without a single grant, the oldest go.
-    async fn insert_client(&self, client: &Client, max_unused: i64) -> Result<()>;
+    async fn insert_client(&self, client: &RegisteredClient, max_unused: i64) -> Result<()>;
     /// A client, unless it was registered before `unused_since` and never used.
-    async fn client(&self, id: &str, unused_since: Timestamp) -> Result<Option<Client>>;
+    async fn client(&self, id: &str, unused_since: Timestamp) -> Result<Option<RegisteredClient>>;
+    /// Replaces the registration of a client and its management token. False if `current` is not its token.
+    async fn replace_client(&self, client: &RegisteredClient, current: &Digest) -> Result<bool>;
+    /// Removes a client with its grants and consents. False if there was none.
+    async fn delete_client(&self, id: &str, now: Timestamp) -> Result<bool>;
+    /// False if there is no such client.
+    async fn approve_client(&self, id: &str, now: Timestamp) -> Result<bool>;
+    /// The most recently registered first.
+    async fn clients(&self, limit: i64, now: Timestamp) -> Result<Vec<ListedClient>>;
+    async fn insert_initial_access_token(
+        &self,
+        digest: &Digest,
+        note: &str,
+        uses: i64,
+        now: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<()>;
+    /// Takes one use of a token that admits a registration. False if it has none left, or is none.
+    async fn use_initial_access_token(&self, digest: &Digest, now: Timestamp) -> Result<bool>;
 }
 
 /// An authorization request that waits for its user.
@@ -94,7 +163,18 @@ pub(crate) struct StoredTransaction {
     pub(crate) expires_at: Timestamp,
 }
 
-/// Transactions.
+/// A request that a client pushed (RFC 9126).
+#[derive(Clone, Debug)]
+pub(crate) struct PushedRequest {
+    /// Of the secret in its `request_uri`.
+    pub(crate) digest: Digest,
+    pub(crate) client_id: String,
+    /// Its parameters as a form.
+    pub(crate) content: String,
+    pub(crate) expires_at: Timestamp,
+}
+
+/// Requests on their way through the pages.
 #[async_trait]
 pub(crate) trait Transactions {
     async fn insert_transaction(&self, transaction: &StoredTransaction) -> Result<()>;
@@ -102,13 +182,62 @@ pub(crate) trait Transactions {
     async fn set_transaction_session(&self, digest: &Digest, session: &Digest) -> Result<()>;
     /// Ends a transaction without a grant. False if it was already ended.
     async fn end_transaction(&self, digest: &Digest) -> Result<bool>;
+    async fn insert_pushed_request(&self, request: &PushedRequest) -> Result<()>;
+    /// The parameters that `client_id` pushed: once, and only to that client.
+    async fn take_pushed_request(
+        &self,
+        digest: &Digest,
+        client_id: &str,
+        now: Timestamp,
+    ) -> Result<Option<String>>;
+}
+
+/// Devices that wait for a user (RFC 8628).
+#[async_trait]
+pub(crate) trait Devices {
+    /// False if the user code is taken.
+    async fn insert_device(&self, device: &Device) -> Result<bool>;
+    /// The device that a user code names, if it still waits.
+    async fn device_by_user_code(&self, user_code: &Digest, now: Timestamp) -> Result<Option<Device>>;
+    /// Stores what the user gave a device, once. False, and nothing stored, if it no longer waits.
+    async fn approve_device(&self, device: &Digest, approval: &Approval, now: Timestamp) -> Result<bool>;
+    /// False if it no longer waits.
+    async fn deny_device(&self, device: &Digest, now: Timestamp) -> Result<bool>;
+    /// A device of this client asks: counts it, and says whether it was too soon. Its code may have expired.
+    async fn poll_device(&self, digest: &Digest, client_id: &str, now: Timestamp) -> Result<Option<Polled>>;
+    /// As [`Grants::redeem_code`].
+    async fn redeem_device(
+        &self,
+        digest: &Digest,
+        grant_id: &str,
+        issued: &Issued,
+        used: &Use,
+    ) -> Result<bool>;
 }
 
 /// The tokens that one request to the token endpoint issues.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Issued {
     pub(crate) access: AccessToken,
     pub(crate) refresh: Option<RefreshToken>,
+}
+
+/// Which grants are meant.
+#[derive(Clone, Debug)]
+pub(crate) enum Which {
+    /// The one with this id.
+    Grant(String),
+    OfUser(String),
+    OfClient(String),
+    OfUserAndClient {
+        user_id: String,
+        client_id: String,
+    },
+    /// Those of a user that were not used after an instant.
+    Unused {
+        user_id: String,
+        since: Timestamp,
+    },
 }
 
 /// Grants, codes, tokens and consents.
@@ -121,13 +250,8 @@ pub(crate) trait Grants {
     async fn count_code_failure(&self, digest: &Digest) -> Result<()>;
     /// Redeems a code and stores what it buys, all or nothing. False, and nothing stored, if it was redeemed before or
     /// its grant is revoked.
-    async fn redeem_code(
-        &self,
-        digest: &Digest,
-        grant_id: &str,
-        issued: &Issued,
-        now: Timestamp,
-    ) -> Result<bool>;
+    async fn redeem_code(&self, digest: &Digest, grant_id: &str, issued: &Issued, used: &Use)
+    -> Result<bool>;
     async fn refresh_token(&self, digest: &Digest) -> Result<Option<(RefreshToken, Grant)>>;
     /// Rotates a refresh token and stores its successor, all or nothing. False, and nothing stored, if it was rotated
     /// before or its grant is revoked.
@@ -137,30 +261,64 @@ pub(crate) trait Grants {
         salt: &str,
         grant_id: &str,
         issued: &Issued,
-        now: Timestamp,
+        used: &Use,
     ) -> Result<bool>;
-    async fn insert_access_token(&self, grant_id: &str, token: &AccessToken) -> Result<()>;
-    async fn revoke_grant(&self, grant_id: &str, now: Timestamp) -> Result<()>;
+    /// Stores a grant that comes without a code, and its tokens.
+    async fn insert_grant(&self, grant: &Grant, shown: &Shown, issued: &Issued, used: &Use) -> Result<()>;
+    /// One more access token of a grant. False, and nothing stored, if the grant is revoked.
+    async fn insert_access_token(&self, grant_id: &str, token: &AccessToken) -> Result<bool>;
+    /// An access token that was issued here, with its grant, whatever became of them.
+    async fn access_token(&self, digest: &Digest) -> Result<Option<(AccessToken, Grant)>>;
     /// Revokes one access token of a client.
-    async fn revoke_access_token(&self, jti: &str, client_id: &str, now: Timestamp) -> Result<()>;
-    /// Whether an access token was issued here, and neither it nor its grant was revoked.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "what an introspection endpoint asks; the contract suite holds it")
-    )]
-    async fn is_access_token_active(&self, jti: &str, now: Timestamp) -> Result<bool>;
+    async fn revoke_access_token(&self, digest: &Digest, client_id: &str, now: Timestamp) -> Result<bool>;
+    /// The grant with an id, whatever became of it.
+    async fn grant(&self, id: &str) -> Result<Option<Grant>>;
+    /// Revokes grants, with every token of theirs. Returns the ids of those that were good until now.
+    async fn revoke_grants(&self, which: &Which, now: Timestamp) -> Result<Vec<String>>;
+    /// The grants of a user that are still good, the newest first.
+    async fn connected(&self, user_id: &str, now: Timestamp) -> Result<Vec<Connected>>;
     async fn consent(&self, user_id: &str, client_id: &str, resource: &str) -> Result<Option<Consent>>;
     /// Whether the user ever said yes to the client.
     async fn has_consented(&self, user_id: &str, client_id: &str) -> Result<bool>;
+    /// Forgets that the user said yes to the client: it must ask again.
+    async fn forget_consents(&self, user_id: &str, client_id: &str) -> Result<()>;
+    /// The places in the status lists, from `first` and before `end`, of tokens that were revoked and have not expired.
+    async fn revoked_statuses(&self, first: i64, end: i64, now: Timestamp) -> Result<Vec<i64>>;
 }
 
-/// Everything, with the upkeep that a running server does now and then.
+/// What several servers share, and what a running server does now and then.
 #[async_trait]
-pub(crate) trait Storage:
-    Accounts + Keys + Clients + Transactions + Grants + Send + Sync + fmt::Debug
-{
-    /// Removes what expired before `now`, and clients registered before `unused_since` that were never used.
-    async fn purge(&self, now: Timestamp, unused_since: Timestamp) -> Result<()>;
+pub(crate) trait Housekeeping {
+    /// Whether this is the first time that something is used that may be used once. It is remembered until
+    /// `expires_at`.
+    async fn use_once(&self, digest: &Digest, expires_at: Timestamp, now: Timestamp) -> Result<bool>;
+    /// Takes `count` numbers that nobody else gets, and returns the first.
+    async fn take_numbers(&self, counter: &str, count: i64) -> Result<i64>;
+    /// Whether `holder` may do what the lease is for until `until`: nobody else has it, or theirs is over.
+    async fn lease(&self, name: &str, holder: &str, now: Timestamp, until: Timestamp) -> Result<bool>;
+    async fn insert_audit_event(&self, event: &AuditEvent) -> Result<()>;
+    /// Events after a sequence number, in order.
+    async fn audit_events(&self, after: i64, limit: i64) -> Result<Vec<StoredEvent>>;
+    /// The sequence number of the event that is `count` from the last.
+    async fn audit_events_but_last(&self, count: i64) -> Result<i64>;
+    /// Removes what expired before `now`, clients registered before `unused_since` that were never used, and audit
+    /// events from before `audit_since`.
+    async fn purge(&self, now: Timestamp, unused_since: Timestamp, audit_since: Timestamp) -> Result<()>;
+    /// Everything that is kept about a user, without secrets.
+    async fn user_data(&self, user_id: &str) -> Result<Option<serde_json::Value>>;
+    /// Whether the database answers.
+    async fn ping(&self) -> Result<()>;
     /// Waits for running statements and closes.
     async fn close(&self);
+}
+
+/// Everything.
+pub(crate) trait Storage:
+    Accounts + Keys + Clients + Transactions + Devices + Grants + Housekeeping + Send + Sync + fmt::Debug
+{
+}
+
+impl<S> Storage for S where
+    S: Accounts + Keys + Clients + Transactions + Devices + Grants + Housekeeping + Send + Sync + fmt::Debug
+{
 }

@@ -131,7 +131,7 @@ async fn the_database_holds_nothing_that_could_be_used() {
     ];
     assert_eq!(browser.cookies.len(), 2);
     secrets.extend(browser.cookies.values().cloned());
-    let bytes = server.database_bytes();
+    let bytes = server.database_bytes().await;
     let holds = |needle: &str| bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
     assert!(holds("pub1"), "the test looks at the right bytes");
     for secret in secrets {

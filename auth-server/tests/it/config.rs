@@ -28,7 +28,7 @@ issuer = "https://as.test/"
 trusted_proxies = ["proxy.test"]
 
 [database]
-url = "postgres://db/x"
+url = "mysql://localhost/x"
 
 [[resources]]
 url = "gw.test/mcp"

@@ -12,6 +12,8 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use url::{Url, form_urlencoded};
 
+use crate::postgres;
+
 pub(crate) const START: i64 = 1_800_000_000;
 pub(crate) const R1: &str = "https://gw.test/mcp";
 pub(crate) const R2: &str = "https://gw.test/other";
@@ -91,11 +93,13 @@ impl Setup {
             std::fs::write(dir.path().join(name), content).unwrap();
         }
         let file = dir.path().join("auth-server.toml");
+        let database = postgres::database_of_its_own().await;
         let toml = format!(
             r#"
 [server]
 issuer = "{issuer}"
 {server}
+{database}
 {resources}
 [clients]
 {clients}
@@ -117,6 +121,8 @@ token_endpoint_auth_method = "client_secret_basic"
 {more}
 "#,
             server = self.server,
+            database =
+                database.as_ref().map_or_else(String::new, |url| format!("[database]\nurl = \"{url}\"")),
             resources = self.resources,
             clients = self.clients,
             more = self.more,
@@ -139,7 +145,7 @@ token_endpoint_auth_method = "client_secret_basic"
             .build()
             .unwrap();
         let prefix = Url::parse(&issuer).unwrap().path().trim_end_matches('/').to_owned();
-        Server { at, issuer, prefix, dir, clock, running, http }
+        Server { at, issuer, prefix, dir, database, clock, running, http }
     }
 }
 
@@ -149,6 +155,8 @@ pub(crate) struct Server {
     pub(crate) issuer: String,
     pub(crate) prefix: String,
     pub(crate) dir: TempDir,
+    /// The PostgreSQL database, where these tests run on one.
+    pub(crate) database: Option<String>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) running: Running,
     pub(crate) http: reqwest::Client,
@@ -239,7 +247,10 @@ impl Server {
     }
 
     /// What is stored, in clear: for looking what must not be there.
-    pub(crate) fn database_bytes(&self) -> Vec<u8> {
+    pub(crate) async fn database_bytes(&self) -> Vec<u8> {
+        if let Some(url) = &self.database {
+            return postgres::everything(url).await;
+        }
         let mut bytes = Vec::new();
         for entry in std::fs::read_dir(self.dir.path()).unwrap() {
             let path = entry.unwrap().path();

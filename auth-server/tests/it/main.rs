@@ -18,6 +18,7 @@ mod harness;
 mod login;
 mod pages;
 mod pkce;
+mod postgres;
 mod refresh;
 mod register;
 mod resources;

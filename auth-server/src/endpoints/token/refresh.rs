@@ -1,0 +1,79 @@
+//! `grant_type=refresh_token` (RFC 6749 §6), with the rotation of OAuth 2.1 §4.3.1.
+
+use super::{Asking, check_user, invalid_grant};
+use crate::{
+    issue::{self, Order, internal},
+    model::{
+        audit::{AuditEvent, AuditKind},
+        grant::{Grant, RefreshToken},
+        secret::{Secret, identifier},
+    },
+    storage::{Issued, Which},
+    wire::{error::ApiError, token::TokenResponse},
+};
+
+pub(super) async fn refresh(asking: &Asking<'_>) -> Result<TokenResponse, ApiError> {
+    let Asking { app, client, params, now, .. } = *asking;
+    let secret = Secret::received(asking.required("refresh_token", "refresh_token is required")?);
+    let (token, grant) = app.storage.refresh_token(&secret.digest()).await?.ok_or(invalid_grant())?;
+    if grant.client_id != client.id || grant.revoked_at.is_some() || now >= token.expires_at {
+        return Err(invalid_grant());
+    }
+    let order = Order::read(app, &grant, params)?;
+    check_user(app, &grant).await?;
+
+    if token.rotation.is_none() {
+        let salt = identifier(&*app.outside.rng).map_err(|error| internal(&error))?;
+        let successor = successor(&secret, &salt);
+        let access = issue::access_token(app, &grant, &order).await?;
+        let issued = Issued {
+            access: access.stored,
+            refresh: Some(issue::refresh_token(app, &grant, &successor, now)),
+        };
+        if app.storage.rotate(&token.digest, &salt, &grant.id, &issued, &asking.used()).await? {
+            return Ok(issue::response(app, access.signed, Some(&successor), &order));
+        }
+    }
+    // used before, if only by a request that was faster by a moment
+    let (token, grant) = app.storage.refresh_token(&secret.digest()).await?.ok_or(invalid_grant())?;
+    again(asking, &secret, &token, &grant, &order).await
+}
+
+/// A refresh token that was used before.
+///
+/// For a short while, and as long as its successor is unused, this is a client that lost the answer or refreshed twice
+/// at once: it gets the same successor. Otherwise one of two holders is a thief, and the family ends (RFC 9700
+/// §4.14.2).
+async fn again(
+    asking: &Asking<'_>,
+    secret: &Secret,
+    token: &RefreshToken,
+    grant: &Grant,
+    order: &Order,
+) -> Result<TokenResponse, ApiError> {
+    let Asking { app, now, .. } = *asking;
+    let rotation = token.rotation.as_ref().filter(|_| grant.revoked_at.is_none()).ok_or(invalid_grant())?;
+    let successor = successor(secret, &rotation.salt);
+    let unused = app
+        .storage
+        .refresh_token(&successor.digest())
+        .await?
+        .is_some_and(|(token, _)| token.rotation.is_none() && now < token.expires_at);
+    if unused && now.seconds_since(rotation.at) < app.tokens.refresh_retry_window {
+        let access = issue::access_token(app, grant, order).await?;
+        if !app.storage.insert_access_token(&grant.id, &access.stored).await? {
+            return Err(invalid_grant());
+        }
+        return Ok(issue::response(app, access.signed, Some(&successor), order));
+    }
+    app.storage.revoke_grants(&Which::Grant(grant.id.clone()), now).await?;
+    let event = AuditEvent::new(AuditKind::RefreshReused, now);
+    app.record(event.of_grant(grant).address(&asking.address)).await;
+    Err(invalid_grant())
+}
+
+/// The token that follows `secret`: derived, so that it can be given again without being stored. Nobody derives it
+/// without the salt, which never leaves the database.
+fn successor(secret: &Secret, salt: &str) -> Secret {
+    secret.derive(&["refresh", salt])
+}

@@ -1,0 +1,34 @@
+//! Places of access tokens in the status lists (draft-ietf-oauth-status-list).
+
+use tokio::sync::Mutex;
+
+use crate::storage::{self, Storage};
+
+/// Tokens in one list. As bits, 16 KiB before compression.
+pub(crate) const LIST_SIZE: i64 = 131_072;
+/// Places that a server takes at a time: one write for so many tokens. Those left when it stops stay empty.
+const BLOCK: i64 = 1024;
+const COUNTER: &str = "status";
+
+/// Gives each token a place of its own, among all servers on the database.
+#[derive(Debug, Default)]
+pub(crate) struct Places(Mutex<Block>);
+
+#[derive(Debug, Default)]
+struct Block {
+    next: i64,
+    end: i64,
+}
+
+impl Places {
+    pub(crate) async fn next(&self, storage: &dyn Storage) -> storage::Result<i64> {
+        let mut block = self.0.lock().await;
+        if block.next >= block.end {
+            let first = storage.take_numbers(COUNTER, BLOCK).await?;
+            *block = Block { next: first, end: first.saturating_add(BLOCK) };
+        }
+        let place = block.next;
+        block.next = place.saturating_add(1);
+        Ok(place)
+    }
+}

@@ -1,0 +1,114 @@
+use super::*;
+use crate::storage::{PushedRequest, StoredTransaction};
+
+on_both!(
+    unused_clients_are_evicted_and_used_ones_never,
+    a_registration_is_managed_by_its_own_token,
+    a_deleted_client_takes_its_grants_along,
+    initial_access_tokens_are_used_up,
+    transactions_end_once,
+    pushed_requests_are_taken_once_by_their_client,
+);
+
+async fn unused_clients_are_evicted_and_used_ones_never(storage: &Database) {
+    with_a_grant(storage).await;
+    for (age, id) in ["old", "middle", "new"].into_iter().enumerate() {
+        let registered_at = NOW.plus_seconds(i64::try_from(age).unwrap());
+        storage.insert_client(&registered(id, registered_at), 2).await.unwrap();
+    }
+    let found = async |id: &str, since| storage.client(id, since).await.unwrap().map(|found| found.client);
+    assert_eq!(found("old", LONG_AGO).await, None, "beyond the cap");
+    assert_eq!(found("new", LONG_AGO).await, Some(client("new", NOW.plus_seconds(2))));
+    assert_eq!(found("middle", NOW.plus_seconds(1)).await, None, "unused for too long");
+    // within one second, the newcomer stays
+    storage.insert_client(&registered("newest", NOW.plus_seconds(2)), 1).await.unwrap();
+    assert!(found("newest", LONG_AGO).await.is_some());
+    assert!(found("new", LONG_AGO).await.is_none());
+    assert!(found("c", NOW.plus_seconds(1_000_000)).await.is_some(), "used");
+}
+
+async fn a_registration_is_managed_by_its_own_token(storage: &Database) {
+    storage.insert_client(&RegisteredClient { approved_at: None, ..registered("c", NOW) }, 9).await.unwrap();
+    storage.insert_client(&registered("d", NOW), 9).await.unwrap();
+    let mut changed = registered("c", NOW);
+    changed.client.name = "Changed".into();
+    changed.management = Some(digest("next"));
+    for wrong in ["manages d", "next", ""] {
+        assert!(!storage.replace_client(&changed, &digest(wrong)).await.unwrap(), "{wrong}");
+    }
+    assert!(storage.replace_client(&changed, &digest("manages c")).await.unwrap());
+    assert!(!storage.replace_client(&changed, &digest("manages c")).await.unwrap(), "the old one is gone");
+    let found = storage.client("c", LONG_AGO).await.unwrap().unwrap();
+    assert_eq!((found.client.name.as_str(), found.approved_at), ("Changed", None));
+    assert!(found.management.unwrap().matches(&digest("next")));
+    assert!(!storage.approve_client("nobody", NOW).await.unwrap());
+    assert!(storage.approve_client("c", NOW).await.unwrap());
+    assert!(storage.approve_client("c", NOW.plus_seconds(5)).await.unwrap());
+    assert_eq!(storage.client("c", LONG_AGO).await.unwrap().unwrap().approved_at, Some(NOW));
+}
+
+async fn a_deleted_client_takes_its_grants_along(storage: &Database) {
+    with_a_grant(storage).await;
+    storage.redeem_code(&digest("code g"), "g", &issued("j", Some("r")), &used()).await.unwrap();
+    let listed = storage.clients(10, NOW).await.unwrap();
+    assert_eq!((listed.len(), listed[0].grants, listed[0].last_used_at), (1, 1, Some(NOW)));
+    assert!(storage.delete_client("c", NOW).await.unwrap());
+    assert!(!storage.delete_client("c", NOW).await.unwrap());
+    assert!(storage.client("c", LONG_AGO).await.unwrap().is_none());
+    assert!(!is_active(storage, "j").await);
+    assert!(!storage.has_consented("u", "c").await.unwrap());
+    assert!(!storage.rotate(&digest("r"), "s", "g", &issued("k", Some("q")), &used()).await.unwrap());
+}
+
+async fn initial_access_tokens_are_used_up(storage: &Database) {
+    let end = NOW.plus_seconds(10);
+    storage.insert_initial_access_token(&digest("t"), "for Bob", 2, NOW, end).await.unwrap();
+    assert!(!storage.use_initial_access_token(&digest("other"), NOW).await.unwrap());
+    assert!(!storage.use_initial_access_token(&digest("t"), end).await.unwrap(), "expired");
+    assert!(storage.use_initial_access_token(&digest("t"), NOW).await.unwrap());
+    assert!(storage.use_initial_access_token(&digest("t"), NOW).await.unwrap());
+    assert!(!storage.use_initial_access_token(&digest("t"), NOW).await.unwrap(), "used up");
+}
+
+async fn transactions_end_once(storage: &Database) {
+    storage.insert_user(&user("u", "alice")).await.unwrap();
+    let transaction = StoredTransaction {
+        digest: digest("t"),
+        browser: digest("b"),
+        content: "content".into(),
+        session: None,
+        expires_at: NOW.plus_seconds(10),
+    };
+    storage.insert_transaction(&transaction).await.unwrap();
+    assert!(storage.transaction(&digest("t"), NOW.plus_seconds(10)).await.unwrap().is_none(), "expired");
+    storage.set_transaction_session(&digest("t"), &digest("s")).await.unwrap();
+    let found = storage.transaction(&digest("t"), NOW).await.unwrap().unwrap();
+    assert_eq!(
+        (found.browser, found.content, found.session),
+        (digest("b"), "content".into(), Some(digest("s")))
+    );
+    assert!(storage.end_transaction(&digest("t")).await.unwrap());
+    assert!(!storage.end_transaction(&digest("t")).await.unwrap());
+    let never = approval("never", client("c", NOW));
+    assert!(!storage.approve(Some(&digest("t")), &never).await.unwrap(), "nothing to approve");
+    assert!(storage.code(&digest("code never")).await.unwrap().is_none(), "and nothing stored");
+    assert!(!storage.has_consented("u", "c").await.unwrap());
+}
+
+async fn pushed_requests_are_taken_once_by_their_client(storage: &Database) {
+    let request = PushedRequest {
+        digest: digest("p"),
+        client_id: "c".into(),
+        content: "scope=a".into(),
+        expires_at: NOW.plus_seconds(10),
+    };
+    storage.insert_pushed_request(&request).await.unwrap();
+    let take = async |name: &str, client: &str, now| {
+        storage.take_pushed_request(&digest(name), client, now).await.unwrap()
+    };
+    assert_eq!(take("other", "c", NOW).await, None);
+    assert_eq!(take("p", "d", NOW).await, None, "another client");
+    assert_eq!(take("p", "c", NOW.plus_seconds(10)).await, None, "expired");
+    assert_eq!(take("p", "c", NOW).await.as_deref(), Some("scope=a"));
+    assert_eq!(take("p", "c", NOW).await, None, "taken");
+}

@@ -1,0 +1,215 @@
+//! Users and their sessions.
+
+use async_trait::async_trait;
+
+use super::{
+    Database,
+    statement::{Row, json, sql},
+    tokens::revoke_grants,
+    writer::Outcome::{Keep, Undo},
+};
+use crate::{
+    model::{
+        secret::Digest,
+        session::{Session, User},
+    },
+    outside::Timestamp,
+    storage::{Accounts, Result, Which},
+};
+
+#[async_trait]
+impl Accounts for Database {
+    async fn insert_user(&self, user: &User) -> Result<bool> {
+        let statement = sql("INSERT INTO users \
+             (id, name, password_hash, email, email_verified, attributes, created_at, disabled_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (name) DO NOTHING")
+        .bind(&user.id)
+        .bind(&user.name)
+        .bind(&user.password_hash)
+        .bind(&user.email)
+        .bind(user.email_verified)
+        .bind(json(&user.attributes)?)
+        .bind(user.created_at)
+        .bind(user.disabled_at);
+        Ok(self.change(statement).await? == 1)
+    }
+
+    async fn user_by_name(&self, name: &str) -> Result<Option<User>> {
+        self.find(sql("SELECT * FROM users WHERE name = $1").bind(name), user).await
+    }
+
+    async fn user(&self, id: &str) -> Result<Option<User>> {
+        self.find(sql("SELECT * FROM users WHERE id = $1").bind(id), user).await
+    }
+
+    async fn users(&self) -> Result<Vec<User>> {
+        self.list(sql("SELECT * FROM users ORDER BY name"), user).await
+    }
+
+    async fn update_user(&self, user: &User) -> Result<bool> {
+        let statement =
+            sql("UPDATE users SET email = $2, email_verified = $3, attributes = $4 WHERE id = $1")
+                .bind(&user.id)
+                .bind(&user.email)
+                .bind(user.email_verified)
+                .bind(json(&user.attributes)?);
+        Ok(self.change(statement).await? == 1)
+    }
+
+    async fn set_password(
+        &self,
+        user_id: &str,
+        password_hash: &str,
+        keep: Option<&Digest>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let (user_id, password_hash, keep) = (user_id.to_owned(), password_hash.to_owned(), keep.cloned());
+        self.write(move |mut database| {
+            Box::pin(async move {
+                sql("UPDATE users SET password_hash = $2 WHERE id = $1")
+                    .bind(&user_id)
+                    .bind(&password_hash)
+                    .execute(&mut database)
+                    .await?;
+                sql("DELETE FROM sessions WHERE user_id = $1 AND digest <> $2")
+                    .bind(&user_id)
+                    .bind(keep.as_ref().map_or("", Digest::as_str))
+                    .execute(&mut database)
+                    .await?;
+                // whoever knew the old one may have signed in from anywhere
+                sql("DELETE FROM known_browsers WHERE user_id = $1")
+                    .bind(&user_id)
+                    .execute(&mut database)
+                    .await?;
+                revoke_grants(&mut database, &Which::OfUser(user_id), now).await?;
+                Ok(Keep(()))
+            })
+        })
+        .await
+    }
+
+    async fn set_user_disabled(&self, user_id: &str, disabled: bool, now: Timestamp) -> Result<bool> {
+        let user_id = user_id.to_owned();
+        self.write(move |mut database| {
+            Box::pin(async move {
+                let found = sql("UPDATE users SET disabled_at = $2 WHERE id = $1")
+                    .bind(&user_id)
+                    .bind(disabled.then_some(now))
+                    .execute(&mut database)
+                    .await?;
+                if found == 0 {
+                    return Ok(Undo(false));
+                }
+                if disabled {
+                    sql("DELETE FROM sessions WHERE user_id = $1")
+                        .bind(&user_id)
+                        .execute(&mut database)
+                        .await?;
+                    revoke_grants(&mut database, &Which::OfUser(user_id), now).await?;
+                }
+                Ok(Keep(true))
+            })
+        })
+        .await
+    }
+
+    async fn delete_user(&self, user_id: &str) -> Result<bool> {
+        // everything else of theirs goes with the row (ON DELETE CASCADE)
+        Ok(self.change(sql("DELETE FROM users WHERE id = $1").bind(user_id)).await? == 1)
+    }
+
+    async fn insert_session(&self, session: &Session, replaces: Option<&Digest>) -> Result<()> {
+        let (session, replaces) = (session.clone(), replaces.cloned());
+        self.write(move |mut database| {
+            Box::pin(async move {
+                if let Some(replaced) = replaces {
+                    sql("DELETE FROM sessions WHERE digest = $1")
+                        .bind(&replaced)
+                        .execute(&mut database)
+                        .await?;
+                }
+                sql("INSERT INTO sessions (digest, user_id, authenticated_at, expires_at, address, user_agent) \
+                     VALUES ($1, $2, $3, $4, $5, $6)")
+                .bind(&session.digest)
+                .bind(&session.user_id)
+                .bind(session.authenticated_at)
+                .bind(session.expires_at)
+                .bind(&session.address)
+                .bind(&session.user_agent)
+                .execute(&mut database)
+                .await?;
+                Ok(Keep(()))
+            })
+        })
+        .await
+    }
+
+    async fn session(&self, digest: &Digest, now: Timestamp) -> Result<Option<(Session, User)>> {
+        let statement = sql("SELECT s.digest, s.user_id, s.authenticated_at, s.expires_at, s.address, s.user_agent, \
+             u.id, u.name, u.password_hash, u.email, u.email_verified, u.attributes, u.created_at, u.disabled_at \
+             FROM sessions s JOIN users u ON u.id = s.user_id \
+             WHERE s.digest = $1 AND s.expires_at > $2 AND u.disabled_at IS NULL")
+        .bind(digest)
+        .bind(now);
+        self.find(statement, |row| Ok((session(row)?, user(row)?))).await
+    }
+
+    async fn sessions(&self, user_id: &str, now: Timestamp) -> Result<Vec<Session>> {
+        let statement = sql("SELECT * FROM sessions WHERE user_id = $1 AND expires_at > $2 \
+             ORDER BY authenticated_at DESC, digest")
+        .bind(user_id)
+        .bind(now);
+        self.list(statement, session).await
+    }
+
+    async fn delete_session(&self, digest: &Digest) -> Result<()> {
+        self.change(sql("DELETE FROM sessions WHERE digest = $1").bind(digest)).await.map(drop)
+    }
+
+    async fn delete_sessions(&self, user_id: &str, keep: Option<&Digest>) -> Result<u64> {
+        let statement = sql("DELETE FROM sessions WHERE user_id = $1 AND digest <> $2")
+            .bind(user_id)
+            .bind(keep.map_or("", Digest::as_str));
+        self.change(statement).await
+    }
+
+    async fn remember_browser(&self, user_id: &str, browser: &Digest, now: Timestamp) -> Result<()> {
+        let statement = sql("INSERT INTO known_browsers (user_id, digest, seen_at) VALUES ($1, $2, $3) \
+             ON CONFLICT (user_id, digest) DO UPDATE SET seen_at = excluded.seen_at")
+        .bind(user_id)
+        .bind(browser)
+        .bind(now);
+        self.change(statement).await.map(drop)
+    }
+
+    async fn is_browser_known(&self, user_id: &str, browser: &Digest) -> Result<bool> {
+        let statement = sql("SELECT 1 AS known FROM known_browsers WHERE user_id = $1 AND digest = $2")
+            .bind(user_id)
+            .bind(browser);
+        Ok(self.find(statement, |_| Ok(())).await?.is_some())
+    }
+}
+
+fn user(row: &Row) -> Result<User> {
+    Ok(User {
+        id: row.text("id")?,
+        name: row.text("name")?,
+        password_hash: row.text("password_hash")?,
+        email: row.optional_text("email")?,
+        email_verified: row.truth("email_verified")?,
+        attributes: row.json("attributes")?,
+        created_at: row.time("created_at")?,
+        disabled_at: row.optional_time("disabled_at")?,
+    })
+}
+
+fn session(row: &Row) -> Result<Session> {
+    Ok(Session {
+        digest: row.digest("digest")?,
+        user_id: row.text("user_id")?,
+        authenticated_at: row.time("authenticated_at")?,
+        expires_at: row.time("expires_at")?,
+        address: row.text("address")?,
+        user_agent: row.text("user_agent")?,
+    })
+}

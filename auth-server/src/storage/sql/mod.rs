@@ -1,0 +1,268 @@
+//! SQLite, embedded, and PostgreSQL, for several servers: the verbs are written once, in the SQL that both understand.
+//!
+//! What differs is here and in `writer`: SQLite has one writer, which makes many pieces of work durable together, and a
+//! few readers; PostgreSQL has a pool and locks rows by itself.
+
+mod accounts;
+mod clients;
+mod devices;
+mod grants;
+mod housekeeping;
+mod keys;
+mod migrations;
+mod statement;
+mod tokens;
+mod transactions;
+mod writer;
+
+use std::{path::Path, sync::Mutex, time::Duration};
+
+use futures_util::future::BoxFuture;
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::{
+    ConnectOptions as _, PgPool, SqlitePool,
+    pool::PoolConnection,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use tokio::task::JoinHandle;
+
+use self::{
+    statement::{Connection, Statement},
+    writer::{Outcome, Work, Writer},
+};
+use super::{Result, StorageError};
+use crate::config::DatabaseUrl;
+
+/// Connections that read SQLite at once.
+const READERS: u32 = 4;
+/// Connections to PostgreSQL.
+const CONNECTIONS: u32 = 16;
+/// How long a request waits for a connection.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The database.
+#[derive(Debug)]
+pub(crate) struct Database {
+    engine: Engine,
+}
+
+#[derive(Debug)]
+enum Engine {
+    Sqlite {
+        readers: SqlitePool,
+        /// Absent once it is closed.
+        writer: Mutex<Option<Writer>>,
+        writing: Mutex<Option<JoinHandle<()>>>,
+    },
+    Postgres(PgPool),
+}
+
+/// What may be done to the tables when a database is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Schema {
+    /// They are brought up to date.
+    Migrate,
+    /// They must be up to date.
+    Check,
+}
+
+impl Database {
+    /// Connects, and creates SQLite's file where there is none.
+    ///
+    /// # Errors
+    /// When the database cannot be reached, or its tables are not those of this version.
+    pub(crate) async fn open(url: &DatabaseUrl, schema: Schema) -> anyhow::Result<Self> {
+        let engine = match url {
+            DatabaseUrl::Sqlite(file) => connect_sqlite(file, Some(schema)).await?,
+            DatabaseUrl::Postgres(url) => connect_postgres(url, Some(schema)).await?,
+        };
+        Ok(Self { engine })
+    }
+
+    /// Reads. What several statements of `work` see need not be of one moment.
+    async fn read<T>(
+        &self,
+        work: impl for<'c> FnOnce(Connection<'c>) -> BoxFuture<'c, Result<T>> + Send,
+    ) -> Result<T> {
+        match &self.engine {
+            Engine::Sqlite { readers, .. } => {
+                let mut connection: PoolConnection<_> = readers.acquire().await?;
+                work(Connection::Sqlite(&mut connection)).await
+            }
+            Engine::Postgres(pool) => {
+                let mut connection = pool.acquire().await?;
+                work(Connection::Postgres(&mut connection)).await
+            }
+        }
+    }
+
+    /// Writes in a transaction, which is durable when this returns.
+    async fn write<T: Send + 'static>(&self, work: impl Work<T>) -> Result<T> {
+        match &self.engine {
+            Engine::Sqlite { writer, .. } => {
+                let writer =
+                    lock(writer).clone().ok_or_else(|| StorageError::new("the database is closed"))?;
+                writer.write(work).await
+            }
+            Engine::Postgres(pool) => {
+                let mut transaction = pool.begin().await?;
+                match work(Connection::Postgres(&mut transaction)).await? {
+                    Outcome::Keep(value) => {
+                        transaction.commit().await?;
+                        Ok(value)
+                    }
+                    Outcome::Undo(value) => {
+                        transaction.rollback().await?;
+                        Ok(value)
+                    }
+                }
+            }
+        }
+    }
+
+    /// The one row that a statement finds.
+    async fn find<T: Send>(
+        &self,
+        statement: Statement<'_>,
+        understand: impl FnOnce(&statement::Row) -> Result<T> + Send,
+    ) -> Result<Option<T>> {
+        let row = match &self.engine {
+            Engine::Sqlite { readers, .. } => {
+                statement.optional(&mut Connection::Sqlite(&mut *readers.acquire().await?)).await?
+            }
+            Engine::Postgres(pool) => {
+                statement.optional(&mut Connection::Postgres(&mut *pool.acquire().await?)).await?
+            }
+        };
+        row.as_ref().map(understand).transpose()
+    }
+
+    /// Every row that a statement finds.
+    async fn list<T: Send>(
+        &self,
+        statement: Statement<'_>,
+        understand: impl Fn(&statement::Row) -> Result<T> + Send,
+    ) -> Result<Vec<T>> {
+        let rows = match &self.engine {
+            Engine::Sqlite { readers, .. } => {
+                statement.all(&mut Connection::Sqlite(&mut *readers.acquire().await?)).await?
+            }
+            Engine::Postgres(pool) => {
+                statement.all(&mut Connection::Postgres(&mut *pool.acquire().await?)).await?
+            }
+        };
+        rows.iter().map(understand).collect()
+    }
+
+    /// Runs one statement that writes, and returns how many rows it changed.
+    async fn change(&self, statement: Statement<'_>) -> Result<u64> {
+        let statement = statement.owned();
+        self.write(move |mut database| {
+            Box::pin(async move { Ok(Outcome::Keep(statement.execute(&mut database).await?)) })
+        })
+        .await
+    }
+
+    /// A database whose tables are those of an earlier version.
+    #[cfg(test)]
+    pub(crate) async fn open_at_version(url: &DatabaseUrl, version: usize) -> Self {
+        migrations::to_version(url, version).await;
+        let engine = match url {
+            DatabaseUrl::Sqlite(file) => connect_sqlite(file, None).await.unwrap(),
+            DatabaseUrl::Postgres(url) => connect_postgres(url, None).await.unwrap(),
+        };
+        Self { engine }
+    }
+
+    /// Runs a statement of a test.
+    #[cfg(test)]
+    pub(crate) async fn execute(&self, text: &'static str) {
+        self.change(statement::sql(text)).await.unwrap();
+    }
+
+    /// Every column of every table, with its type, and every index.
+    #[cfg(test)]
+    pub(crate) async fn columns(&self) -> Vec<String> {
+        let text = match self.engine {
+            Engine::Sqlite { .. } => {
+                "SELECT m.name || '.' || COALESCE(c.name || ' ' || c.type || ' ' || c.\"notnull\", '') \
+                AS name FROM sqlite_master m LEFT JOIN pragma_table_info(m.name) c ORDER BY 1"
+            }
+            Engine::Postgres(_) => {
+                "SELECT table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable AS name \
+                FROM information_schema.columns WHERE table_schema = 'public' \
+                UNION ALL SELECT indexname || ' ' || tablename FROM pg_indexes WHERE schemaname = 'public' \
+                AND indexname NOT LIKE '%_pkey' ORDER BY 1"
+            }
+        };
+        self.list(statement::sql(text), |row| row.text("name")).await.unwrap()
+    }
+
+    async fn close_all(&self) {
+        match &self.engine {
+            Engine::Sqlite { readers, writer, writing } => {
+                drop(lock(writer).take());
+                readers.close().await;
+                let task = lock(writing).take();
+                if let Some(task) = task
+                    && let Err(error) = task.await
+                {
+                    tracing::error!(error = &error as &dyn std::error::Error, "the writer broke off");
+                }
+            }
+            Engine::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+async fn connect_sqlite(file: &Path, schema: Option<Schema>) -> anyhow::Result<Engine> {
+    create_private(file)?;
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(true)
+        .foreign_keys(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // a redeemed code or a revocation must survive a power cut
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(PATIENCE)
+        // slow statements are seen in the metrics; their text in the log helps nobody
+        .disable_statement_logging();
+    let mut connection = options.connect().await?;
+    if let Some(schema) = schema {
+        migrations::for_sqlite(&mut connection, schema).await?;
+    }
+    let (writer, writing) = Writer::start(connection);
+    let readers = SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(PATIENCE)
+        .connect_with(options.pragma("query_only", "1"))
+        .await?;
+    Ok(Engine::Sqlite { readers, writer: Mutex::new(Some(writer)), writing: Mutex::new(Some(writing)) })
+}
+
+async fn connect_postgres(url: &SecretString, schema: Option<Schema>) -> anyhow::Result<Engine> {
+    let options: PgConnectOptions = url.expose_secret().parse()?;
+    let pool = PgPoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .acquire_timeout(PATIENCE)
+        .connect_with(options.disable_statement_logging())
+        .await?;
+    if let Some(schema) = schema {
+        migrations::for_postgres(&pool, schema).await?;
+    }
+    Ok(Engine::Postgres(pool))
+}
+
+/// Creates the file readable by its owner only: it holds the signing key and the password hashes.
+fn create_private(file: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(file).map(drop)
+}
