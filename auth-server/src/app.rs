@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     cimd::Documents,
+    client_keys::ClientKeys,
     config::{Clients, Issuer, Tokens},
     keys::SigningKeys,
     login_limits::LoginLimits,
@@ -29,8 +30,10 @@ pub(crate) struct App {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) keys: SigningKeys,
     pub(crate) status_places: Places,
-    /// `None` where metadata documents are turned off: then nothing can be fetched at all.
+    /// `None` where metadata documents are turned off.
     pub(crate) documents: Option<Documents>,
+    /// `None` where nothing can be fetched at all.
+    pub(crate) client_keys: Option<ClientKeys>,
     pub(crate) passwords: Passwords,
     pub(crate) login_limits: LoginLimits,
     pub(crate) registrations: Throttle,

@@ -2,8 +2,8 @@
 
 use crate::{
     app::App,
-    cimd::NoClient,
     model::client::{Client, Origin},
+    outbound::NotHad,
     storage::StorageError,
     throttle::Exceeded,
 };
@@ -35,7 +35,7 @@ pub(crate) async fn for_authorization(app: &App, id: &str) -> Result<Client, Mis
     if is_document_id(id) {
         let documents = app.documents.as_ref().ok_or(Missing::Unknown)?;
         return documents.client(id).await.map_err(|reason| match reason {
-            NoClient::Busy(exceeded) => Missing::Busy(exceeded),
+            NotHad::Busy(exceeded) => Missing::Busy(exceeded),
             _ => Missing::Unknown,
         });
     }

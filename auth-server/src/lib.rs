@@ -2,7 +2,7 @@
 //!
 //! `router` is the table of contents. A request for authorization goes `endpoints::authorize` → `login` → `consent`,
 //! and comes back with a code to `endpoints::token`. `model` holds the rules, `storage` what is kept, `wire` what the
-//! RFCs define, `cimd` the guarded fetch of client metadata documents, `pages` the HTML.
+//! RFCs define, `outbound` the guarded fetch of what clients publish, `pages` the HTML.
 
 #![expect(dead_code, reason = "storage and audit know what the endpoints to come will ask of them")]
 
@@ -10,6 +10,7 @@ mod app;
 mod catalogue;
 mod cimd;
 pub mod cli;
+mod client_keys;
 pub mod config;
 mod directory;
 mod endpoints;
@@ -17,6 +18,7 @@ mod issue;
 mod keys;
 mod login_limits;
 mod model;
+mod outbound;
 pub mod outside;
 mod pages;
 mod passwords;
@@ -24,6 +26,9 @@ mod peer;
 mod reload;
 mod router;
 mod server;
+#[cfg(test)]
+#[path = "../tests/it/signer.rs"]
+mod signer;
 mod status;
 mod storage;
 mod throttle;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::App,
     cimd::Documents,
+    client_keys::ClientKeys,
     config::{Config, DatabaseUrl},
     directory::UNUSED_SECONDS,
     keys::SigningKeys,
@@ -19,6 +20,7 @@ use crate::{
         secret::{Secret, identifier},
         session::{User, user_name},
     },
+    outbound::Outbound,
     outside::Outside,
     passwords::{self, Passwords},
     reload,
@@ -83,14 +85,20 @@ pub async fn start_with(
     listeners: Vec<TcpListener>,
     outside: Outside,
 ) -> anyhow::Result<Running> {
+    // Another crate in the same program may switch on a second crypto backend; without this choice, the first
+    // signature would then end in a panic. An error says that the choice was made already.
+    let _chosen_before = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
     let schema = if config.migrate { Schema::Migrate } else { Schema::Check };
     let storage: Arc<dyn Storage> = Arc::new(open(&config, schema).await?);
     let keys = SigningKeys::load(&*storage, outside.clock.now()).await?;
-    let documents = if config.clients.metadata_documents {
-        Some(Documents::new(&config.clients, &outside)?)
-    } else {
-        None
+    let outbound = match config.clients.rules.fetched_keys {
+        Some(_) => Some(Arc::new(Outbound::new(&config.clients, &outside)?)),
+        None => None,
     };
+    let documents = outbound
+        .clone()
+        .filter(|_| config.clients.metadata_documents)
+        .map(|outbound| Documents::new(outbound, &config.clients));
     let decoy = SecretString::from(Secret::generate(&*outside.rng)?.expose());
     let shutdown = CancellationToken::new();
     let mut resources = Vec::new();
@@ -113,6 +121,7 @@ pub async fn start_with(
         keys,
         status_places: Places::default(),
         documents,
+        client_keys: outbound.map(ClientKeys::new),
         passwords: Passwords::new(decoy, &*outside.rng).await?,
         login_limits: LoginLimits::new(),
         outside,

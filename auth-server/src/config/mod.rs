@@ -2,6 +2,7 @@
 
 mod issuer;
 mod raw;
+mod registered_clients;
 
 use std::{
     collections::BTreeMap,
@@ -19,24 +20,19 @@ use secrecy::SecretString;
 pub(crate) use self::issuer::Issuer;
 use crate::{
     catalogue::ScopeCatalogue,
-    cimd::url::InsecureHost,
     model::{
         client::Client,
         redirect::RedirectUri,
-        registration,
+        registration::Rules,
         resource::Resource,
         scope::{OFFLINE_ACCESS, ScopeSet, is_scope_token},
-        secret::Digest,
     },
+    outbound::url::InsecureHost,
     peer::ProxyBlock,
 };
 
 /// Environment variables that begin with this override keys of the file: `MCP_AUTH_SERVER__SERVER__ISSUER`.
 pub const ENVIRONMENT_PREFIX: &str = "MCP_AUTH_SERVER";
-
-/// Shortest secret of a configured client, in bytes: only a digest of it is kept in memory, which protects nothing that
-/// can be guessed.
-const MIN_SECRET_BYTES: usize = 32;
 
 /// A configuration that was read and understood.
 #[derive(Debug)]
@@ -82,7 +78,7 @@ pub(crate) struct Clients {
     pub(crate) dynamic_registration: bool,
     pub(crate) registrations_per_minute: u32,
     pub(crate) max_unused: i64,
-    pub(crate) allowed_redirect_uris: Vec<RedirectUri>,
+    pub(crate) rules: Arc<Rules>,
     pub(crate) metadata_documents: bool,
     pub(crate) insecure_document_hosts: Vec<InsecureHost>,
     /// PEM, if any.
@@ -317,77 +313,25 @@ fn clients(raw: raw::Clients, report: &mut Report) -> Clients {
                 .ok()
         })
         .flatten();
-    let registered = registered_clients(raw.registered, &path.key("registered"), report);
+    let registered = registered_clients::understand(
+        raw.registered,
+        &insecure_document_hosts,
+        &path.key("registered"),
+        report,
+    );
+    // nothing is ever fetched where nothing was asked for that needs it
+    let fetches = raw.metadata_documents || registered.values().any(Client::has_keys_elsewhere);
+    let rules =
+        Rules { allowed_redirect_uris, fetched_keys: fetches.then(|| insecure_document_hosts.clone()) };
     Clients {
         dynamic_registration: raw.dynamic_registration,
         registrations_per_minute: raw.registrations_per_minute,
         max_unused: i64::from(raw.max_unused),
-        allowed_redirect_uris,
+        rules: Arc::new(rules),
         metadata_documents: raw.metadata_documents,
         insecure_document_hosts,
         extra_ca,
         registered,
-    }
-}
-
-fn registered_clients(
-    raw: Vec<raw::RegisteredClient>,
-    path: &KeyPath,
-    report: &mut Report,
-) -> BTreeMap<String, Client> {
-    let mut clients = BTreeMap::new();
-    for (index, entry) in raw.into_iter().enumerate() {
-        let path = path.index(index);
-        let legal = !entry.id.is_empty()
-            && entry.id.len() <= 256
-            && entry.id.bytes().all(|b| matches!(b, 0x21..=0x7E));
-        if !legal || clients.contains_key(&entry.id) {
-            report.unexpected(&path.key("id"), "a client id of its own, in printable ASCII without spaces");
-        }
-        let redirect_uris = redirect_uris(&entry.redirect_uris, &path.key("redirect_uris"), report);
-        if entry.redirect_uris.is_empty() {
-            report.fault(&path, "expected `redirect_uris` with at least one URI");
-        }
-        let (basic, post) = match entry.token_endpoint_auth_method.as_str() {
-            "" => (true, true),
-            "client_secret_basic" => (true, false),
-            "client_secret_post" => (false, true),
-            _ => {
-                report.unexpected(
-                    &path.key("token_endpoint_auth_method"),
-                    "`client_secret_basic` or `client_secret_post`",
-                );
-                (false, false)
-            }
-        };
-        let secret = (!entry.secret_file.is_empty())
-            .then(|| client_secret(&entry.secret_file, &path.key("secret_file"), report))
-            .flatten();
-        if entry.secret_file.is_empty() && !entry.token_endpoint_auth_method.is_empty() {
-            report.fault(&path, "expected `secret_file` beside `token_endpoint_auth_method`");
-        }
-        let secret = secret.map(|digest| (digest, basic, post));
-        let client = registration::configured(entry.id.clone(), &entry.name, redirect_uris, secret);
-        clients.insert(entry.id, client);
-    }
-    clients
-}
-
-fn client_secret(file: &str, path: &KeyPath, report: &mut Report) -> Option<Digest> {
-    let file = report.resolve(file);
-    match files::read_to_string(&file).map(zeroize::Zeroizing::new) {
-        Ok(text) if text.trim().len() >= MIN_SECRET_BYTES => Some(Digest::of(text.trim().as_bytes())),
-        Ok(_) => {
-            report.fault(
-                path,
-                format!("expected a secret of at least {MIN_SECRET_BYTES} bytes in `{}`", file.display()),
-            );
-            None
-        }
-        Err(reason) => {
-            report.fault(path, format!("`{}` cannot be read: {reason}", file.display()));
-            None
-        }
     }
 }
 

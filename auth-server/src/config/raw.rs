@@ -129,11 +129,21 @@ pub(super) struct RegisteredClient {
     pub(super) id: String,
     /// What users are shown. Default: the id.
     pub(super) name: String,
+    /// Where users are sent back to; needed for `authorization_code`.
     pub(super) redirect_uris: Vec<String>,
-    /// A file with the client's secret, relative to this file. Without it, the client is public.
+    /// What the client may come to the token endpoint with. Default: `authorization_code` and `refresh_token`.
+    pub(super) grant_types: Option<Vec<String>>,
+    /// A file with the client's secret, relative to this file.
     pub(super) secret_file: String,
-    /// `client_secret_basic` or `client_secret_post`. Default: both, with a secret.
+    /// A file with the client's public keys (a JSON Web Key Set), relative to this file.
+    pub(super) jwks_file: String,
+    /// An https URL where the client publishes its public keys.
+    pub(super) jwks_uri: String,
+    /// `none`, `client_secret_basic`, `client_secret_post` or `private_key_jwt`. Default: what fits: either way of
+    /// sending a secret, the keys, or none.
     pub(super) token_endpoint_auth_method: String,
+    /// The one algorithm that the client signs with: `ES256`, `RS256`, `PS256` or `EdDSA`. Default: the key's own.
+    pub(super) token_endpoint_auth_signing_alg: String,
 }
 
 /// `[tokens]`

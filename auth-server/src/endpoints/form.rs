@@ -12,6 +12,14 @@ use crate::wire::{
 const MAX_BYTES_WITH_BOXES: usize = 128 * 1024;
 const MAX_PARAMS_WITH_BOXES: usize = 1024;
 
+/// Longest form of a client. The JWTs in it have limits of their own, and errors of their own beyond.
+const MAX_BYTES_OF_CLIENTS: usize = 128 * 1024;
+
+/// Reads the form of a client.
+pub(super) async fn read_of_client(headers: &HeaderMap, body: Body) -> Result<Params, ApiError> {
+    read_up_to(headers, body, MAX_BYTES_OF_CLIENTS, MAX_PARAMS).await
+}
+
 /// Reads `application/x-www-form-urlencoded`, and nothing else (RFC 6749 §3.2).
 pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Params, ApiError> {
     read_up_to(headers, body, MAX_BYTES, MAX_PARAMS).await

@@ -13,7 +13,7 @@ use http::header;
 use serde::Serialize;
 
 use super::paths;
-use crate::app::App;
+use crate::{app::App, model::jwks::ALGORITHM_NAMES};
 
 #[derive(Serialize)]
 struct Metadata<'a> {
@@ -29,8 +29,10 @@ struct Metadata<'a> {
     response_modes_supported: [&'static str; 1],
     grant_types_supported: [&'static str; 2],
     code_challenge_methods_supported: [&'static str; 1],
-    token_endpoint_auth_methods_supported: [&'static str; 3],
-    revocation_endpoint_auth_methods_supported: [&'static str; 3],
+    token_endpoint_auth_methods_supported: [&'static str; 4],
+    token_endpoint_auth_signing_alg_values_supported: [&'static str; 5],
+    revocation_endpoint_auth_methods_supported: [&'static str; 4],
+    revocation_endpoint_auth_signing_alg_values_supported: [&'static str; 5],
     /// RFC 9207 §3.
     authorization_response_iss_parameter_supported: bool,
     client_id_metadata_document_supported: bool,
@@ -48,7 +50,8 @@ struct OpenId {
     id_token_signing_alg_values_supported: [&'static str; 1],
 }
 
-const METHODS: [&str; 3] = ["none", "client_secret_basic", "client_secret_post"];
+/// `none` matters: Claude, Codex and opencode look for it before they use a metadata document.
+const METHODS: [&str; 4] = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
 
 /// `GET /.well-known/oauth-authorization-server`
 pub(crate) async fn authorization_server(State(app): State<Arc<App>>) -> Response {
@@ -81,7 +84,9 @@ fn document(app: &App, open_id: Option<OpenId>) -> Response {
         grant_types_supported: ["authorization_code", "refresh_token"],
         code_challenge_methods_supported: ["S256"],
         token_endpoint_auth_methods_supported: METHODS,
+        token_endpoint_auth_signing_alg_values_supported: ALGORITHM_NAMES,
         revocation_endpoint_auth_methods_supported: METHODS,
+        revocation_endpoint_auth_signing_alg_values_supported: ALGORITHM_NAMES,
         authorization_response_iss_parameter_supported: true,
         client_id_metadata_document_supported: app.documents.is_some(),
         protected_resources: app.resources.iter().map(|resource| resource.url()).collect(),

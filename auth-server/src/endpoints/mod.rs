@@ -2,6 +2,7 @@
 
 pub(crate) mod authorize;
 mod browser;
+mod client;
 pub(crate) mod consent;
 mod form;
 pub(crate) mod jwks;

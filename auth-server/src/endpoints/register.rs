@@ -18,9 +18,7 @@ use crate::{
     issue::internal,
     model::{
         audit::{AuditEvent, AuditKind},
-        redirect::RedirectUri,
         registration::{self, Failure},
-        secret::Secret,
     },
     peer::client_address,
     storage::RegisteredClient,
@@ -55,32 +53,18 @@ pub(crate) async fn register(
         "expected a JSON object with client metadata",
     ))?;
     let registered =
-        registration::register(&metadata, &app.clients.allowed_redirect_uris, &*app.outside.rng, now)
-            .map_err(|failure| match failure {
+        registration::register(&metadata, &app.clients.rules, &*app.outside.rng, now).map_err(|failure| {
+            match failure {
                 Failure::Refused(refused) => ApiError::new(refused.code, refused.description),
                 Failure::NoRandomness(error) => internal(&error),
-            })?;
+            }
+        })?;
     let client = &registered.client;
     let stored = RegisteredClient { client: client.clone(), management: None, approved_at: Some(now) };
     app.storage.insert_client(&stored, app.clients.max_unused).await?;
     let event = AuditEvent::new(AuditKind::ClientRegistered, now).client(&client.id).address(&address);
     app.record(event.detail("name", &client.name)).await;
-    let secret = registered.secret.as_ref().map(Secret::expose);
-    let answer = Registered {
-        client_id: &client.id,
-        client_id_issued_at: now.unix_seconds(),
-        client_secret: secret,
-        client_secret_expires_at: secret.map(|_| 0),
-        client_name: &client.name,
-        redirect_uris: client.redirect_uris.iter().map(RedirectUri::as_str).collect(),
-        grant_types: if client.refresh {
-            &["authorization_code", "refresh_token"]
-        } else {
-            &["authorization_code"]
-        },
-        response_types: ["code"],
-        token_endpoint_auth_method: registered.method,
-    };
+    let answer = Registered::new(client, registered.secret.as_ref());
     let mut response = (StatusCode::CREATED, Json(answer)).into_response();
     no_store(response.headers_mut());
     Ok(response)

@@ -9,10 +9,7 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode};
 
-use super::{
-    form,
-    token::{authenticate, one},
-};
+use super::{client::authenticate, form, paths, token::one};
 use crate::{
     app::App,
     model::{
@@ -32,8 +29,8 @@ pub(crate) async fn revoke(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let params = form::read(&headers, body).await?;
-    let client = authenticate(&app, &headers, &params).await?;
+    let params = form::read_of_client(&headers, body).await?;
+    let client = authenticate(&app, &headers, &params, paths::REVOKE).await?;
     let token =
         one(&params, "token")?.ok_or(ApiError::new(ErrorCode::InvalidRequest, "token is required"))?;
     // the hint is only a hint (§2.1): both kinds are tried, whatever it says

@@ -1,9 +1,12 @@
 //! OAuth clients: where they came from, how they authenticate, what that means for trust.
 
+use jsonwebtoken::Algorithm;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
+    grant_type::{GrantType, GrantTypes, interactive},
+    jwks::PublicKeys,
     redirect::{RedirectUri, Target},
     secret::Digest,
 };
@@ -19,12 +22,13 @@ pub(crate) struct Client {
     pub(crate) name: String,
     pub(crate) redirect_uris: Vec<RedirectUri>,
     pub(crate) authentication: Authentication,
-    /// Whether the client said that it uses refresh tokens.
-    pub(crate) refresh: bool,
+    #[serde(default = "interactive")]
+    pub(crate) grant_types: GrantTypes,
     pub(crate) origin: Origin,
     /// What the client says about itself elsewhere.
     #[serde(default)]
     pub(crate) links: Links,
+    /// For a document: when its server last said that it holds.
     pub(crate) registered_at: Timestamp,
 }
 
@@ -57,6 +61,37 @@ pub(crate) enum Authentication {
     None,
     /// A secret, sent by one of the methods that the registration allows.
     Secret { digest: Digest, basic: bool, post: bool },
+    /// An assertion signed with the client's private key (RFC 7523).
+    PrivateKeyJwt {
+        keys: KeysAt,
+        /// The one that the client bound itself to.
+        algorithm: Option<Algorithm>,
+        /// Whether the client said that it also comes without, as far as it finds servers that cannot do this.
+        or_none: bool,
+    },
+}
+
+/// Where the public keys of a client are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum KeysAt {
+    /// In its metadata.
+    #[serde(rename = "jwks")]
+    Hand(PublicKeys),
+    /// At a URL of its own, where it can exchange them.
+    #[serde(rename = "jwks_uri")]
+    Url(String),
+}
+
+impl Authentication {
+    /// The name of the method (RFC 7591 §2); of two, the one that a client uses without being told.
+    pub(crate) const fn method(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Secret { basic: true, .. } => "client_secret_basic",
+            Self::Secret { .. } => "client_secret_post",
+            Self::PrivateKeyJwt { .. } => "private_key_jwt",
+        }
+    }
 }
 
 /// Where a client's metadata came from: this decides what is said about it, and how far it is trusted.
@@ -133,6 +168,15 @@ impl Origin {
 }
 
 impl Client {
+    pub(crate) fn may_use(&self, grant_type: GrantType) -> bool {
+        self.grant_types.contains(&grant_type)
+    }
+
+    /// Whether its keys have to be fetched.
+    pub(crate) const fn has_keys_elsewhere(&self) -> bool {
+        matches!(self.authentication, Authentication::PrivateKeyJwt { keys: KeysAt::Url(_), .. })
+    }
+
     /// The registered URI that allows `requested`, as the URI to answer to.
     pub(crate) fn redirect_uri(&self, requested: &str) -> Option<RedirectUri> {
         let allowed = self.redirect_uris.iter().any(|registered| registered.accepts(requested));
@@ -165,7 +209,7 @@ impl Client {
         matches!(self.origin, Origin::Administrator)
     }
 
-    /// A digest of the redirect URIs: a consent is void once they change.
+    /// A digest of what a user who said yes relied on: where answers go. A consent is void once it changes.
     pub(crate) fn redirect_fingerprint(&self) -> Digest {
         let mut uris: Vec<_> = self.redirect_uris.iter().map(RedirectUri::as_str).collect();
         uris.sort_unstable();

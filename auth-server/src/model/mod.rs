@@ -1,10 +1,14 @@
 //! The rules of the authorization server, without HTTP and without a database.
 
+pub(crate) mod assertion;
 pub(crate) mod audit;
 pub(crate) mod client;
 pub(crate) mod consent;
 pub(crate) mod device;
 pub(crate) mod grant;
+pub(crate) mod grant_type;
+pub(crate) mod jwks;
+pub(crate) mod jws;
 pub(crate) mod pkce;
 pub(crate) mod redirect;
 pub(crate) mod registration;

@@ -3,18 +3,32 @@
 //! A client that lists more than this server does is not refused: what is not supported is left out, and the answer
 //! says what was granted. Only a client for which nothing is left is refused.
 
+mod authentication;
+mod redirects;
+
+use url::{Host, Url};
+
 use super::{
     client::{Authentication, Client, Links, Origin, WebLink},
-    redirect::{RedirectUri, Target, Unacceptable},
-    secret::{Digest, Secret},
+    grant_type::{GrantType, GrantTypes},
+    redirect::RedirectUri,
+    secret::Secret,
     text,
 };
 use crate::{
+    outbound::url::{InsecureHost, is_public_host},
     outside::{NoRandomness, Rng, Timestamp},
     wire::{error::ErrorCode, registration::ClientMetadata},
 };
 
-const MAX_REDIRECT_URIS: usize = 20;
+/// What the operator lets clients say of themselves.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    pub(crate) allowed_redirect_uris: Vec<RedirectUri>,
+    /// Whether keys may be at a URL, and the hosts on loopback that they are fetched from all the same. `None`: nothing
+    /// is ever fetched.
+    pub(crate) fetched_keys: Option<Vec<InsecureHost>>,
+}
 
 /// Why metadata is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +42,6 @@ pub(crate) struct Refused {
 pub(crate) struct Registration {
     pub(crate) client: Client,
     pub(crate) secret: Option<Secret>,
-    pub(crate) method: &'static str,
 }
 
 /// What stops a registration.
@@ -53,26 +66,14 @@ impl From<NoRandomness> for Failure {
 /// Registers a client that nobody knows (RFC 7591 §3).
 pub(crate) fn register(
     metadata: &ClientMetadata,
-    allowed: &[RedirectUri],
+    rules: &Rules,
     rng: &dyn Rng,
     now: Timestamp,
 ) -> Result<Registration, Failure> {
-    let redirect_uris = redirect_uris(metadata, allowed)?;
-    let common = common(metadata)?;
-    // RFC 7591 §2: client_secret_basic where nothing is said; then either way of sending the secret will do
-    let (method, basic, post) = match metadata.token_endpoint_auth_method.as_deref() {
-        Some("none") => ("none", false, false),
-        Some("client_secret_post") => ("client_secret_post", false, true),
-        Some("client_secret_basic") => ("client_secret_basic", true, false),
-        None => ("client_secret_basic", true, true),
-        Some(_) => return Err(metadata_fault("token_endpoint_auth_method is not supported").into()),
-    };
-    let (authentication, secret) = if method == "none" {
-        (Authentication::None, None)
-    } else {
-        let secret = Secret::generate(rng)?;
-        (Authentication::Secret { digest: secret.digest(), basic, post }, Some(secret))
-    };
+    let links = links(metadata)?;
+    let grant_types = grant_types(metadata)?;
+    let redirect_uris = redirects::redirect_uris(metadata, rules, &grant_types)?;
+    let (authentication, secret) = authentication::of_registration(metadata, rules, rng)?;
     let name = metadata.client_name.as_deref().and_then(text::display_name);
     let client = Client {
         // never an https URL: those ids belong to metadata documents
@@ -80,12 +81,12 @@ pub(crate) fn register(
         name: name.unwrap_or_else(|| "Unnamed app".to_owned()),
         redirect_uris,
         authentication,
-        refresh: common.refresh,
+        grant_types,
         origin: Origin::Registration,
-        links: common.links,
+        links,
         registered_at: now,
     };
-    Ok(Registration { client, secret, method })
+    Ok(Registration { client, secret })
 }
 
 /// A client described by the document at its id, which the caller compared with the document's `client_id`.
@@ -93,7 +94,7 @@ pub(crate) fn from_document(
     id: &str,
     host: &str,
     metadata: &ClientMetadata,
-    allowed: &[RedirectUri],
+    rules: &Rules,
     now: Timestamp,
 ) -> Result<Client, Refused> {
     // MCP: client_name is required
@@ -102,30 +103,16 @@ pub(crate) fn from_document(
         .as_deref()
         .and_then(text::display_name)
         .ok_or_else(|| metadata_fault("client_name is required"))?;
-    if matches!(metadata.token_endpoint_auth_method.as_deref(), Some(method) if method.starts_with("client_secret_"))
-    {
-        return Err(metadata_fault("a metadata document cannot use a client secret"));
-    }
-    // any method of ours among the client's will do; a document that says nothing describes a public client
-    let mut methods = metadata
-        .token_endpoint_auth_methods_supported
-        .iter()
-        .flatten()
-        .map(String::as_str)
-        .chain(metadata.token_endpoint_auth_method.as_deref())
-        .peekable();
-    if methods.peek().is_some() && !methods.any(|method| method == "none") {
-        return Err(metadata_fault("no supported token_endpoint_auth_method"));
-    }
-    let common = common(metadata)?;
+    let links = links(metadata)?;
+    let grant_types = grant_types(metadata)?;
     Ok(Client {
         id: id.to_owned(),
         name,
-        redirect_uris: redirect_uris(metadata, allowed)?,
-        authentication: Authentication::None,
-        refresh: common.refresh,
+        redirect_uris: redirects::redirect_uris(metadata, rules, &grant_types)?,
+        authentication: authentication::of_document(metadata, rules)?,
+        grant_types,
         origin: Origin::Document { host: host.to_owned() },
-        links: common.links,
+        links,
         registered_at: now,
     })
 }
@@ -135,127 +122,69 @@ pub(crate) fn configured(
     id: String,
     name: &str,
     redirect_uris: Vec<RedirectUri>,
-    secret: Option<(Digest, bool, bool)>,
+    authentication: Authentication,
+    grant_types: GrantTypes,
 ) -> Client {
     Client {
         name: text::display_name(name).unwrap_or_else(|| id.clone()),
         id,
         redirect_uris,
-        authentication: secret.map_or(Authentication::None, |(digest, basic, post)| Authentication::Secret {
-            digest,
-            basic,
-            post,
-        }),
-        refresh: true,
+        authentication,
+        grant_types,
         origin: Origin::Administrator,
         links: Links::default(),
         registered_at: Timestamp::from_unix_seconds(0),
     }
 }
 
-struct Common {
-    refresh: bool,
-    links: Links,
-}
-
-fn common(metadata: &ClientMetadata) -> Result<Common, Refused> {
-    let refresh = match metadata.grant_types.as_deref() {
+/// What is left of the grant types that a stranger lists.
+fn grant_types(metadata: &ClientMetadata) -> Result<GrantTypes, Refused> {
+    let granted: GrantTypes = match &metadata.grant_types {
         // RFC 7591 §2: authorization_code alone where nothing is said
-        None => false,
-        Some(types) => {
-            if !types.iter().any(|grant| grant == "authorization_code") {
-                return Err(metadata_fault("grant_types must include authorization_code"));
-            }
-            types.iter().any(|grant| grant == "refresh_token")
-        }
+        None => [GrantType::AuthorizationCode].into(),
+        Some(listed) => listed
+            .iter()
+            .filter_map(|listed| GrantType::parse(listed))
+            .filter(|known| known.is_open_to_strangers())
+            .collect(),
     };
+    if !granted.contains(&GrantType::AuthorizationCode) {
+        return Err(metadata_fault("grant_types must include authorization_code"));
+    }
     if metadata.response_types.as_deref().is_some_and(|types| !types.iter().any(|kind| kind == "code")) {
         return Err(metadata_fault("response_types must include code"));
     }
-    web_link(metadata.logo_uri.as_deref())?;
-    let links = Links {
-        home: web_link(metadata.client_uri.as_deref())?,
-        policy: web_link(metadata.policy_uri.as_deref())?,
-        terms: web_link(metadata.tos_uri.as_deref())?,
-    };
-    if metadata.jwks.is_some() && metadata.jwks_uri.is_some() {
-        return Err(metadata_fault("give either jwks or jwks_uri"));
-    }
-    if metadata.jwks.as_ref().is_some_and(|jwks| !has_public_keys_only(jwks)) {
-        return Err(metadata_fault("jwks must be a set of public keys"));
-    }
-    Ok(Common { refresh, links })
+    Ok(granted)
 }
 
-fn web_link(text: Option<&str>) -> Result<Option<WebLink>, Refused> {
-    text.map(WebLink::parse).transpose().map_err(|_| {
-        metadata_fault("expected client_uri, logo_uri, policy_uri and tos_uri to be web addresses")
+/// The addresses for users and their browsers. None is ever fetched from here; a client that names an inside one is up
+/// to something all the same. But a client at home on the user's own computer may say so of its pages.
+fn links(metadata: &ClientMetadata) -> Result<Links, Refused> {
+    web_link(metadata.logo_uri.as_deref(), false)?;
+    Ok(Links {
+        home: web_link(metadata.client_uri.as_deref(), true)?,
+        policy: web_link(metadata.policy_uri.as_deref(), true)?,
+        terms: web_link(metadata.tos_uri.as_deref(), true)?,
     })
 }
 
-/// RFC 7591 §2, RFC 7517 §5: an object with `keys`; private and symmetric keys have no business in it.
-fn has_public_keys_only(jwks: &serde_json::Value) -> bool {
-    let Some(keys) = jwks.get("keys").and_then(serde_json::Value::as_array) else {
-        return false;
+fn web_link(text: Option<&str>, may_be_local: bool) -> Result<Option<WebLink>, Refused> {
+    let Some(text) = text else { return Ok(None) };
+    let is_outside = |link: &WebLink| {
+        Url::parse(link.as_str()).is_ok_and(|url| is_public_host(&url) || may_be_local && is_loopback(&url))
     };
-    keys.iter().all(|key| {
-        key.is_object()
-            && key.get("kty").and_then(serde_json::Value::as_str).is_some_and(|kind| kind != "oct")
-            && ["d", "p", "q", "dp", "dq", "qi", "k"].iter().all(|private| key.get(private).is_none())
+    let link = WebLink::parse(text).ok().filter(is_outside);
+    link.map(Some).ok_or_else(|| {
+        metadata_fault("expected client_uri, logo_uri, policy_uri and tos_uri to be public web addresses")
     })
 }
 
-fn redirect_uris(metadata: &ClientMetadata, allowed: &[RedirectUri]) -> Result<Vec<RedirectUri>, Refused> {
-    let listed: Vec<&str> = metadata
-        .redirect_uris
-        .as_ref()
-        .and_then(|value| value.as_array()?.iter().map(serde_json::Value::as_str).collect())
-        .ok_or_else(|| redirect_fault("redirect_uris must be an array of strings"))?;
-    if listed.is_empty() {
-        return Err(redirect_fault("redirect_uris is required"));
-    }
-    if listed.len() > MAX_REDIRECT_URIS {
-        return Err(redirect_fault("there are too many redirect_uris"));
-    }
-    let mut accepted = Vec::with_capacity(listed.len());
-    let mut unlisted = None;
-    for text in listed {
-        match RedirectUri::register(text, allowed) {
-            Ok(uri) => accepted.push(uri),
-            // some clients register all that they may ever use at once; the ones that this server does not allow are
-            // left out, and the answer shows it
-            Err(reason @ (Unacceptable::SchemeNotListed | Unacceptable::NotListed)) => {
-                unlisted = Some(reason);
-            }
-            Err(reason) => return Err(redirect_fault(words(reason))),
-        }
-    }
-    if let (true, Some(reason)) = (accepted.is_empty(), unlisted) {
-        return Err(redirect_fault(words(reason)));
-    }
-    // OpenID Connect Registration §2; only where the client says so itself, since many say nothing
-    if metadata.application_type.as_deref() == Some("web")
-        && accepted.iter().any(|uri| matches!(uri.target(), Target::Loopback { .. }))
-    {
-        return Err(redirect_fault("a web application cannot use a loopback redirect URI"));
-    }
-    Ok(accepted)
-}
-
-const fn words(reason: Unacceptable) -> &'static str {
-    match reason {
-        Unacceptable::Malformed => "a redirect URI must be absolute, in printable ASCII, at most 2048 bytes",
-        Unacceptable::Fragment => "a redirect URI must not have a fragment",
-        Unacceptable::UserInformation => "a redirect URI must not contain user information",
-        Unacceptable::Wildcard => "a redirect URI must not contain wildcards",
-        Unacceptable::DotSegments => "a redirect URI must not contain dot segments",
-        Unacceptable::ResponseParameter => {
-            "a redirect URI must not carry parameters of an authorization response"
-        }
-        Unacceptable::PlainHttp => "an http redirect URI is allowed only for 127.0.0.1, [::1] and localhost",
-        Unacceptable::DangerousScheme => "this scheme can never be a redirect URI",
-        Unacceptable::SchemeNotListed => "this scheme is not on the server's list of allowed redirect URIs",
-        Unacceptable::NotListed => "this URI is not on the server's list of allowed redirect URIs",
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 

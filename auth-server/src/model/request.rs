@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     client::Client,
+    grant_type::GrantType,
     pkce::CodeChallenge,
     redirect::RedirectUri,
     resource::{self, Resource},
@@ -125,7 +126,7 @@ impl AuthorizationRequest {
     /// Whether the grant comes with refresh tokens: either of the two signals of a client suffices. Many clients never
     /// ask for `offline_access`.
     pub(crate) fn wants_refresh(&self, client: &Client) -> bool {
-        client.refresh || self.scopes.contains(OFFLINE_ACCESS)
+        client.may_use(GrantType::RefreshToken) || self.scopes.contains(OFFLINE_ACCESS)
     }
 }
 

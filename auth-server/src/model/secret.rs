@@ -75,6 +75,16 @@ impl Digest {
         Self(URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, bytes)))
     }
 
+    /// The digest of several texts, of which no two lists run together.
+    pub(crate) fn of_parts(parts: &[&str]) -> Self {
+        let mut context = digest::Context::new(&digest::SHA256);
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        Self(URL_SAFE_NO_PAD.encode(context.finish()))
+    }
+
     pub(crate) const fn stored(text: String) -> Self {
         Self(text)
     }

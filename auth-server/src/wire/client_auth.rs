@@ -1,4 +1,4 @@
-//! Client authentication at the token endpoint (RFC 6749 §2.3).
+//! Client authentication (RFC 6749 §2.3, RFC 7521 §4.2) as requests carry it.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header};
@@ -8,41 +8,47 @@ use super::{
     error::{ApiError, ErrorCode},
     params::Params,
 };
-use crate::model::{
-    client::{Authentication, Client},
-    secret::Secret,
-};
+use crate::model::secret::Secret;
+
+/// RFC 7523 §2.2.
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// What a client presented. Not yet checked.
 #[derive(Debug)]
 pub(crate) struct Presented {
-    pub(crate) client_id: String,
-    proof: Proof,
+    /// Not always there with an assertion, which names its client itself.
+    pub(crate) client_id: Option<String>,
+    pub(crate) proof: Proof,
 }
 
+/// How it wants to prove that it is the client.
 #[derive(Debug)]
-enum Proof {
+pub(crate) enum Proof {
     None,
     Basic(Secret),
     Post(Secret),
+    Assertion(Secret),
 }
 
 impl Presented {
     /// Reads the one mechanism that a request may use.
     pub(crate) fn read(headers: &HeaderMap, params: &Params) -> Result<Self, ApiError> {
-        let repeated = |_| ApiError::new(ErrorCode::InvalidRequest, "a parameter is given more than once");
-        let client_id = params.one("client_id").map_err(repeated)?;
-        let secret = params.one("client_secret").map_err(repeated)?;
-        let assertion = params.has("client_assertion") || params.has("client_assertion_type");
+        let one = |name| {
+            params
+                .one(name)
+                .map_err(|_| ApiError::new(ErrorCode::InvalidRequest, "a parameter is given more than once"))
+        };
+        let client_id = one("client_id")?.map(str::to_owned);
+        let secret = one("client_secret")?;
+        let assertion = one("client_assertion")?;
+        let assertion_type = one("client_assertion_type")?;
         let mut authorization = headers.get_all(header::AUTHORIZATION).iter();
         let header = authorization.next();
-        let mechanisms =
-            usize::from(header.is_some()) + usize::from(secret.is_some()) + usize::from(assertion);
+        let mechanisms = usize::from(header.is_some())
+            + usize::from(secret.is_some())
+            + usize::from(assertion.is_some() || assertion_type.is_some());
         if mechanisms > 1 || authorization.next().is_some() {
             return Err(ApiError::new(ErrorCode::InvalidRequest, "use one way to authenticate the client"));
-        }
-        if assertion {
-            return Err(ApiError::invalid_client(false));
         }
         if let Some(value) = header {
             let (id, secret) =
@@ -53,30 +59,24 @@ impl Presented {
                     "client_id differs from the Authorization header",
                 ));
             }
-            return Ok(Self { client_id: id, proof: Proof::Basic(secret) });
+            return Ok(Self { client_id: Some(id), proof: Proof::Basic(secret) });
         }
-        let client_id = client_id
-            .ok_or_else(|| ApiError::new(ErrorCode::InvalidRequest, "client_id is required"))?
-            .to_owned();
-        let proof = secret.map_or(Proof::None, |secret| Proof::Post(Secret::received(secret)));
-        Ok(Self { client_id, proof })
-    }
-
-    /// Checks the proof against the client that has this id, if there is one.
-    ///
-    /// The method is the one registered: a confidential client cannot be used as a public one, nor the reverse.
-    pub(crate) fn check(&self, client: Option<Client>) -> Result<Client, ApiError> {
-        let refused = || ApiError::invalid_client(matches!(self.proof, Proof::Basic(_)));
-        let client = client.ok_or_else(refused)?;
-        let proven = match (&client.authentication, &self.proof) {
-            (Authentication::None, Proof::None) => true,
-            (Authentication::Secret { digest, basic: true, .. }, Proof::Basic(secret))
-            | (Authentication::Secret { digest, post: true, .. }, Proof::Post(secret)) => {
-                digest.matches(&secret.digest())
+        let proof = match (secret, assertion, assertion_type) {
+            (None, Some(assertion), Some(JWT_BEARER)) => Proof::Assertion(Secret::received(assertion)),
+            (None, Some(_), Some(_)) => return Err(ApiError::invalid_client(false)),
+            (None, None, None) => Proof::None,
+            (Some(secret), None, None) => Proof::Post(Secret::received(secret)),
+            _ => {
+                return Err(ApiError::new(
+                    ErrorCode::InvalidRequest,
+                    "client_assertion and client_assertion_type belong together",
+                ));
             }
-            _ => false,
         };
-        if proven { Ok(client) } else { Err(refused()) }
+        if client_id.is_none() && !matches!(proof, Proof::Assertion(_)) {
+            return Err(ApiError::new(ErrorCode::InvalidRequest, "client_id is required"));
+        }
+        Ok(Self { client_id, proof })
     }
 }
 

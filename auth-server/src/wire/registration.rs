@@ -2,6 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::{
+    client::{Authentication, Client, KeysAt},
+    grant_type::GrantType,
+    jwks::{PublicKeys, algorithm_name},
+    redirect::RedirectUri,
+    secret::Secret,
+};
+
 /// The members that this server reads. Others are ignored, as RFC 7591 §2 wants; in particular none can raise trust.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -12,6 +20,7 @@ pub(crate) struct ClientMetadata {
     pub(crate) token_endpoint_auth_method: Option<String>,
     /// OpenID Connect RP Metadata Choices: what ChatGPT publishes beside the singular member.
     pub(crate) token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    pub(crate) token_endpoint_auth_signing_alg: Option<String>,
     pub(crate) grant_types: Option<Vec<String>>,
     pub(crate) response_types: Option<Vec<String>>,
     pub(crate) application_type: Option<String>,
@@ -49,7 +58,43 @@ pub(crate) struct Registered<'a> {
     pub(crate) client_secret_expires_at: Option<i64>,
     pub(crate) client_name: &'a str,
     pub(crate) redirect_uris: Vec<&'a str>,
-    pub(crate) grant_types: &'a [&'static str],
-    pub(crate) response_types: [&'static str; 1],
+    pub(crate) grant_types: Vec<&'static str>,
+    pub(crate) response_types: &'static [&'static str],
     pub(crate) token_endpoint_auth_method: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) token_endpoint_auth_signing_alg: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) jwks: Option<&'a PublicKeys>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) jwks_uri: Option<&'a str>,
+}
+
+impl<'a> Registered<'a> {
+    /// `secret`: the client's secret in clear, which is told once only.
+    pub(crate) fn new(client: &'a Client, secret: Option<&'a Secret>) -> Self {
+        let keys = match &client.authentication {
+            Authentication::PrivateKeyJwt { keys, algorithm, .. } => Some((keys, *algorithm)),
+            Authentication::None | Authentication::Secret { .. } => None,
+        };
+        Self {
+            client_id: &client.id,
+            client_id_issued_at: client.registered_at.unix_seconds(),
+            client_secret: secret.map(Secret::expose),
+            client_secret_expires_at: secret.map(|_| 0),
+            client_name: &client.name,
+            redirect_uris: client.redirect_uris.iter().map(RedirectUri::as_str).collect(),
+            grant_types: client.grant_types.iter().map(|grant_type| grant_type.as_str()).collect(),
+            response_types: if client.may_use(GrantType::AuthorizationCode) { &["code"] } else { &[] },
+            token_endpoint_auth_method: client.authentication.method(),
+            token_endpoint_auth_signing_alg: keys.and_then(|(_, algorithm)| algorithm.map(algorithm_name)),
+            jwks: match keys {
+                Some((KeysAt::Hand(keys), _)) => Some(keys),
+                _ => None,
+            },
+            jwks_uri: match keys {
+                Some((KeysAt::Url(url), _)) => Some(url),
+                _ => None,
+            },
+        }
+    }
 }

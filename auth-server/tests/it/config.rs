@@ -141,3 +141,91 @@ fn the_database_is_readable_by_its_owner_only() {
     let mode = std::fs::metadata(dir.path().join("auth-server.db")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
+
+/// `[[clients.registered]]`: what does not go together.
+#[test]
+fn a_registered_client_must_make_sense() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("client.secret"), "0123456789abcdef0123456789abcdef").unwrap();
+    let jwks = |keys: serde_json::Value| serde_json::json!({ "keys": keys }).to_string();
+    let key = crate::signer::Signer::es256("k").jwk;
+    std::fs::write(dir.path().join("keys.json"), jwks(serde_json::json!([key]))).unwrap();
+    std::fs::write(dir.path().join("none.json"), jwks(serde_json::json!([]))).unwrap();
+    let private = crate::signer::with(key, &serde_json::json!({"d": "x"}));
+    std::fs::write(dir.path().join("private.json"), jwks(serde_json::json!([private]))).unwrap();
+    let redirect = "redirect_uris = [\"https://a.test/cb\"]\n";
+    for (client, wanted) in [
+        (redirect.to_owned(), None),
+        (format!("{redirect}token_endpoint_auth_method = \"none\""), None),
+        (format!("{redirect}jwks_file = \"keys.json\""), None),
+        (format!("{redirect}jwks_uri = \"https://a.test/jwks\""), None),
+        (
+            format!(
+                "{redirect}jwks_file = \"keys.json\"\ntoken_endpoint_auth_method = \"private_key_jwt\"\n\
+                 token_endpoint_auth_signing_alg = \"ES256\""
+            ),
+            None,
+        ),
+        ("secret_file = \"client.secret\"\ngrant_types = [\"client_credentials\"]".to_owned(), None),
+        (
+            "jwks_file = \"keys.json\"\ngrant_types = [\"urn:ietf:params:oauth:grant-type:token-exchange\", \
+             \"urn:ietf:params:oauth:grant-type:jwt-bearer\"]"
+                .to_owned(),
+            None,
+        ),
+        ("grant_types = [\"urn:ietf:params:oauth:grant-type:device_code\"]".to_owned(), None),
+        (String::new(), Some("expected `redirect_uris`")),
+        (
+            "grant_types = [\"client_credentials\"]".to_owned(),
+            Some("for the grant type `client_credentials`"),
+        ),
+        (format!("{redirect}grant_types = [\"password\"]"), Some("`clients.registered[0].grant_types[0]`")),
+        (
+            format!("{redirect}grant_types = [\"refresh_token\"]"),
+            Some("a grant type that a client can begin with"),
+        ),
+        (format!("{redirect}grant_types = []"), Some("a grant type that a client can begin with")),
+        (format!("{redirect}jwks_file = \"absent.json\""), Some("absent.json")),
+        (format!("{redirect}jwks_file = \"none.json\""), Some("at least one signature key")),
+        (format!("{redirect}jwks_file = \"private.json\""), Some("public keys only")),
+        (format!("{redirect}jwks_uri = \"http://a.test/jwks\""), Some("`clients.registered[0].jwks_uri`")),
+        (format!("{redirect}jwks_uri = \"https://10.0.0.1/jwks\""), Some("a public https URL")),
+        (
+            format!("{redirect}jwks_file = \"keys.json\"\nsecret_file = \"client.secret\""),
+            Some("found several"),
+        ),
+        (
+            format!("{redirect}token_endpoint_auth_method = \"private_key_jwt\""),
+            Some("expected `jwks_file` or `jwks_uri`"),
+        ),
+        (
+            format!("{redirect}token_endpoint_auth_method = \"client_secret_post\""),
+            Some("expected `secret_file`"),
+        ),
+        (
+            format!("{redirect}secret_file = \"client.secret\"\ntoken_endpoint_auth_method = \"none\""),
+            Some("no secret and no keys"),
+        ),
+        (format!("{redirect}token_endpoint_auth_method = \"magic\""), Some("`private_key_jwt`")),
+        (
+            format!("{redirect}jwks_file = \"keys.json\"\ntoken_endpoint_auth_signing_alg = \"HS256\""),
+            Some("`ES256`, `RS256`"),
+        ),
+        (format!("{redirect}token_endpoint_auth_signing_alg = \"ES256\""), Some("beside it")),
+    ] {
+        let file = write(dir.path(), &format!("{GOOD}\n[[clients.registered]]\nid = \"a\"\n{client}\n"));
+        match (Config::load(&file).map_err(|error| error.to_string()), wanted) {
+            (Ok(_), None) => {}
+            (Ok(_), Some(words)) => panic!("{client}: accepted, but {words}"),
+            (Err(found), None) => panic!("{client}: {found}"),
+            (Err(found), Some(words)) => {
+                assert!(found.contains(words), "{client}: {found}");
+                assert_eq!(
+                    found.lines().filter(|line| line.contains("auth-server.toml:")).count(),
+                    1,
+                    "{found}"
+                );
+            }
+        }
+    }
+}

@@ -4,6 +4,9 @@ use reqwest::{Method, StatusCode};
 
 use crate::harness::{R1, Server, Setup, az};
 
+const METHODS: [&str; 4] = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
+const ALGORITHMS: [&str; 5] = ["ES256", "RS256", "PS256", "EdDSA", "Ed25519"];
+
 /// A1
 #[tokio::test]
 async fn metadata_says_what_clients_look_for_and_nothing_that_does_not_work() {
@@ -27,8 +30,10 @@ async fn metadata_says_what_clients_look_for_and_nothing_that_does_not_work() {
             "response_modes_supported": ["query"],
             "grant_types_supported": ["authorization_code", "refresh_token"],
             "code_challenge_methods_supported": ["S256"],
-            "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
-            "revocation_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
+            "token_endpoint_auth_methods_supported": METHODS,
+            "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+            "revocation_endpoint_auth_methods_supported": METHODS,
+            "revocation_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
             "authorization_response_iss_parameter_supported": true,
             "client_id_metadata_document_supported": true,
             "protected_resources": [R1, "https://gw.test/other", "https://gw2.test", "https://gw3.test/"],

@@ -8,6 +8,7 @@
     reason = "test code"
 )]
 
+mod assertions;
 mod authorize;
 mod codes;
 mod config;
@@ -23,5 +24,6 @@ mod refresh;
 mod register;
 mod resources;
 mod revoke;
+mod signer;
 mod token;
 mod web;

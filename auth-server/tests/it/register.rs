@@ -1,8 +1,14 @@
 //! Dynamic client registration.
 
+use std::sync::atomic::Ordering;
+
 use reqwest::{Method, StatusCode};
 
-use crate::harness::{START, Server, Setup, az, redeem};
+use crate::{
+    harness::{START, Server, Setup, az, redeem},
+    signer::{Signer, with},
+    web::Addresses,
+};
 
 /// J1, J2
 #[tokio::test]
@@ -156,9 +162,101 @@ async fn unsupported_metadata_is_left_out_and_impossible_metadata_refused() {
         r#""jwks":[]"#,
         r#""jwks":{"keys":[{"kty":"oct","k":"x"}]}"#,
         r#""jwks":{"keys":[{"kty":"EC","d":"x"}]}"#,
+        r#""token_endpoint_auth_method":"private_key_jwt""#,
+        r#""token_endpoint_auth_method":"private_key_jwt","jwks":{"keys":[]}"#,
+        r#""token_endpoint_auth_method":"private_key_jwt","jwks":{"keys":[{"kty":"RSA","n":"xQ","e":"AQAB"}]}"#,
+        r#""token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://a.test/jwks","token_endpoint_auth_signing_alg":"HS256""#,
+        r#""token_endpoint_auth_method":"private_key_jwt","jwks_uri":"https://a.test/jwks","token_endpoint_auth_signing_alg":"none""#,
     ] {
         server.register(&body(more)).await.assert_json_error(400, "invalid_client_metadata", more);
     }
+}
+
+/// J3: keys instead of a secret, by hand or at a URL.
+#[tokio::test]
+async fn a_client_may_register_with_keys() {
+    let server = Server::start().await;
+    let signer = Signer::es256("k");
+    let redirect_uri = "https://a.test/cb";
+    let body = |more: serde_json::Value| {
+        let body = serde_json::json!({"redirect_uris": [redirect_uri], "token_endpoint_auth_method": "private_key_jwt"});
+        with(body, &more).to_string()
+    };
+    let client = server.register(&body(serde_json::json!({"jwks": signer.jwks()}))).await.json();
+    assert_eq!(client["token_endpoint_auth_method"], "private_key_jwt");
+    assert_eq!(client["jwks"]["keys"][0]["x"], signer.jwk["x"]);
+    assert!(client.get("client_secret").is_none() && client.get("jwks_uri").is_none());
+    let id = client["client_id"].as_str().unwrap();
+    let code = server.code(&az().with("client_id", id).with("redirect_uri", redirect_uri)).await;
+    let form = redeem(&code).with("client_id", id).with("redirect_uri", redirect_uri);
+    server.token(&form).await.assert_json_error(401, "invalid_client", "without an assertion");
+    let claims =
+        serde_json::json!({"iss": id, "sub": id, "aud": server.issuer, "exp": START + 60, "jti": "1"});
+    let form = form
+        .with("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+        .with("client_assertion", &signer.sign(&serde_json::json!({}), &claims));
+    assert_eq!(server.token(&form).await.status, StatusCode::OK);
+
+    let at = serde_json::json!({"jwks_uri": "https://A.test:443/jwks", "token_endpoint_auth_signing_alg": "PS256"});
+    let client = server.register(&body(at)).await.json();
+    assert_eq!(client["jwks_uri"], "https://a.test/jwks");
+    assert_eq!(client["token_endpoint_auth_signing_alg"], "PS256");
+    // what a client prefers, and there is not, gives way to what it also does
+    let several = serde_json::json!({
+        "token_endpoint_auth_method": "tls_client_auth",
+        "token_endpoint_auth_methods_supported": ["magic", "none", "private_key_jwt"],
+    });
+    assert_eq!(server.register(&body(several)).await.json()["token_endpoint_auth_method"], "none");
+
+    // where nothing is fetched, keys at a URL are no keys
+    let setup = Setup { clients: "metadata_documents = false".to_owned(), ..Setup::default() };
+    let server = setup.start().await;
+    let at = body(serde_json::json!({"jwks_uri": "https://a.test/jwks"}));
+    server.register(&at).await.assert_json_error(400, "invalid_client_metadata", "nothing is fetched");
+}
+
+/// J8
+#[tokio::test]
+async fn a_client_does_not_point_inside() {
+    let addresses = Addresses::loopback();
+    let server = Setup { resolver: Some(addresses.clone()), ..Setup::default() }.start().await;
+    let body = |more: String| {
+        format!(r#"{{"redirect_uris":["https://a.test/cb"],"token_endpoint_auth_method":"none",{more}}}"#)
+    };
+    for host in [
+        "169.254.169.254",
+        "10.0.0.1",
+        "192.168.1.1",
+        "[::ffff:10.0.0.1]",
+        "[fd00::1]",
+        "2852039166",
+        "metadata.google.internal",
+        "printer.local",
+        "intranet",
+    ] {
+        for member in ["jwks_uri", "logo_uri", "client_uri", "policy_uri", "tos_uri"] {
+            let more = format!(r#""{member}":"https://{host}/x""#);
+            let answer = server.register(&body(more)).await;
+            answer.assert_json_error(400, "invalid_client_metadata", &format!("{member} {host}"));
+        }
+    }
+    for (member, url, fits) in [
+        ("jwks_uri", "https://localhost/jwks", false),
+        ("jwks_uri", "https://127.0.0.1/jwks", false),
+        ("jwks_uri", "http://a.test/jwks", false),
+        ("jwks_uri", "https://a.test:6379/jwks", false),
+        ("jwks_uri", "https://u:p@a.test/jwks", false),
+        ("logo_uri", "http://localhost:3000/logo.png", false),
+        // a client that lives on the user's computer says so
+        ("client_uri", "http://localhost:3000/", true),
+        ("client_uri", "http://127.0.0.1:3000/", true),
+        ("logo_uri", "https://a.test/logo.png", true),
+        ("jwks_uri", "https://a.test/jwks", true),
+    ] {
+        let answer = server.register(&body(format!(r#""{member}":"{url}""#))).await;
+        assert_eq!(answer.status == StatusCode::CREATED, fits, "{member} {url}: {}", answer.body);
+    }
+    assert_eq!(addresses.asked.load(Ordering::SeqCst), 0, "nothing is looked up");
 }
 
 /// J9

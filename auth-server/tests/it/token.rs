@@ -217,7 +217,9 @@ async fn a_public_client_with_a_secret_is_refused() {
     let header = basic("pub1:");
     let answer = server.post_with("/oauth2/token", &[("authorization", &header)], &redeem(&code)).await;
     answer.assert_json_error(401, "invalid_client", "basic");
-    let assertion = redeem(&code).with("client_assertion", "e30.e30.");
+    let assertion = redeem(&code)
+        .with("client_assertion", "e30.e30.")
+        .with("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
     server.token(&assertion).await.assert_json_error(401, "invalid_client", "assertion");
     assert_eq!(server.token(&redeem(&code)).await.status, StatusCode::OK);
 }

@@ -14,6 +14,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
+    sync::Notify,
 };
 use tokio_rustls::{
     TlsAcceptor,
@@ -29,6 +30,8 @@ pub(crate) const HOST: &str = "client.test";
 pub(crate) enum Reply {
     /// Sends this, and keeps the connection for the next request.
     Bytes(Vec<u8>),
+    /// Sends this as soon as it is told to.
+    Told(Arc<Notify>, Vec<u8>),
     /// Sends the first once and the second over and over.
     Endless(Vec<u8>, Vec<u8>),
     /// Sends this, then nothing more.
@@ -144,6 +147,11 @@ async fn answer(stream: &mut (impl tokio::io::AsyncWrite + Unpin), reply: Reply)
             stream.write_all(&bytes).await.unwrap();
             stream.flush().await.unwrap();
             std::future::pending::<()>().await;
+        }
+        Reply::Told(told, bytes) => {
+            told.notified().await;
+            stream.write_all(&bytes).await.unwrap();
+            stream.flush().await.unwrap();
         }
         Reply::NoTls => {}
     }

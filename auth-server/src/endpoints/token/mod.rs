@@ -13,10 +13,9 @@ use axum::{
 use http::HeaderMap;
 use mcp_auth_runtime::serve::PeerAddr;
 
-use super::form;
+use super::{client::authenticate, form, paths};
 use crate::{
     app::App,
-    directory,
     model::{
         client::Client,
         grant::{Grant, Use},
@@ -24,7 +23,6 @@ use crate::{
     outside::Timestamp,
     peer::client_address,
     wire::{
-        client_auth::Presented,
         error::{ApiError, ErrorCode},
         params::Params,
         token::TokenResponse,
@@ -63,13 +61,13 @@ pub(crate) async fn token(
         // RFC 6749 §2.3.1: what belongs into the body would end up in logs
         return Err(ApiError::new(ErrorCode::InvalidRequest, "parameters belong into the body"));
     }
-    let params = form::read(&headers, body).await?;
+    let params = form::read_of_client(&headers, body).await?;
     let grant_type = one(&params, "grant_type")?
         .ok_or(ApiError::new(ErrorCode::InvalidRequest, "grant_type is required"))?;
     if !matches!(grant_type, "authorization_code" | "refresh_token") {
         return Err(ApiError::new(ErrorCode::UnsupportedGrantType, "grant_type is not supported"));
     }
-    let client = authenticate(&app, &headers, &params).await?;
+    let client = authenticate(&app, &headers, &params, paths::TOKEN).await?;
     let asking = Asking {
         app: &app,
         client: &client,
@@ -81,17 +79,6 @@ pub(crate) async fn token(
         "authorization_code" => code::redeem(&asking).await,
         _ => refresh::refresh(&asking).await,
     }
-}
-
-/// The client that a request proves to come from.
-pub(super) async fn authenticate(
-    app: &App,
-    headers: &HeaderMap,
-    params: &Params,
-) -> Result<Client, ApiError> {
-    let presented = Presented::read(headers, params)?;
-    let client = directory::for_token(app, &presented.client_id).await?;
-    presented.check(client)
 }
 
 pub(super) fn one<'p>(params: &'p Params, name: &str) -> Result<Option<&'p str>, ApiError> {

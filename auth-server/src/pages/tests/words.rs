@@ -40,7 +40,7 @@ fn client(origin: Origin) -> Client {
         name: "Claude".to_owned(),
         redirect_uris: Vec::new(),
         authentication: Authentication::None,
-        refresh: true,
+        grant_types: crate::model::grant_type::interactive(),
         origin,
         links,
         registered_at: Timestamp::from_unix_seconds(1_800_000_000),

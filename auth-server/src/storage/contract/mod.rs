@@ -123,7 +123,7 @@ fn client(id: &str, registered_at: Timestamp) -> Client {
         name: "Name".into(),
         redirect_uris: vec![RedirectUri::parse("https://a.test/cb").unwrap()],
         authentication: Authentication::Secret { digest: digest("secret"), basic: true, post: false },
-        refresh: true,
+        grant_types: crate::model::grant_type::interactive(),
         origin: Origin::Registration,
         links: crate::model::client::Links::default(),
         registered_at,

@@ -16,17 +16,25 @@ use reqwest::{
     redirect,
 };
 
-use super::{freshness::reusable_seconds, url::DocumentUrl};
+use super::{
+    freshness::{Bounds, reusable_seconds},
+    url::FetchUrl,
+};
 use crate::outside::Resolver;
 
-/// The size that the draft recommends as a limit (§6.6).
-const MAX_BYTES: usize = 5 * 1024;
 /// For everything: name, connection, TLS, headers, body.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Fetches documents.
+/// What may come back, and for how long it is good.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) max_bytes: usize,
+    pub(crate) bounds: Bounds,
+}
+
+/// Fetches JSON.
 #[derive(Debug)]
-pub(crate) struct Fetcher {
+pub(super) struct Fetcher {
     public: Client,
     /// For the hosts that tests allow on loopback, and for no other address.
     loopback: Client,
@@ -34,7 +42,7 @@ pub(crate) struct Fetcher {
 
 /// What came back.
 #[derive(Debug)]
-pub(crate) enum Fetched {
+pub(super) enum Fetched {
     Document { body: Vec<u8>, etag: Option<String>, reusable_seconds: i64 },
     NotModified { reusable_seconds: i64 },
 }
@@ -52,16 +60,16 @@ pub(crate) enum FetchFailed {
     ContentType,
     #[error("expected a plain body, but found a content coding")]
     Encoded,
-    #[error("expected at most 5 KiB")]
-    TooLarge,
+    #[error("expected at most {0} bytes")]
+    TooLarge(usize),
 }
 
 impl Fetcher {
     /// `extra_ca`: PEM roots that the loopback hosts' certificates are checked against.
-    pub(crate) fn new(resolver: &Arc<dyn Resolver>, extra_ca: Option<&[u8]>) -> anyhow::Result<Self> {
+    pub(super) fn new(resolver: &Arc<dyn Resolver>, extra_ca: Option<&[u8]>) -> anyhow::Result<Self> {
         let public = client(resolver, is_public).build().context(
-            "client metadata documents need the system's certificate authorities; install them, or set \
-             `clients.metadata_documents = false`",
+            "client metadata documents and keys need the system's certificate authorities; install them, or set \
+             `clients.metadata_documents = false` and give no `jwks_uri`",
         )?;
         let mut loopback = client(resolver, |address| address.is_loopback());
         if let Some(pem) = extra_ca {
@@ -75,21 +83,31 @@ impl Fetcher {
         })
     }
 
-    /// Fetches a document, or learns that the one with `etag` still holds.
-    pub(crate) async fn fetch(&self, url: &DocumentUrl, etag: Option<&str>) -> Result<Fetched, FetchFailed> {
-        tokio::time::timeout(TIMEOUT, self.fetch_untimed(url, etag))
+    /// Fetches what is at `url`, or learns that what had `etag` still holds.
+    pub(super) async fn fetch(
+        &self,
+        url: &FetchUrl,
+        etag: Option<&str>,
+        limits: Limits,
+    ) -> Result<Fetched, FetchFailed> {
+        tokio::time::timeout(TIMEOUT, self.fetch_untimed(url, etag, limits))
             .await
             .map_err(|_| FetchFailed::TimedOut)?
     }
 
-    async fn fetch_untimed(&self, url: &DocumentUrl, etag: Option<&str>) -> Result<Fetched, FetchFailed> {
+    async fn fetch_untimed(
+        &self,
+        url: &FetchUrl,
+        etag: Option<&str>,
+        limits: Limits,
+    ) -> Result<Fetched, FetchFailed> {
         let client = if url.is_insecure() { &self.loopback } else { &self.public };
         let mut request = client.get(url.url().clone()).header(header::ACCEPT, "application/json");
         if let Some(etag) = etag {
             request = request.header(header::IF_NONE_MATCH, etag);
         }
         let response = request.send().await?;
-        let reusable_seconds = reusable_seconds(response.headers());
+        let reusable_seconds = reusable_seconds(response.headers(), limits.bounds);
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_MODIFIED if etag.is_some() => {
@@ -105,7 +123,7 @@ impl Fetcher {
         }
         let etag =
             response.headers().get(header::ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        Ok(Fetched::Document { body: read(response).await?, etag, reusable_seconds })
+        Ok(Fetched::Document { body: read(response, limits.max_bytes).await?, etag, reusable_seconds })
     }
 }
 
@@ -122,14 +140,14 @@ fn client(resolver: &Arc<dyn Resolver>, admits: fn(IpAddr) -> bool) -> reqwest::
         .pool_max_idle_per_host(0)
 }
 
-async fn read(mut response: Response) -> Result<Vec<u8>, FetchFailed> {
-    if response.content_length().is_some_and(|length| length > MAX_BYTES as u64) {
-        return Err(FetchFailed::TooLarge);
+async fn read(mut response: Response, max_bytes: usize) -> Result<Vec<u8>, FetchFailed> {
+    if response.content_length().is_some_and(|length| length > max_bytes as u64) {
+        return Err(FetchFailed::TooLarge(max_bytes));
     }
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > MAX_BYTES {
-            return Err(FetchFailed::TooLarge);
+        if body.len() + chunk.len() > max_bytes {
+            return Err(FetchFailed::TooLarge(max_bytes));
         }
         body.extend_from_slice(&chunk);
     }

@@ -1,16 +1,20 @@
-//! How long a fetched document may be used again (RFC 9111), within bounds of our own.
+//! How long what was fetched may be used again (RFC 9111), within bounds of our own.
 
 use http::{HeaderMap, header};
 
-/// Seconds that a document is used at least, unless its server forbids reuse.
-const MIN: i64 = 60;
-/// Seconds that a document is used at most: a withdrawn redirect URI must not live on for longer.
-const MAX: i64 = 24 * 3600;
-/// Seconds that a document is used whose server says nothing.
-const DEFAULT: i64 = 3600;
+/// The bounds, in seconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Used for so long at least, unless its server forbids reuse.
+    pub(crate) min: i64,
+    /// Used for so long at most, whatever its server says.
+    pub(crate) max: i64,
+    /// Used for so long where its server says nothing.
+    pub(crate) default: i64,
+}
 
 /// Seconds that a response may be reused; 0 where it may not be.
-pub(crate) fn reusable_seconds(headers: &HeaderMap) -> i64 {
+pub(crate) fn reusable_seconds(headers: &HeaderMap, bounds: Bounds) -> i64 {
     if list(headers, header::VARY).any(|field| field == "*") {
         return 0;
     }
@@ -33,7 +37,10 @@ pub(crate) fn reusable_seconds(headers: &HeaderMap) -> i64 {
         .and_then(|value| value.to_str().ok()?.parse().ok())
         .filter(|seconds| *seconds >= 0)
         .unwrap_or(0);
-    shared_max_age.or(max_age).map_or(DEFAULT, |lifetime| lifetime.saturating_sub(age)).clamp(MIN, MAX)
+    shared_max_age
+        .or(max_age)
+        .map_or(bounds.default, |lifetime| lifetime.saturating_sub(age))
+        .clamp(bounds.min, bounds.max)
 }
 
 fn list(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = String> {
@@ -48,6 +55,10 @@ fn list(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = S
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MIN: i64 = 60;
+    const MAX: i64 = 86_400;
+    const DEFAULT: i64 = 3600;
 
     #[test]
     fn cache_headers_are_obeyed_within_bounds() {
@@ -69,7 +80,8 @@ mod tests {
                 .iter()
                 .map(|(name, value)| (name.parse::<header::HeaderName>().unwrap(), value.parse().unwrap()))
                 .collect();
-            assert_eq!(reusable_seconds(&headers), wanted, "{lines:?}");
+            let bounds = Bounds { min: MIN, max: MAX, default: DEFAULT };
+            assert_eq!(reusable_seconds(&headers, bounds), wanted, "{lines:?}");
         }
     }
 }

@@ -1,0 +1,188 @@
+//! `[[clients.registered]]`: the clients that the administrator vouches for.
+
+use std::collections::BTreeMap;
+
+use jsonwebtoken::Algorithm;
+use mcp_auth::document::KeyPath;
+use mcp_auth_runtime::{config::Report, files};
+
+use super::{raw, redirect_uris};
+use crate::{
+    model::{
+        client::{Authentication, Client, KeysAt},
+        grant_type::{GrantType, GrantTypes, interactive},
+        jwks::{self, PublicKeys},
+        registration,
+        secret::Digest,
+    },
+    outbound::url::{FetchUrl, InsecureHost},
+};
+
+/// Shortest secret of a configured client, in bytes: only a digest of it is kept in memory, which protects nothing that
+/// can be guessed.
+const MIN_SECRET_BYTES: usize = 32;
+
+pub(super) fn understand(
+    raw: Vec<raw::RegisteredClient>,
+    insecure_hosts: &[InsecureHost],
+    path: &KeyPath,
+    report: &mut Report,
+) -> BTreeMap<String, Client> {
+    let mut clients = BTreeMap::new();
+    for (index, entry) in raw.into_iter().enumerate() {
+        let path = path.index(index);
+        let legal = !entry.id.is_empty()
+            && entry.id.len() <= 256
+            && entry.id.bytes().all(|b| matches!(b, 0x21..=0x7E));
+        if !legal || clients.contains_key(&entry.id) {
+            report.unexpected(&path.key("id"), "a client id of its own, in printable ASCII without spaces");
+        }
+        let grant_types = grant_types(entry.grant_types.as_deref(), &path.key("grant_types"), report);
+        let redirect_uris = redirect_uris(&entry.redirect_uris, &path.key("redirect_uris"), report);
+        if entry.redirect_uris.is_empty() && grant_types.contains(&GrantType::AuthorizationCode) {
+            report.fault(&path, "expected `redirect_uris` with at least one URI, for `authorization_code`");
+        }
+        let authentication = authentication(&entry, insecure_hosts, &path, report);
+        let proves_itself =
+            [&entry.secret_file, &entry.jwks_file, &entry.jwks_uri].iter().any(|value| !value.is_empty());
+        if !proves_itself
+            && let Some(grant_type) = grant_types.iter().find(|grant_type| grant_type.needs_authentication())
+        {
+            report.fault(
+                &path,
+                format!(
+                    "expected `secret_file`, `jwks_file` or `jwks_uri`, for the grant type `{}`",
+                    grant_type.as_str()
+                ),
+            );
+        }
+        let client = registration::configured(
+            entry.id.clone(),
+            &entry.name,
+            redirect_uris,
+            authentication,
+            grant_types,
+        );
+        clients.insert(entry.id, client);
+    }
+    clients
+}
+
+fn grant_types(listed: Option<&[String]>, path: &KeyPath, report: &mut Report) -> GrantTypes {
+    let Some(listed) = listed else { return interactive() };
+    let unknown = listed.iter().position(|name| GrantType::parse(name).is_none());
+    if let Some(index) = unknown {
+        let known: Vec<_> = GrantType::ALL.iter().map(|known| known.as_str()).collect();
+        report.unexpected(&path.index(index), format!("one of `{}`", known.join("`, `")));
+    }
+    let grant_types: GrantTypes = listed.iter().filter_map(|name| GrantType::parse(name)).collect();
+    if unknown.is_none() && grant_types.iter().all(|grant_type| *grant_type == GrantType::RefreshToken) {
+        report.unexpected(path, "a grant type that a client can begin with");
+    }
+    grant_types
+}
+
+fn authentication(
+    entry: &raw::RegisteredClient,
+    insecure_hosts: &[InsecureHost],
+    path: &KeyPath,
+    report: &mut Report,
+) -> Authentication {
+    let given = [&entry.secret_file, &entry.jwks_file, &entry.jwks_uri];
+    if given.iter().filter(|value| !value.is_empty()).count() > 1 {
+        report.fault(path, "expected one of `secret_file`, `jwks_file` and `jwks_uri`, but found several");
+    }
+    let has_secret = !entry.secret_file.is_empty();
+    let has_keys = !entry.jwks_file.is_empty() || !entry.jwks_uri.is_empty();
+    let (basic, post) = match entry.token_endpoint_auth_method.as_str() {
+        "" => (true, true),
+        "client_secret_basic" if has_secret => (true, false),
+        "client_secret_post" if has_secret => (false, true),
+        "private_key_jwt" if has_keys => (false, false),
+        "none" if !has_secret && !has_keys => (false, false),
+        "client_secret_basic" | "client_secret_post" => {
+            report.fault(path, "expected `secret_file` beside `token_endpoint_auth_method`");
+            (false, false)
+        }
+        "private_key_jwt" => {
+            report.fault(path, "expected `jwks_file` or `jwks_uri` beside `token_endpoint_auth_method`");
+            (false, false)
+        }
+        "none" => {
+            report
+                .fault(path, "expected no secret and no keys beside `token_endpoint_auth_method = \"none\"`");
+            (false, false)
+        }
+        _ => {
+            report.unexpected(
+                &path.key("token_endpoint_auth_method"),
+                "`none`, `client_secret_basic`, `client_secret_post` or `private_key_jwt`",
+            );
+            (false, false)
+        }
+    };
+    let algorithm = algorithm(&entry.token_endpoint_auth_signing_alg, has_keys, path, report);
+    if has_secret {
+        return secret(&entry.secret_file, &path.key("secret_file"), report)
+            .map_or(Authentication::None, |digest| Authentication::Secret { digest, basic, post });
+    }
+    let keys = if !entry.jwks_file.is_empty() {
+        keys(&entry.jwks_file, &path.key("jwks_file"), report).map(KeysAt::Hand)
+    } else if !entry.jwks_uri.is_empty() {
+        let url = FetchUrl::normalised(&entry.jwks_uri, insecure_hosts);
+        if let Err(reason) = &url {
+            report.unexpected(&path.key("jwks_uri"), format!("a public https URL ({reason})"));
+        }
+        url.ok().map(|url| KeysAt::Url(url.url().to_string()))
+    } else {
+        None
+    };
+    keys.map_or(Authentication::None, |keys| Authentication::PrivateKeyJwt {
+        keys,
+        algorithm,
+        or_none: false,
+    })
+}
+
+fn algorithm(name: &str, has_keys: bool, path: &KeyPath, report: &mut Report) -> Option<Algorithm> {
+    if name.is_empty() {
+        return None;
+    }
+    let path = path.key("token_endpoint_auth_signing_alg");
+    if !has_keys {
+        report.fault(&path, "expected `jwks_file` or `jwks_uri` beside it");
+    }
+    let algorithm = jwks::algorithm(name);
+    if algorithm.is_none() {
+        report.unexpected(&path, "`ES256`, `RS256`, `PS256` or `EdDSA`");
+    }
+    algorithm
+}
+
+fn secret(file: &str, path: &KeyPath, report: &mut Report) -> Option<Digest> {
+    let file = report.resolve(file);
+    match files::read_to_string(&file).map(zeroize::Zeroizing::new) {
+        Ok(text) if text.trim().len() >= MIN_SECRET_BYTES => Some(Digest::of(text.trim().as_bytes())),
+        Ok(_) => {
+            report.fault(
+                path,
+                format!("expected a secret of at least {MIN_SECRET_BYTES} bytes in `{}`", file.display()),
+            );
+            None
+        }
+        Err(reason) => {
+            report.fault(path, format!("`{}` cannot be read: {reason}", file.display()));
+            None
+        }
+    }
+}
+
+fn keys(file: &str, path: &KeyPath, report: &mut Report) -> Option<PublicKeys> {
+    let file = report.resolve(file);
+    let bytes = files::read(&file)
+        .map_err(|reason| report.fault(path, format!("`{}` cannot be read: {reason}", file.display())))
+        .ok()?;
+    PublicKeys::parse(&bytes)
+        .map_err(|reason| report.fault(path, format!("`{}` cannot be used: {reason}", file.display())))
+        .ok()
+}
