@@ -1,16 +1,14 @@
-//! The command line.
+//! The command line: a file for each family of commands.
 
-use std::{
-    io::{BufRead as _, IsTerminal as _},
-    path::{Path, PathBuf},
-};
+mod user;
 
-use anyhow::Context as _;
+use std::path::{Path, PathBuf};
+
 use clap::{Parser, Subcommand};
 use mcp_auth_runtime::{serve, shutdown, telemetry};
-use secrecy::SecretString;
 
-use crate::{Config, add_user, server::migrate, start};
+use self::user::UserCommand;
+use crate::{Config, server::migrate, start};
 
 /// The OAuth 2.1 authorization server for MCP servers.
 #[derive(Debug, Parser)]
@@ -47,18 +45,6 @@ enum Command {
     },
 }
 
-#[derive(Debug, Subcommand)]
-enum UserCommand {
-    /// Adds a user. The password is asked for, or read from standard input; never an argument, which others can see.
-    Add {
-        /// The name to sign in with.
-        name: String,
-        /// The configuration file.
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
-    },
-}
-
 impl Cli {
     /// Does what was asked for.
     ///
@@ -86,30 +72,11 @@ impl Cli {
                 println!("the tables are up to date");
                 Ok(())
             }
-            Command::User { command: UserCommand::Add { name, config } } => {
-                let config = load(&config)?;
-                let password = read_password()?;
-                add_user(&config, &name, &password).await?;
-                println!("user `{name}` added");
-                Ok(())
-            }
+            Command::User { command } => command.run().await,
         }
     }
 }
 
 fn load(file: &Path) -> anyhow::Result<Config> {
     Ok(Config::load(file)?)
-}
-
-fn read_password() -> anyhow::Result<SecretString> {
-    let stdin = std::io::stdin();
-    if stdin.is_terminal() {
-        let first = zeroize::Zeroizing::new(rpassword::prompt_password("Password: ")?);
-        let second = zeroize::Zeroizing::new(rpassword::prompt_password("Again: ")?);
-        anyhow::ensure!(first == second, "the two passwords differ");
-        return Ok(SecretString::from(first.as_str()));
-    }
-    let mut line = zeroize::Zeroizing::new(String::new());
-    stdin.lock().read_line(&mut line).context("the password cannot be read from standard input")?;
-    Ok(SecretString::from(line.trim_end_matches(['\r', '\n'])))
 }
