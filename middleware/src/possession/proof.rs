@@ -25,12 +25,12 @@ const PRIVATE_MEMBERS: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k",
 /// What a proof has to be about.
 pub(super) struct Expected<'a> {
     pub(super) algorithms: &'a [Algorithm],
-    /// The thumbprint of the key that the token is bound to.
-    pub(super) jkt: &'a str,
+    /// The thumbprint of the key that the token is bound to; `None` where the proof says which key it will be.
+    pub(super) jkt: Option<&'a str>,
     pub(super) method: &'a str,
     pub(super) target: &'a TargetUri,
-    /// The SHA-256 of the token, in base64url.
-    pub(super) ath: &'a str,
+    /// The SHA-256 of the token, in base64url; `None` where there is no token yet.
+    pub(super) ath: Option<&'a str>,
     /// Seconds since 1970.
     pub(super) now: u64,
     pub(super) window_seconds: u64,
@@ -40,6 +40,8 @@ pub(super) struct Expected<'a> {
 /// A proof that is good, if it is the first one with its `jti`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Checked {
+    /// The thumbprint of the key that has signed it.
+    pub(super) jkt: String,
     pub(super) jti: String,
     /// When it was made, as the client says.
     pub(super) made_at: u64,
@@ -64,7 +66,8 @@ struct Claims {
     htm: String,
     htu: String,
     iat: serde_json::Number,
-    ath: String,
+    #[serde(default)]
+    ath: Option<String>,
     #[serde(default)]
     nonce: Option<Value>,
 }
@@ -80,6 +83,9 @@ pub(super) fn check(proof: &str, expected: &Expected<'_>) -> Result<Checked, Not
     let (header, claims) = message.split_once('.').ok_or(malformed)?;
     let header: JoseHeader = part(header).ok_or(malformed)?;
     let claims: Claims = part(claims).ok_or(malformed)?;
+    if expected.ath.is_some() && claims.ath.is_none() {
+        return Err(malformed);
+    }
     if header.typ != "dpop+jwt" {
         return invalid("The DPoP proof has not the type dpop+jwt");
     }
@@ -93,7 +99,8 @@ pub(super) fn check(proof: &str, expected: &Expected<'_>) -> Result<Checked, Not
     };
     let key = public_key(header.jwk, algorithm)?;
     // Only the key that the issuer has bound the token to is worth a signature check.
-    if key.thumbprint(ThumbprintHash::SHA256).ok().as_deref() != Some(expected.jkt) {
+    let jkt = key.thumbprint(ThumbprintHash::SHA256).map_err(|_| malformed)?;
+    if expected.jkt.is_some_and(|expected| expected != jkt) {
         return Err(NotProven::OtherKey);
     }
     let is_signed = DecodingKey::from_jwk(&key)
@@ -110,7 +117,7 @@ pub(super) fn check(proof: &str, expected: &Expected<'_>) -> Result<Checked, Not
     if !expected.target.is(&claims.htu) {
         return invalid("The DPoP proof is for another URI");
     }
-    if claims.ath != expected.ath {
+    if expected.ath.is_some() && claims.ath.as_deref() != expected.ath {
         return invalid("The DPoP proof is for another access token");
     }
     let iat = seconds(&claims.iat).ok_or(malformed)?;
@@ -129,7 +136,7 @@ pub(super) fn check(proof: &str, expected: &Expected<'_>) -> Result<Checked, Not
         },
     };
     let good_until = iat.saturating_add(expected.window_seconds);
-    Ok(Checked { jti: claims.jti, made_at: iat, good_until, nonce_ages })
+    Ok(Checked { jkt, jti: claims.jti, made_at: iat, good_until, nonce_ages })
 }
 
 fn part<T: DeserializeOwned>(encoded: &str) -> Option<T> {

@@ -188,10 +188,10 @@ impl Possession {
             proof,
             &Expected {
                 algorithms: &self.dpop.algorithms,
-                jkt,
+                jkt: Some(jkt),
                 method: parts.method.as_str(),
                 target,
-                ath: &URL_SAFE_NO_PAD.encode(digest(&SHA256, token.as_bytes())),
+                ath: Some(&URL_SAFE_NO_PAD.encode(digest(&SHA256, token.as_bytes()))),
                 now,
                 window_seconds: self.dpop.window.as_secs(),
                 nonces: self.dpop.nonces.as_ref(),

@@ -84,10 +84,10 @@ fn proof(header: &Value, claims: &Value) -> String {
 fn check_bound_to(jwk: &Value, proof: &str, nonces: Option<&DpopNonces>) -> Result<Checked, NotProven> {
     let expected = Expected {
         algorithms: &Algorithm::ALL,
-        jkt: &thumbprint(jwk),
+        jkt: Some(&thumbprint(jwk)),
         method: "POST",
         target: &TargetUri::of(&"https://gw.test/mcp".parse().unwrap()),
-        ath: ATH,
+        ath: Some(ATH),
         now: NOW,
         window_seconds: WINDOW,
         nonces,
@@ -108,10 +108,10 @@ fn the_example_of_the_rfc_verifies() {
     let target = TargetUri::of(&"https://resource.example.org/protectedresource".parse().unwrap());
     let expected = |now, jkt| Expected {
         algorithms: &[Algorithm::ES256],
-        jkt,
+        jkt: Some(jkt),
         method: "GET",
         target: &target,
-        ath: ATH,
+        ath: Some(ATH),
         now,
         window_seconds: WINDOW,
         nonces: None,
@@ -120,6 +120,7 @@ fn the_example_of_the_rfc_verifies() {
     assert_eq!(
         check(proof, &expected(1_562_262_618 + 10, jkt)),
         Ok(Checked {
+            jkt: jkt.to_owned(),
             jti: "e1j3V_bKic8-LAEB".to_owned(),
             made_at: 1_562_262_618,
             good_until: 1_562_262_618 + WINDOW,
@@ -295,10 +296,10 @@ fn an_algorithm_that_is_not_configured_is_not_accepted() {
     let target = TargetUri::of(&"https://gw.test/mcp".parse().unwrap());
     let expected = Expected {
         algorithms: &[Algorithm::ES256, Algorithm::PS256],
-        jkt: &thumbprint(&RSA.jwk),
+        jkt: Some(&thumbprint(&RSA.jwk)),
         method: "POST",
         target: &target,
-        ath: ATH,
+        ath: Some(ATH),
         now: NOW,
         window_seconds: WINDOW,
         nonces: None,
@@ -392,4 +393,25 @@ fn a_nonce_is_wanted_where_there_are_nonces() {
         check(json!({"nonce": nonces.current(NOW), "htm": "GET"})),
         Err(NotProven::InvalidProof(_))
     ));
+}
+
+/// At a token endpoint there is no token yet: the proof says which key it will be, and needs no `ath`.
+#[test]
+fn without_a_token_the_proof_names_the_key() {
+    use crate::possession::{DpopOptions, KeyProof};
+    let check = |proof: &str, url: &str| KeyProof::check(proof, "POST", url, &DpopOptions::new(), NOW);
+    let good = proof(&json!({}), &json!({"ath": null}));
+    let checked = check(&good, "https://gw.test/mcp").unwrap();
+    assert_eq!(checked.thumbprint(), thumbprint(&ES256.jwk));
+    assert_eq!(checked.good_until(), NOW + 300);
+    for (case, proof, url) in [
+        ("another URL", good.as_str(), "https://gw.test/other"),
+        ("no URL", good.as_str(), "gw.test"),
+        ("another method", &proof(&json!({}), &json!({"htm": "GET"})), "https://gw.test/mcp"),
+        ("too old", &proof(&json!({}), &json!({"iat": NOW - 301})), "https://gw.test/mcp"),
+        ("another type", &proof(&json!({"typ": "JWT"}), &json!({})), "https://gw.test/mcp"),
+        ("another's key", &proof_by(&OTHER, &json!({"jwk": ES256.jwk}), &json!({})), "https://gw.test/mcp"),
+    ] {
+        assert!(check(proof, url).is_err(), "{case}");
+    }
 }
