@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
+    audit,
     cimd::Documents,
     client_keys::ClientKeys,
     config::{Clients, Issuer, Tokens},
@@ -50,17 +51,7 @@ impl App {
     /// Logs an event that matters to security and keeps it. That it could not be kept is logged, and stops nothing: the
     /// log has it.
     pub(crate) async fn record(&self, event: AuditEvent) {
-        tracing::info!(
-            target: "audit",
-            kind = event.kind.as_str(),
-            user.id = event.user_id,
-            client.id = event.client_id,
-            grant.id = event.grant_id,
-            address = event.address,
-            detail = ?event.detail,
-            "audit event"
-        );
-        if let Err(error) = self.storage.insert_audit_event(&event).await {
+        if let Err(error) = audit::record(&*self.storage, &event).await {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 kind = event.kind.as_str(),

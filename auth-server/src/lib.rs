@@ -7,6 +7,7 @@
 #![expect(dead_code, reason = "storage and audit know what the endpoints to come will ask of them")]
 
 mod app;
+mod audit;
 mod catalogue;
 mod cimd;
 pub mod cli;
@@ -32,10 +33,12 @@ mod signer;
 mod status;
 mod storage;
 mod throttle;
+mod users;
 mod wire;
 
 pub use self::{
     config::Config,
     model::session::BadUserName,
-    server::{Running, add_user, start, start_with},
+    server::{Running, start, start_with},
+    users::add_user,
 };

@@ -1,10 +1,10 @@
 //! Starting and stopping.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use mcp_auth_runtime::serve::serve;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -16,18 +16,15 @@ use crate::{
     directory::UNUSED_SECONDS,
     keys::SigningKeys,
     login_limits::LoginLimits,
-    model::{
-        secret::{Secret, identifier},
-        session::{User, user_name},
-    },
+    model::secret::{Secret, identifier},
     outbound::Outbound,
     outside::Outside,
-    passwords::{self, Passwords},
+    passwords::Passwords,
     reload,
     router::router,
     status::Places,
     storage::{
-        self, Accounts as _, Housekeeping as _, Storage,
+        self, Housekeeping as _, Storage,
         sql::{Database, Schema},
     },
     throttle::Throttle,
@@ -88,8 +85,7 @@ pub async fn start_with(
     // Another crate in the same program may switch on a second crypto backend; without this choice, the first
     // signature would then end in a panic. An error says that the choice was made already.
     let _chosen_before = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
-    let schema = if config.migrate { Schema::Migrate } else { Schema::Check };
-    let storage: Arc<dyn Storage> = Arc::new(open(&config, schema).await?);
+    let storage: Arc<dyn Storage> = Arc::new(open(&config).await?);
     let keys = SigningKeys::load(&*storage, outside.clock.now()).await?;
     let outbound = match config.clients.rules.fetched_keys {
         Some(_) => Some(Arc::new(Outbound::new(&config.clients, &outside)?)),
@@ -132,39 +128,18 @@ pub async fn start_with(
     Ok(Running { shutdown, server, storage })
 }
 
-/// Creates a user who can sign in.
-///
-/// # Errors
-/// When the name is taken or not legal, the password is shorter than 8 or longer than 128 characters, or the database
-/// cannot be opened.
-pub async fn add_user(config: &Config, username: &str, password: &SecretString) -> anyhow::Result<()> {
-    let outside = Outside::default();
-    let name = user_name(username)?;
-    passwords::check_new(password)?;
-    let storage = open(config, Schema::Migrate).await?;
-    let user = User {
-        id: identifier(&*outside.rng)?,
-        name,
-        password_hash: passwords::hash(SecretString::from(password.expose_secret()), &*outside.rng).await?,
-        email: None,
-        email_verified: false,
-        attributes: BTreeMap::new(),
-        disabled_at: None,
-        created_at: outside.clock.now(),
-    };
-    let added = storage.insert_user(&user).await;
-    storage.close().await;
-    anyhow::ensure!(added?, "expected a new user name, but found `{}` in the database already", user.name);
-    Ok(())
-}
-
 /// Brings the tables up to date.
 pub(crate) async fn migrate(config: &Config) -> anyhow::Result<()> {
-    open(config, Schema::Migrate).await?.close().await;
+    open_with(config, Schema::Migrate).await?.close().await;
     Ok(())
 }
 
-async fn open(config: &Config, schema: Schema) -> anyhow::Result<Database> {
+/// Opens the database, and brings its tables up to date where the configuration says so.
+pub(crate) async fn open(config: &Config) -> anyhow::Result<Database> {
+    open_with(config, if config.migrate { Schema::Migrate } else { Schema::Check }).await
+}
+
+async fn open_with(config: &Config, schema: Schema) -> anyhow::Result<Database> {
     Database::open(&config.database, schema).await.with_context(|| match &config.database {
         DatabaseUrl::Sqlite(file) => format!("the database `{}` cannot be opened", file.display()),
         DatabaseUrl::Postgres(_) => "the database cannot be opened".to_owned(),

@@ -1,14 +1,15 @@
 //! The command line: a file for each family of commands.
 
+mod desk;
 mod user;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use mcp_auth_runtime::{serve, shutdown, telemetry};
 
-use self::user::UserCommand;
-use crate::{Config, server::migrate, start};
+use self::desk::Desk;
+use crate::{Config, server, start};
 
 /// The OAuth 2.1 authorization server for MCP servers.
 #[derive(Debug, Parser)]
@@ -21,28 +22,28 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs the server until it gets SIGTERM or SIGINT.
-    Run {
-        /// The configuration file.
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
-    },
+    Run(File),
     /// Checks a configuration, and the policy files that it names, without starting anything.
-    Check {
-        /// The configuration file.
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
-    },
+    Check(File),
     /// Brings the tables of the database up to date. `run` does so by itself unless `database.migrate` is false.
-    Migrate {
-        /// The configuration file.
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
-    },
+    Migrate(File),
     /// Manages the people who can sign in.
-    User {
-        #[command(subcommand)]
-        command: UserCommand,
-    },
+    #[command(subcommand)]
+    User(user::Command),
+}
+
+/// The configuration that a command works with.
+#[derive(Debug, Args)]
+struct File {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+impl File {
+    fn load(&self) -> anyhow::Result<Config> {
+        Ok(Config::load(&self.config)?)
+    }
 }
 
 impl Cli {
@@ -50,33 +51,28 @@ impl Cli {
     ///
     /// # Errors
     /// Whatever kept it from being done, in words for the person at the terminal.
-    #[expect(clippy::print_stdout, reason = "the answer of a command")]
     pub async fn run(self) -> anyhow::Result<()> {
         match self.command {
-            Command::Run { config } => {
-                let config = load(&config)?;
-                telemetry::init(config.log_json());
-                let listeners = serve::bind(config.listen()).await?;
-                let running = start(config, listeners).await?;
-                shutdown::signal().await?;
-                running.shutdown();
-                running.stopped().await
+            Command::Run(file) => run(&file).await,
+            Command::Check(file) => {
+                file.load()?;
+                desk::say(&format!("{}: no faults found", file.config.display()))
             }
-            Command::Check { config } => {
-                load(&config)?;
-                println!("{}: no faults found", config.display());
-                Ok(())
+            Command::Migrate(file) => {
+                server::migrate(&file.load()?).await?;
+                desk::say("the tables are up to date")
             }
-            Command::Migrate { config } => {
-                migrate(&load(&config)?).await?;
-                println!("the tables are up to date");
-                Ok(())
-            }
-            Command::User { command } => command.run().await,
+            Command::User(command) => command.run().await,
         }
     }
 }
 
-fn load(file: &Path) -> anyhow::Result<Config> {
-    Ok(Config::load(file)?)
+async fn run(file: &File) -> anyhow::Result<()> {
+    let config = file.load()?;
+    telemetry::init(config.log_json());
+    let listeners = serve::bind(config.listen()).await?;
+    let running = start(config, listeners).await?;
+    shutdown::signal().await?;
+    running.shutdown();
+    running.stopped().await
 }

@@ -1,39 +1,34 @@
-//! `mcp-auth-server user`: the people who can sign in.
+//! `user`: the people who can sign in.
 
-use std::{
-    io::{BufRead as _, IsTerminal as _},
-    path::PathBuf,
-};
+use std::io::{BufRead as _, IsTerminal as _};
 
 use anyhow::Context as _;
 use clap::Subcommand;
 use secrecy::SecretString;
 
-use super::load;
-use crate::add_user;
+use super::{Desk, File, desk::say};
+use crate::users;
 
 #[derive(Debug, Subcommand)]
-pub(super) enum UserCommand {
+pub(super) enum Command {
     /// Adds a user. The password is asked for, or read from standard input; never an argument, which others can see.
     Add {
         /// The name to sign in with.
         name: String,
-        /// The configuration file.
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
+        #[command(flatten)]
+        file: File,
     },
 }
 
-impl UserCommand {
-    #[expect(clippy::print_stdout, reason = "the answer of a command")]
+impl Command {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::Add { name, config } => {
-                let config = load(&config)?;
+            Self::Add { name, file } => {
+                let desk = Desk::open(&file).await?;
                 let password = read_password()?;
-                add_user(&config, &name, &password).await?;
-                println!("user `{name}` added");
-                Ok(())
+                let added = users::add(&desk.storage, &desk.outside, &name, &password).await;
+                desk.close().await;
+                say(&format!("user `{}` added", added?.name))
             }
         }
     }

@@ -1,0 +1,75 @@
+//! What every command that looks into the database or changes it needs: the database, the clock, a way to say what came
+//! of it. A server that runs reads the same tables for each request, so that it goes by a change at once.
+
+use std::io::Write as _;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::Value;
+
+use super::File;
+use crate::{
+    audit,
+    config::Config,
+    model::audit::{AuditEvent, AuditKind},
+    outside::{Outside, Timestamp},
+    server,
+    storage::{Housekeeping as _, sql::Database},
+};
+
+/// The database of a configuration, open for one command.
+pub(super) struct Desk {
+    pub(super) config: Config,
+    pub(super) storage: Database,
+    pub(super) outside: Outside,
+}
+
+impl Desk {
+    /// Opens the database, as `run` would: its tables are brought up to date unless `database.migrate` is false.
+    pub(super) async fn open(file: &File) -> anyhow::Result<Self> {
+        let config = file.load()?;
+        let storage = server::open(&config).await?;
+        Ok(Self { config, storage, outside: Outside::default() })
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.outside.clock.now()
+    }
+
+    /// An event about something that this command does.
+    pub(super) fn event(&self, kind: AuditKind) -> AuditEvent {
+        AuditEvent::new(kind, self.now()).detail("by", "operator")
+    }
+
+    /// Keeps an event of what was done.
+    pub(super) async fn record(&self, event: AuditEvent) -> anyhow::Result<()> {
+        audit::record(&self.storage, &event)
+            .await
+            .context("it was done, but its audit event could not be stored")
+    }
+
+    /// Waits until the database is closed.
+    pub(super) async fn close(self) {
+        self.storage.close().await;
+    }
+}
+
+/// How a command answers.
+#[derive(Debug, Args)]
+pub(super) struct Answer {
+    /// Answers in JSON; times are seconds since 1970.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Answer {
+    /// Says the same in one of two ways.
+    pub(super) fn give(&self, json: &Value, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+        if self.json { say(&serde_json::to_string_pretty(json)?) } else { say(&text()) }
+    }
+}
+
+/// Writes to standard output. That nobody reads it any more, as behind `head`, is an error and no panic.
+pub(super) fn say(text: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{text}").context("standard output cannot be written")
+}
