@@ -144,6 +144,10 @@ pub(super) struct RegisteredClient {
     pub(super) token_endpoint_auth_method: String,
     /// The one algorithm that the client signs with: `ES256`, `RS256`, `PS256` or `EdDSA`. Default: the key's own.
     pub(super) token_endpoint_auth_signing_alg: String,
+    /// Whether the client's authorization requests count only if they were pushed (RFC 9126).
+    pub(super) require_pushed_authorization_requests: bool,
+    /// Whether the client gets tokens only with a DPoP proof (RFC 9449).
+    pub(super) dpop_bound_access_tokens: bool,
 }
 
 /// `[tokens]`

@@ -9,13 +9,14 @@ use mcp_auth_runtime::{config::Report, files};
 use super::{raw, redirect_uris};
 use crate::{
     model::{
-        client::{Authentication, Client, KeysAt},
+        client::{Authentication, Client, KeysAt, Links, Origin, Restrictions},
         grant_type::{GrantType, GrantTypes, interactive},
         jwks::{self, PublicKeys},
-        registration,
         secret::Digest,
+        text,
     },
     outbound::url::{FetchUrl, InsecureHost},
+    outside::Timestamp,
 };
 
 /// Shortest secret of a configured client, in bytes: only a digest of it is kept in memory, which protects nothing that
@@ -56,13 +57,20 @@ pub(super) fn understand(
                 ),
             );
         }
-        let client = registration::configured(
-            entry.id.clone(),
-            &entry.name,
+        let client = Client {
+            id: entry.id.clone(),
+            name: text::display_name(&entry.name).unwrap_or_else(|| entry.id.clone()),
             redirect_uris,
             authentication,
             grant_types,
-        );
+            restrictions: Restrictions {
+                pushed_requests: entry.require_pushed_authorization_requests,
+                dpop: entry.dpop_bound_access_tokens,
+            },
+            origin: Origin::Administrator,
+            links: Links::default(),
+            registered_at: Timestamp::from_unix_seconds(0),
+        };
         clients.insert(entry.id, client);
     }
     clients

@@ -23,6 +23,7 @@ use crate::{
     directory::{self, Missing},
     model::{
         client::Client,
+        grant_type::GrantType,
         redirect::RedirectUri,
         request::{AuthorizationRequest, Refused},
         text,
@@ -82,7 +83,9 @@ async fn answer(app: &App, query: &str, jar: CookieJar) -> Result<Response, Prob
     })?;
 
     let signed_in = browser::signed_in(app, &jar).await?;
-    let request = match AuthorizationRequest::read(&params, redirect_uri.clone(), &app.resources) {
+    let request = may_ask_directly(&client)
+        .and_then(|()| AuthorizationRequest::read(&params, redirect_uri.clone(), &app.resources));
+    let request = match request {
         Ok(request) => request,
         Err(refused) => {
             let state = params.one("state").ok().flatten();
@@ -98,6 +101,17 @@ async fn answer(app: &App, query: &str, jar: CookieJar) -> Result<Response, Prob
     let transaction = transaction::begin(app, &browser, &pending).await?;
     let next = transaction::page(app, transaction::next_step(needs_login), &transaction);
     Ok((jar, pages::redirect(app, &next)).into_response())
+}
+
+/// Whether the client's requests may come by way of a browser at all.
+fn may_ask_directly(client: &Client) -> Result<(), Refused> {
+    if !client.may_use(GrantType::AuthorizationCode) {
+        return Err(Refused::new(ErrorCode::UnauthorizedClient, "this client does not sign users in"));
+    }
+    if client.restrictions.pushed_requests {
+        return Err(Refused::new(ErrorCode::InvalidRequest, "this client pushes its requests"));
+    }
+    Ok(())
 }
 
 /// `prompt=none`: an answer at once, or an error.

@@ -24,12 +24,23 @@ pub(crate) struct Client {
     pub(crate) authentication: Authentication,
     #[serde(default = "interactive")]
     pub(crate) grant_types: GrantTypes,
+    #[serde(default)]
+    pub(crate) restrictions: Restrictions,
     pub(crate) origin: Origin,
     /// What the client says about itself elsewhere.
     #[serde(default)]
     pub(crate) links: Links,
     /// For a document: when its server last said that it holds.
     pub(crate) registered_at: Timestamp,
+}
+
+/// What a client binds itself to, so that nobody gets anything in its name by a weaker way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Restrictions {
+    /// It pushes every authorization request (RFC 9126 §6).
+    pub(crate) pushed_requests: bool,
+    /// Its tokens are bound to a key (RFC 9449 §5.2).
+    pub(crate) dpop: bool,
 }
 
 /// Pages that a client names about itself. Nothing of ours fetches them; a user may follow them.

@@ -9,7 +9,7 @@ mod redirects;
 use url::{Host, Url};
 
 use super::{
-    client::{Authentication, Client, Links, Origin, WebLink},
+    client::{Client, Links, Origin, Restrictions, WebLink},
     grant_type::{GrantType, GrantTypes},
     redirect::RedirectUri,
     secret::Secret,
@@ -82,6 +82,7 @@ pub(crate) fn register(
         redirect_uris,
         authentication,
         grant_types,
+        restrictions: restrictions(metadata),
         origin: Origin::Registration,
         links,
         registered_at: now,
@@ -111,29 +112,17 @@ pub(crate) fn from_document(
         redirect_uris: redirects::redirect_uris(metadata, rules, &grant_types)?,
         authentication: authentication::of_document(metadata, rules)?,
         grant_types,
+        restrictions: restrictions(metadata),
         origin: Origin::Document { host: host.to_owned() },
         links,
         registered_at: now,
     })
 }
 
-/// A client that the administrator wrote into the configuration.
-pub(crate) fn configured(
-    id: String,
-    name: &str,
-    redirect_uris: Vec<RedirectUri>,
-    authentication: Authentication,
-    grant_types: GrantTypes,
-) -> Client {
-    Client {
-        name: text::display_name(name).unwrap_or_else(|| id.clone()),
-        id,
-        redirect_uris,
-        authentication,
-        grant_types,
-        origin: Origin::Administrator,
-        links: Links::default(),
-        registered_at: Timestamp::from_unix_seconds(0),
+const fn restrictions(metadata: &ClientMetadata) -> Restrictions {
+    Restrictions {
+        pushed_requests: metadata.require_pushed_authorization_requests,
+        dpop: metadata.dpop_bound_access_tokens,
     }
 }
 

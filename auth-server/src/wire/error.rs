@@ -19,6 +19,8 @@ pub(crate) enum ErrorCode {
     InvalidClient,
     /// RFC 7591 §3.2.2
     InvalidClientMetadata,
+    /// RFC 9449 §5
+    InvalidDpopProof,
     /// RFC 6749 §5.2
     InvalidGrant,
     /// RFC 7591 §3.2.2
@@ -37,6 +39,8 @@ pub(crate) enum ErrorCode {
     RequestUriNotSupported,
     /// RFC 6749 §4.1.2.1
     TemporarilyUnavailable,
+    /// RFC 6749 §4.1.2.1, §5.2
+    UnauthorizedClient,
     /// RFC 6749 §5.2
     UnsupportedGrantType,
     /// RFC 6749 §4.1.2.1
@@ -52,6 +56,7 @@ impl ErrorCode {
             Self::ConsentRequired => "consent_required",
             Self::InvalidClient => "invalid_client",
             Self::InvalidClientMetadata => "invalid_client_metadata",
+            Self::InvalidDpopProof => "invalid_dpop_proof",
             Self::InvalidGrant => "invalid_grant",
             Self::InvalidRedirectUri => "invalid_redirect_uri",
             Self::InvalidRequest => "invalid_request",
@@ -61,6 +66,7 @@ impl ErrorCode {
             Self::RequestNotSupported => "request_not_supported",
             Self::RequestUriNotSupported => "request_uri_not_supported",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
+            Self::UnauthorizedClient => "unauthorized_client",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::UnsupportedResponseType => "unsupported_response_type",
             Self::NotFound => "not_found",

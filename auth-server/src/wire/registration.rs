@@ -30,6 +30,8 @@ pub(crate) struct ClientMetadata {
     pub(crate) tos_uri: Option<String>,
     pub(crate) jwks: Option<serde_json::Value>,
     pub(crate) jwks_uri: Option<String>,
+    pub(crate) require_pushed_authorization_requests: bool,
+    pub(crate) dpop_bound_access_tokens: bool,
 }
 
 impl ClientMetadata {
@@ -67,6 +69,15 @@ pub(crate) struct Registered<'a> {
     pub(crate) jwks: Option<&'a PublicKeys>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) jwks_uri: Option<&'a str>,
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) require_pushed_authorization_requests: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    pub(crate) dpop_bound_access_tokens: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields so")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl<'a> Registered<'a> {
@@ -95,6 +106,8 @@ impl<'a> Registered<'a> {
                 Some((KeysAt::Url(url), _)) => Some(url),
                 _ => None,
             },
+            require_pushed_authorization_requests: client.restrictions.pushed_requests,
+            dpop_bound_access_tokens: client.restrictions.dpop,
         }
     }
 }

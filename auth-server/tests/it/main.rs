@@ -10,6 +10,7 @@
 
 mod assertions;
 mod authorize;
+mod clients;
 mod codes;
 mod config;
 mod consent;

@@ -68,6 +68,9 @@ pub(crate) async fn token(
         return Err(ApiError::new(ErrorCode::UnsupportedGrantType, "grant_type is not supported"));
     }
     let client = authenticate(&app, &headers, &params, paths::TOKEN).await?;
+    if client.restrictions.dpop {
+        return Err(ApiError::new(ErrorCode::InvalidDpopProof, "this client needs a DPoP proof"));
+    }
     let asking = Asking {
         app: &app,
         client: &client,

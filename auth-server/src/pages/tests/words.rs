@@ -41,6 +41,7 @@ fn client(origin: Origin) -> Client {
         redirect_uris: Vec::new(),
         authentication: Authentication::None,
         grant_types: crate::model::grant_type::interactive(),
+        restrictions: crate::model::client::Restrictions::default(),
         origin,
         links,
         registered_at: Timestamp::from_unix_seconds(1_800_000_000),

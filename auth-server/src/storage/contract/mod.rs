@@ -124,6 +124,7 @@ fn client(id: &str, registered_at: Timestamp) -> Client {
         redirect_uris: vec![RedirectUri::parse("https://a.test/cb").unwrap()],
         authentication: Authentication::Secret { digest: digest("secret"), basic: true, post: false },
         grant_types: crate::model::grant_type::interactive(),
+        restrictions: crate::model::client::Restrictions::default(),
         origin: Origin::Registration,
         links: crate::model::client::Links::default(),
         registered_at,
