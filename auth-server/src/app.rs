@@ -9,7 +9,7 @@ use crate::{
     config::{Clients, Issuer, Tokens},
     keys::SigningKeys,
     login_limits::LoginLimits,
-    model::{audit::AuditEvent, resource::Resource, scope::OFFLINE_ACCESS},
+    model::{audit::AuditEvent, consent_rules::ConsentRule, resource::Resource, scope::OFFLINE_ACCESS},
     outside::{Outside, Timestamp},
     passwords::Passwords,
     peer::ProxyBlock,
@@ -28,6 +28,7 @@ pub(crate) struct App {
     pub(crate) tokens: Tokens,
     /// Seconds.
     pub(crate) session_lifetime: i64,
+    pub(crate) consent_rules: Vec<ConsentRule>,
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) keys: SigningKeys,
     pub(crate) status_places: Places,

@@ -113,6 +113,7 @@ pub async fn start_with(
         clients: config.clients,
         tokens: config.tokens,
         session_lifetime: config.session_lifetime,
+        consent_rules: config.consent_rules,
         storage: Arc::clone(&storage),
         keys,
         status_places: Places::default(),

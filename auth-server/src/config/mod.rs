@@ -1,5 +1,6 @@
 //! The configuration: `raw` is what is written, this is what it means. Every fault is reported at once.
 
+mod consent;
 mod issuer;
 mod raw;
 mod registered_clients;
@@ -22,6 +23,7 @@ use crate::{
     catalogue::ScopeCatalogue,
     model::{
         client::Client,
+        consent_rules::ConsentRule,
         redirect::RedirectUri,
         registration::Rules,
         resource::Resource,
@@ -48,6 +50,7 @@ pub struct Config {
     pub(crate) tokens: Tokens,
     /// Seconds.
     pub(crate) session_lifetime: i64,
+    pub(crate) consent_rules: Vec<ConsentRule>,
 }
 
 /// Where the database is.
@@ -143,6 +146,7 @@ impl Config {
             trusted_proxies(&raw.server.trusted_proxies, &server.key("trusted_proxies"), report);
         let database = database(&raw.database.url, report);
         let resources = resources(raw.resources, report);
+        let consent_rules = consent::rules(raw.consent.auto, &resources, report);
         let clients = clients(raw.clients, report);
         let tokens = tokens(&raw.tokens, report);
         let session_lifetime = seconds(
@@ -162,6 +166,7 @@ impl Config {
             clients,
             tokens,
             session_lifetime,
+            consent_rules,
         })
     }
 }

@@ -14,6 +14,7 @@ pub(super) struct Raw {
     pub(super) clients: Clients,
     pub(super) tokens: Tokens,
     pub(super) sessions: Sessions,
+    pub(super) consent: Consent,
 }
 
 /// `[server]`
@@ -192,4 +193,29 @@ impl Default for Sessions {
     fn default() -> Self {
         Self { lifetime_seconds: 12 * 3600 }
     }
+}
+
+/// `[consent]`
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Consent {
+    /// `[[consent.auto]]`
+    pub(super) auto: Vec<AutoConsent>,
+}
+
+/// `[[consent.auto]]`: requests that need no consent page. Never those of a client that registered itself, nor where the
+/// answer stays on the user's device, nor where the client wants the user to be asked (`prompt=consent`).
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct AutoConsent {
+    /// One client: the id of one of `[[clients.registered]]`, or the URL of a metadata document.
+    pub(super) client_id: String,
+    /// Instead: every metadata document of a host, such as `claude.ai`.
+    pub(super) document_host: String,
+    /// Instead: `administrator`, for every one of `[[clients.registered]]`.
+    pub(super) provenance: String,
+    /// URLs of `[[resources]]`. All resources of a request must be listed.
+    pub(super) resources: Vec<String>,
+    /// All scopes of a request must be listed, `offline_access` too where it is asked for.
+    pub(super) scopes: Vec<String>,
 }

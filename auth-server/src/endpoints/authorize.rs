@@ -16,12 +16,13 @@ use mcp_auth_runtime::serve::PeerAddr;
 
 use super::{
     browser::{self, SignedIn},
-    transaction::{self, Pending},
+    transaction::{self, Allowed, Pending},
 };
 use crate::{
     app::App,
     directory::{self, Missing},
     model::{
+        arrival::Arrival,
         client::Client,
         grant_type::GrantType,
         redirect::RedirectUri,
@@ -49,13 +50,14 @@ pub(crate) async fn authorize(
     if let Err(exceeded) = app.authorizations.admit(&address, app.now()) {
         return Problem::too_many(exceeded).into_page(&app);
     }
-    match answer(&app, query.as_deref().unwrap_or_default(), jar).await {
+    let arrival = browser::arrival(&headers);
+    match answer(&app, query.as_deref().unwrap_or_default(), arrival, jar).await {
         Ok(response) => response,
         Err(problem) => problem.into_page(&app),
     }
 }
 
-async fn answer(app: &App, query: &str, jar: CookieJar) -> Result<Response, Problem> {
+async fn answer(app: &App, query: &str, arrival: Arrival, jar: CookieJar) -> Result<Response, Problem> {
     let params = Params::parse(query).map_err(|_| Problem::malformed())?;
     let client_id = params.one("client_id").ok().flatten().ok_or_else(Problem::malformed)?;
     let client = directory::for_authorization(app, client_id).await.map_err(|missing| match missing {
@@ -93,7 +95,7 @@ async fn answer(app: &App, query: &str, jar: CookieJar) -> Result<Response, Prob
         }
     };
     let needs_login = transaction::needs_login(&request, None, signed_in.as_ref(), app.now());
-    let pending = Pending { client, request };
+    let pending = Pending { client, request, arrival };
     if pending.request.prompt.none {
         return without_pages(app, pending, signed_in.filter(|_| !needs_login)).await;
     }
@@ -122,13 +124,16 @@ async fn without_pages(
 ) -> Result<Response, Problem> {
     let refused = match &signed_in {
         None => Refused::new(ErrorCode::LoginRequired, "the user must sign in"),
-        Some(signed_in) if transaction::is_consented(app, &signed_in.user.id, &pending).await? => {
-            let to = transaction::approve(app, signed_in, pending, None).await?;
-            return Ok(pages::redirect(app, &to));
+        Some(signed_in) => {
+            if let Some(basis) = transaction::without_asking(app, &signed_in.user.id, &pending).await? {
+                let allowed = Allowed { scopes: pending.request.scopes.clone(), basis };
+                let to = transaction::approve(app, signed_in, pending, allowed, None).await?;
+                return Ok(pages::redirect(app, &to));
+            }
+            Refused::new(ErrorCode::ConsentRequired, "the user must consent")
         }
-        Some(_) => Refused::new(ErrorCode::ConsentRequired, "the user must consent"),
     };
-    let Pending { client, request } = &pending;
+    let Pending { client, request, .. } = &pending;
     if !is_trusted_with_redirects(app, client, signed_in.as_ref()).await? {
         return Err(Problem::sign_in_needed());
     }

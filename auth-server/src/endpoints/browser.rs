@@ -7,6 +7,7 @@ use time::Duration;
 use crate::{
     app::App,
     model::{
+        arrival::Arrival,
         secret::{Digest, Secret},
         session::{Session, User},
     },
@@ -62,6 +63,17 @@ pub(super) fn no_session_cookie(app: &App) -> Cookie<'static> {
     let mut cookie = session_cookie(app, &Secret::received(""));
     cookie.make_removal();
     cookie
+}
+
+/// How the browser came to the endpoint that this request is for.
+pub(super) fn arrival(headers: &HeaderMap) -> Arrival {
+    let value = |name: &str| {
+        let mut values = headers.get_all(name).iter();
+        let first = values.next().map(|value| value.to_str().unwrap_or("?"));
+        // a header that comes twice was not written by a browser
+        if values.next().is_some() { Some("?") } else { first }
+    };
+    Arrival::read(value("sec-fetch-site"), value("sec-fetch-mode"), value("sec-fetch-dest"))
 }
 
 /// Refuses a form that another site made the browser send.

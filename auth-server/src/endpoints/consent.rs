@@ -13,13 +13,14 @@ use http::{HeaderMap, StatusCode};
 use super::{
     browser::{self, SignedIn},
     form, paths,
-    transaction::{self, Open, Pending},
+    transaction::{self, Allowed, Open, Pending},
 };
 use crate::{
     app::App,
     model::{
         audit::{AuditEvent, AuditKind},
         consent::{self, Choice, NotAChoice},
+        consent_rules::Basis,
     },
     pages::{
         self, Frame, Problem,
@@ -50,8 +51,10 @@ async fn show_page(app: &App, query: &str, jar: &CookieJar) -> Result<Response, 
         return Ok(pages::redirect(app, &open.page(app, paths::LOGIN)));
     }
     let signed_in = signed_in.ok_or_else(Problem::no_transaction)?;
-    if transaction::is_consented(app, &signed_in.user.id, &open.pending).await? {
-        let to = transaction::approve(app, &signed_in, open.pending, Some(&open.stored.digest)).await?;
+    if let Some(basis) = transaction::without_asking(app, &signed_in.user.id, &open.pending).await? {
+        let allowed = Allowed { scopes: open.pending.request.scopes.clone(), basis };
+        let to =
+            transaction::approve(app, &signed_in, open.pending, allowed, Some(&open.stored.digest)).await?;
         return Ok(pages::redirect(app, &to));
     }
     page(app, StatusCode::OK, &open, &signed_in, None).await
@@ -95,9 +98,9 @@ async fn decide(app: &App, headers: &HeaderMap, jar: CookieJar, body: Body) -> R
                     return page(app, StatusCode::BAD_REQUEST, &open, &signed_in, Some(NOTHING_TICKED)).await;
                 }
             };
-            let mut pending = open.pending;
-            pending.request.scopes = scopes;
-            let to = transaction::approve(app, &signed_in, pending, Some(&open.stored.digest)).await?;
+            let allowed = Allowed { scopes, basis: Basis::Asked };
+            let to = transaction::approve(app, &signed_in, open.pending, allowed, Some(&open.stored.digest))
+                .await?;
             Ok(pages::redirect(app, &to))
         }
         Some("deny") => deny(app, &signed_in, &open).await,
@@ -136,7 +139,7 @@ async fn page(
     signed_in: &SignedIn,
     problem: Option<&'static str>,
 ) -> Result<Response, Problem> {
-    let Pending { client, request } = &open.pending;
+    let Pending { client, request, .. } = &open.pending;
     let resources: Vec<_> = request.resources.iter().filter_map(|url| app.resource(url)).collect();
     let words = |scope: &str| {
         resources.iter().find_map(|resource| resource.catalogue().description(scope).map(str::to_owned))

@@ -6,8 +6,10 @@ use super::{browser::SignedIn, paths};
 use crate::{
     app::App,
     model::{
+        arrival::Arrival,
         audit::{AuditEvent, AuditKind},
         client::Client,
+        consent_rules::{self, Basis},
         grant::{Approval, Code, Grant, GrantKind},
         redirect::RedirectUri,
         request::AuthorizationRequest,
@@ -28,6 +30,16 @@ pub(super) struct Pending {
     /// The client as it was when the request came.
     pub(super) client: Client,
     pub(super) request: AuthorizationRequest,
+    /// How the browser came with it.
+    #[serde(default)]
+    pub(super) arrival: Arrival,
+}
+
+/// That a request may be answered with a code.
+pub(super) struct Allowed {
+    /// What of the request's scopes.
+    pub(super) scopes: ScopeSet,
+    pub(super) basis: Basis,
 }
 
 /// A pending request that this browser started.
@@ -110,7 +122,7 @@ pub(super) async fn earlier_consent(
     user_id: &str,
     pending: &Pending,
 ) -> Result<Option<ScopeSet>, StorageError> {
-    let Pending { client, request } = pending;
+    let Pending { client, request, .. } = pending;
     let mut allowed: Option<ScopeSet> = None;
     for resource in &request.resources {
         let earlier = app.storage.consent(user_id, &client.id, resource).await?;
@@ -123,19 +135,19 @@ pub(super) async fn earlier_consent(
     Ok(allowed)
 }
 
-/// Whether an earlier consent of the user stands for this request.
-pub(super) async fn is_consented(app: &App, user_id: &str, pending: &Pending) -> Result<bool, StorageError> {
-    let Pending { client, request } = pending;
-    if request.prompt.consent || !client.consent_may_be_remembered(&request.redirect_uri) {
-        return Ok(false);
-    }
+/// Why the request of this user needs no page, if it needs none.
+pub(super) async fn without_asking(
+    app: &App,
+    user_id: &str,
+    pending: &Pending,
+) -> Result<Option<Basis>, StorageError> {
+    let Pending { client, request, arrival } = pending;
+    let mut earlier_covers = true;
     for resource in &request.resources {
         let earlier = app.storage.consent(user_id, &client.id, resource).await?;
-        if !earlier.is_some_and(|consent| consent.covers(client, &request.scopes)) {
-            return Ok(false);
-        }
+        earlier_covers &= earlier.is_some_and(|consent| consent.covers(client, &request.scopes));
     }
-    Ok(true)
+    Ok(consent_rules::without_asking(client, request, *arrival, earlier_covers, &app.consent_rules))
 }
 
 /// Ends the transaction with a grant; the answer for the client carries the code.
@@ -143,9 +155,10 @@ pub(super) async fn approve(
     app: &App,
     SignedIn { session, user, .. }: &SignedIn,
     pending: Pending,
+    Allowed { scopes, basis }: Allowed,
     transaction: Option<&Digest>,
 ) -> Result<String, Problem> {
-    let Pending { client, request } = pending;
+    let Pending { client, request, .. } = pending;
     let now = app.now();
     let code = Secret::generate(&*app.outside.rng)?;
     let refresh = request.wants_refresh(&client);
@@ -157,7 +170,7 @@ pub(super) async fn approve(
         client_id: client.id.clone(),
         resources: request.resources.clone(),
         refresh,
-        scopes: request.scopes,
+        scopes,
         key_thumbprint: None,
         actor: None,
         authenticated_at: Some(session.authenticated_at),
@@ -174,11 +187,22 @@ pub(super) async fn approve(
         failures: 0,
         redeemed_at: None,
     };
-    let approval = Approval { grant, client, code: Some(stored_code) };
+    // what was decided without the user must not count as the user's word once the rule is gone
+    let asked = (basis == Basis::Asked).then_some(request.scopes);
+    let approval = Approval { grant, client, code: Some(stored_code), asked };
     if !app.storage.approve(transaction, &approval).await? {
         return Err(Problem::no_transaction());
     }
-    let event = AuditEvent::new(AuditKind::ConsentGiven, now).of_grant(&approval.grant);
+    let event = match basis {
+        Basis::Asked => AuditEvent::new(AuditKind::ConsentGiven, now),
+        Basis::Earlier => {
+            AuditEvent::new(AuditKind::ConsentAutomatic, now).detail("because", "an earlier consent stands")
+        }
+        // counted as people count the tables of the file
+        Basis::Rule(index) => AuditEvent::new(AuditKind::ConsentAutomatic, now)
+            .detail("because", &format!("consent.auto {}", index + 1)),
+    };
+    let event = event.of_grant(&approval.grant);
     let resources = approval.grant.resources.join(" ");
     app.record(event.detail("scopes", &approval.grant.scopes).detail("resources", &resources)).await;
     Ok(answer(app, &request.redirect_uri, request.state.as_deref(), &[("code", code.expose())]))

@@ -204,14 +204,6 @@ impl Client {
         }
     }
 
-    /// Whether an earlier consent may stand for a new one.
-    ///
-    /// Not for a client that nobody checked, and not where any program on the user's device may be the receiver
-    /// (RFC 8252 §8.6): there, the user must see each request.
-    pub(crate) fn consent_may_be_remembered(&self, redirect_uri: &RedirectUri) -> bool {
-        !matches!(self.origin, Origin::Registration) && matches!(redirect_uri.target(), Target::Web(_))
-    }
-
     /// Whether this server may redirect to the client before the user did anything.
     ///
     /// Anybody can register a client whose redirect URI is a phishing page, which makes an error redirect an open

@@ -176,6 +176,9 @@ pub(crate) struct Approval {
     pub(crate) client: Client,
     /// What the answer carries; a device has its own code.
     pub(crate) code: Option<Code>,
+    /// What the user was asked, where the answer is remembered: what it was before is forgotten, whether it was allowed
+    /// now or left out.
+    pub(crate) asked: Option<ScopeSet>,
 }
 
 impl Consent {

@@ -1,9 +1,11 @@
 //! The rules of the authorization server, without HTTP and without a database.
 
+pub(crate) mod arrival;
 pub(crate) mod assertion;
 pub(crate) mod audit;
 pub(crate) mod client;
 pub(crate) mod consent;
+pub(crate) mod consent_rules;
 pub(crate) mod device;
 pub(crate) mod grant;
 pub(crate) mod grant_type;

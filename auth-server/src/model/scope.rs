@@ -50,6 +50,10 @@ impl ScopeSet {
         Self(self.0.union(&other.0).cloned().collect())
     }
 
+    pub(crate) fn without(&self, other: &Self) -> Self {
+        Self(self.0.difference(&other.0).cloned().collect())
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }

@@ -124,7 +124,7 @@ impl Problem {
             StatusCode::BAD_REQUEST,
             "redirect-uri",
             "This app asks for an answer at an unknown address",
-            "To protect you, this server answers only at addresses that the app registered.",
+            "To protect you, this server redirects only to addresses that the app registered.",
             GO_BACK,
         )
         .with("client_id", &client.id)

@@ -229,3 +229,65 @@ fn a_registered_client_must_make_sense() {
         }
     }
 }
+
+/// A rule that could never hold, or would hold for strangers, is no rule.
+#[test]
+fn rules_that_do_without_consent_are_read_strictly() {
+    let faults = |rule: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let toml = format!(
+            "[server]\nissuer = \"https://as.test\"\n[[resources]]\nurl = \"https://gw.test/mcp\"\n\
+             [[consent.auto]]\n{rule}\n"
+        );
+        Config::load(&write(dir.path(), &toml)).map(drop).map_err(|error| error.to_string())
+    };
+    let rest = "resources = [\"https://gw.test/mcp\"]\nscopes = [\"read\"]";
+    for (rule, place) in [
+        (rest.to_owned(), "`consent.auto[0]`: expected one of"),
+        (
+            format!("client_id = \"a\"\ndocument_host = \"a.test\"\n{rest}"),
+            "`consent.auto[0]`: expected one of",
+        ),
+        (
+            format!("client_id = \"a\"\nprovenance = \"administrator\"\n{rest}"),
+            "`consent.auto[0]`: expected one of",
+        ),
+        (format!("provenance = \"document\"\n{rest}"), "`consent.auto[0].provenance`"),
+        (format!("provenance = \"registration\"\n{rest}"), "`consent.auto[0].provenance`"),
+        (format!("client_id = \"a b\"\n{rest}"), "`consent.auto[0].client_id`"),
+        (format!("document_host = \"*.test\"\n{rest}"), "`consent.auto[0].document_host`"),
+        (format!("document_host = \"A.test\"\n{rest}"), "`consent.auto[0].document_host`"),
+        (format!("document_host = \"https://a.test\"\n{rest}"), "`consent.auto[0].document_host`"),
+        (format!("document_host = \"a.test/x\"\n{rest}"), "`consent.auto[0].document_host`"),
+        (format!("document_host = \"a.test:443\"\n{rest}"), "`consent.auto[0].document_host`"),
+        (format!("document_host = \"u@a.test\"\n{rest}"), "`consent.auto[0].document_host`"),
+        (format!("document_host = \"b\u{fc}cher.test\"\n{rest}"), "`consent.auto[0].document_host`"),
+        ("client_id = \"a\"\nscopes = [\"read\"]".to_owned(), "`consent.auto[0]`: expected `resources`"),
+        (
+            "client_id = \"a\"\nresources = [\"https://gw.test/mcp\"]".to_owned(),
+            "`consent.auto[0]`: expected `scopes`",
+        ),
+        (
+            "client_id = \"a\"\nscopes = [\"read\"]\nresources = [\"https://gw.test/mcp/\"]".to_owned(),
+            "`consent.auto[0].resources[0]`",
+        ),
+        (
+            "client_id = \"a\"\nscopes = [\"re ad\"]\nresources = [\"https://gw.test/mcp\"]".to_owned(),
+            "`consent.auto[0].scopes[0]`",
+        ),
+        (format!("client = \"a\"\n{rest}"), "consent.auto"),
+    ] {
+        let text = faults(&rule).expect_err(&rule);
+        assert!(text.contains(place), "{rule}: {text}");
+    }
+    for key in [
+        "client_id = \"a\"",
+        "client_id = \"https://claude.ai/client.json\"",
+        "document_host = \"claude.ai\"",
+        "document_host = \"localhost:9443\"",
+        "document_host = \"xn--bcher-kva.test\"",
+        "provenance = \"administrator\"",
+    ] {
+        assert_eq!(faults(&format!("{key}\n{rest}")), Ok(()), "{key}");
+    }
+}

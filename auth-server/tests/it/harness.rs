@@ -487,10 +487,16 @@ impl Browser<'_> {
         panic!("a circle of redirects");
     }
 
-    /// `GET /oauth2/authorize`, one request.
+    /// `GET /oauth2/authorize`, one request, as a browser sends it that an app on the device opened.
     pub(crate) async fn authorize(&mut self, az: &Form) -> Answer {
+        let opened =
+            [("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+        self.authorize_with(&opened, az).await
+    }
+
+    pub(crate) async fn authorize_with(&mut self, headers: &[(&str, &str)], az: &Form) -> Answer {
         let path = format!("{}/oauth2/authorize?{}", self.server.prefix, az.encoded());
-        self.get(&path).await
+        self.send(Method::GET, &path, headers, None).await
     }
 
     /// The page that an authorization request ends at.

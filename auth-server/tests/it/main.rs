@@ -25,6 +25,7 @@ mod refresh;
 mod register;
 mod resources;
 mod revoke;
+mod rules;
 mod signer;
 mod token;
 mod web;

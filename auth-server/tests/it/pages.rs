@@ -122,6 +122,9 @@ async fn the_page_says_who_asks_for_what_and_where_the_answer_goes() {
         assert!(page.body.contains(words), "{words}: {}", page.body);
     }
     assert!(!page.body.contains("autofocus"));
+    // who asks for the decision: with a second server in between, it is another one than the user thinks
+    let host = server.issuer.trim_start_matches("http://");
+    assert!(page.body.contains(&format!("<header>{host}</header>")), "{}", page.body);
     let loopback = az().with("redirect_uri", "http://localhost:61234/callback");
     let page = server.browser().page(&loopback).await;
     assert!(page.body.contains("app on this computer (<strong>localhost</strong>)"), "{}", page.body);

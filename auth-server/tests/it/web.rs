@@ -125,10 +125,16 @@ impl Web {
 
     /// An authorization server that may fetch from here.
     pub(crate) async fn authorization_server(&self, addresses: Arc<Addresses>) -> Server {
+        self.authorization_server_with(addresses, "").await
+    }
+
+    /// One with more in its configuration.
+    pub(crate) async fn authorization_server_with(&self, addresses: Arc<Addresses>, more: &str) -> Server {
         let clients =
             format!("insecure_document_hosts = [\"{HOST}:{}\"]\nextra_ca_file = \"ca.pem\"", self.port);
         let files = vec![("ca.pem", self.ca.clone())];
-        Setup { clients, files, resolver: Some(addresses), ..Setup::default() }.start().await
+        let more = more.to_owned();
+        Setup { clients, files, more, resolver: Some(addresses), ..Setup::default() }.start().await
     }
 }
 

@@ -142,8 +142,18 @@ async fn consents_add_up_until_redirects_change(storage: &Database) {
     assert!(storage.consent("u", "c", "https://gw.test/third").await.unwrap().is_none());
     let mut more = approval("i", client("c", NOW));
     more.grant.scopes = ScopeSet::parse("c").unwrap();
+    more.asked = Some(more.grant.scopes.clone());
     storage.approve(None, &more).await.unwrap();
     assert_eq!(scopes().await.as_deref(), Some("a b c"));
+    let mut less = approval("j", client("c", NOW));
+    less.grant.scopes = ScopeSet::parse("a").unwrap();
+    storage.approve(None, &less).await.unwrap();
+    assert_eq!(scopes().await.as_deref(), Some("a c"), "asked for a and b, and allowed a");
+    let mut unasked = approval("l", client("c", NOW));
+    unasked.grant.scopes = ScopeSet::parse("d").unwrap();
+    unasked.asked = None;
+    storage.approve(None, &unasked).await.unwrap();
+    assert_eq!(scopes().await.as_deref(), Some("a c"), "nobody was asked");
     let mut moved = approval("k", client("c", NOW));
     moved.grant.scopes = ScopeSet::parse("d").unwrap();
     moved.client.redirect_uris = vec![RedirectUri::parse("https://moved.test/cb").unwrap()];

@@ -165,6 +165,7 @@ fn approval(id: &str, client: Client) -> Approval {
             failures: 0,
             redeemed_at: None,
         }),
+        asked: Some(ScopeSet::parse("a b").unwrap()),
         client,
     }
 }

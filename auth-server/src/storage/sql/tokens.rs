@@ -190,20 +190,21 @@ fn revocation(which: &Which, now: Timestamp) -> Statement<'_> {
 pub(super) async fn insert_approval(database: &mut Connection<'_>, approval: &Approval) -> Result<()> {
     let answered_to = approval.code.as_ref().map(|code| &code.redirect_uri);
     insert_grant(database, &approval.grant, &Shown::new(&approval.client, answered_to), None).await?;
-    if let Some(user_id) = &approval.grant.user_id {
+    if let (Some(user_id), Some(asked)) = (&approval.grant.user_id, &approval.asked) {
         for resource in &approval.grant.resources {
-            remember_consent(database, approval, user_id, resource).await?;
+            remember_consent(database, approval, user_id, asked, resource).await?;
         }
     }
     remember_client(database, approval).await
 }
 
 /// Adds to what was consented before, so that a step-up does not make the client ask again for the rest. A consent that
-/// was given for other redirect URIs is replaced.
+/// was given for other redirect URIs is replaced, and so is what the user was asked again.
 async fn remember_consent(
     database: &mut Connection<'_>,
     approval: &Approval,
     user_id: &str,
+    asked: &ScopeSet,
     resource: &str,
 ) -> Result<()> {
     let fingerprint = approval.client.redirect_fingerprint();
@@ -222,7 +223,7 @@ async fn remember_consent(
     .bind(user_id)
     .bind(&approval.grant.client_id)
     .bind(resource)
-    .bind(&earlier.union(&approval.grant.scopes))
+    .bind(&earlier.without(asked).union(&approval.grant.scopes))
     .bind(&fingerprint)
     .bind(approval.grant.created_at)
     .execute(database)
