@@ -1,7 +1,6 @@
 //! Which of the gateway's hosts a request is for.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use http::header::HOST;
 use http::{HeaderValue, Request};
 use url::{Host as Name, Url};
@@ -39,7 +38,7 @@ pub(super) struct Hosts {
 
 impl Hosts {
     pub(super) fn new(loopback: Option<usize>) -> Self {
-        Self { by_name: HashMap::new(), loopback }
+        Self { by_name: HashMap::default(), loopback }
     }
 
     /// `name` is as [`Place`](crate::config::Place) writes it. The first to have a name keeps it.

@@ -1,10 +1,10 @@
 //! What lives where: hosts, and the paths of each.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use foldhash::HashMap;
 use http::uri::PathAndQuery;
 use mcp_auth::resource::{ResourceUri, WELL_KNOWN_PREFIX};
 use mcp_auth::{HttpAuth, McpAuth};

@@ -1,7 +1,8 @@
 //! [`ByName`]: settings of tools by name or pattern, found as rules are.
 
-use std::collections::HashMap;
 use std::fmt;
+
+use foldhash::HashMap;
 
 use super::pattern::{Pattern, Patterns};
 use super::specificity::Specificity;
@@ -38,7 +39,7 @@ impl<T> ByName<T> {
     /// # Errors
     /// The first pattern that is none.
     pub fn new<N: Into<String>>(entries: impl IntoIterator<Item = (N, T)>) -> Result<Self, BadPattern> {
-        let (mut exact, mut patterns) = (HashMap::new(), Vec::new());
+        let (mut exact, mut patterns) = (HashMap::default(), Vec::new());
         for (name, value) in entries {
             let name = name.into();
             if Pattern::is_one(&name) {

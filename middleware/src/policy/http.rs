@@ -1,6 +1,6 @@
 //! [`HttpRule`]: the one rule of a route that speaks no JSON-RPC.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::decision::{Verdict, verdict};
@@ -66,7 +66,7 @@ impl HttpRule {
         let nothing = |section| {
             RuleTable::new(
                 section,
-                HashMap::new(),
+                foldhash::HashMap::default(),
                 std::iter::empty().collect(),
                 Rule::bare(section, Access::Deny),
             )

@@ -132,7 +132,8 @@ impl Loader<'_> {
         default: Access,
         uris: bool,
     ) -> RuleTable {
-        let mut exact = HashMap::with_capacity(raw.len());
+        let mut exact = foldhash::HashMap::default();
+        exact.reserve(raw.len());
         let mut patterns = Vec::new();
         for (pattern, raw) in raw {
             let path = KeyPath::from(section).key(pattern);

@@ -1,9 +1,10 @@
 //! Rules, and finding the one for a name.
 
 use std::any::Any;
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
+
+use foldhash::HashMap;
 
 use super::condition::{Condition, ConditionFailure, Inputs};
 use super::observe::Counted;

@@ -141,8 +141,8 @@ impl TaskLearner {
 
     fn look_at_answer(&self, answer: &[u8]) -> Option<Remembering> {
         // Most answers are about no task, and need not be read. One that hides the word in escapes stays unknown.
-        let text = std::str::from_utf8(answer).ok().filter(|text| text.contains("task"))?;
-        match message::read(text) {
+        memchr::memmem::find(answer, b"task")?;
+        match message::read(std::str::from_utf8(answer).ok()?) {
             Message::Answer(Some(created)) => Some(self.remember(created)),
             Message::Answer(None) | Message::Other => None,
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use foldhash::fast::RandomState;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use serde_json::{Map, Value};
@@ -46,9 +47,9 @@ const EXPIRED_KEPT: u64 = 10_000;
 pub struct VerifiedTokens(Arc<Shared>);
 
 struct Shared {
-    entries: Cache<Fingerprint, Arc<Remembered>>,
+    entries: Cache<Fingerprint, Arc<Remembered>, RandomState>,
     /// What was refused since it had expired.
-    expired: Cache<Fingerprint, ()>,
+    expired: Cache<Fingerprint, (), RandomState>,
     fingerprints: Fingerprints,
     /// How often something was evicted: a token that was verified meanwhile may be one of those meant.
     evictions: AtomicU64,
@@ -64,11 +65,12 @@ impl VerifiedTokens {
             // Whoever has a good token is let in: with a policy by frequency, expired tokens that were popular once
             // would keep new ones out.
             .eviction_policy(EvictionPolicy::lru())
-            .build();
+            // fingerprints are made under a secret key: nobody can choose two that meet in one place
+            .build_with_hasher(RandomState::default());
         let expired = Cache::builder()
             .max_capacity(if bytes == 0 { 0 } else { EXPIRED_KEPT })
             .eviction_policy(EvictionPolicy::lru())
-            .build();
+            .build_with_hasher(RandomState::default());
         Self(Arc::new(Shared {
             entries,
             expired,
