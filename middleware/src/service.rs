@@ -113,9 +113,9 @@ where
                     let mut response = match forward.answer {
                         Answer::Lists(list) => Box::pin(rewrite(response, *list, id())).await,
                         Answer::OwnTasks(own) => Box::pin(keep_own_tasks(response, *own, id())).await,
-                        Answer::Passes => response.map(ResponseBody::upstream),
+                        Answer::Passes => ResponseBody::upstream(response),
                         Answer::Task(learner) => {
-                            let mut response = response.map(ResponseBody::upstream);
+                            let mut response = ResponseBody::upstream(response);
                             if let Some(remembering) = learn_task(&mut response, learner) {
                                 remembering.await;
                             }
@@ -254,27 +254,27 @@ impl Shared {
 
 /// Takes from the request what the server must not see, or could misunderstand. A batch is no single message.
 fn prepare(parts: &mut Parts, message: Option<&Classified<'_>>, rewritten: bool) {
-    // The token was meant for us; a server that acts on it would undo the policy (MCP, token passthrough). So was the
-    // proof, whose key is not the server's to check either.
-    parts.headers.remove(AUTHORIZATION);
-    parts.headers.remove(DPOP);
-    // Behind another protocol, a WebSocket or HTTP/2 in clear, nothing would be judged any more (RFC 9110 §7.8).
-    parts.headers.remove(UPGRADE);
-    match message.filter(|message| message.era == Era::Modern) {
-        // Only modern headers were held against the body.
-        None => {
-            parts.headers.remove(headers::METHOD);
-            parts.headers.remove(headers::NAME);
-        }
-        // Sessions and resumption are gone from the modern protocol, and must not come back beside it.
-        Some(message) => {
-            parts.headers.remove(headers::SESSION_ID);
-            parts.headers.remove(headers::LAST_EVENT_ID);
-            if !message.method.as_deref().is_some_and(headers::names_object) {
-                parts.headers.remove(headers::NAME);
+    let modern = message.filter(|message| message.era == Era::Modern);
+    let names_object =
+        || modern.and_then(|message| message.method.as_deref()).is_some_and(headers::names_object);
+    headers::remove(&mut parts.headers, |name| {
+        // The token was meant for us; a server that acts on it would undo the policy (MCP, token passthrough). So was the
+        // proof, whose key is not the server's to check either.
+        name == AUTHORIZATION
+            || name == DPOP
+            // Behind another protocol, a WebSocket or HTTP/2 in clear, nothing would be judged any more (RFC 9110 §7.8).
+            || name == UPGRADE
+            || match modern {
+                // Only modern headers were held against the body.
+                None => name == headers::METHOD || name == headers::NAME,
+                // Sessions and resumption are gone from the modern protocol, and must not come back beside it.
+                Some(_) => {
+                    name == headers::SESSION_ID
+                        || name == headers::LAST_EVENT_ID
+                        || (name == headers::NAME && !names_object())
+                }
             }
-        }
-    }
+    });
     if rewritten {
         // What is to be read must not be compressed.
         parts.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));

@@ -91,7 +91,7 @@ where
                 Err(answered) => answered.map(ResponseBody::whole),
                 Ok(Passed { judged, new_nonce }) => {
                     let response = inner.call(Request::from_parts(parts, body)).await?;
-                    let mut response = response.map(ResponseBody::upstream);
+                    let mut response = ResponseBody::upstream(response);
                     if let Some(expires_at) = shared.end_of_streams(&judged) {
                         end_events(&mut response, || shared.clock.sleep_until(expires_at));
                     }
@@ -127,9 +127,7 @@ async fn judge(shared: &Shared, rule: &HttpRule, parts: &mut Parts) -> Result<Pa
         Err(refusal) => return Err(Refused { refusal, caller }),
     };
     // Meant for us, both of them; and behind another protocol nothing would be judged any more (RFC 9110 §7.8).
-    for name in [AUTHORIZATION, DPOP, UPGRADE] {
-        parts.headers.remove(name);
-    }
+    headers::remove(&mut parts.headers, |name| [AUTHORIZATION, DPOP, UPGRADE].contains(name));
     let judged = Judged::permitted(&[], permit.clone(), caller.as_ref(), shared.records);
     // An anonymous request is nobody's, whoever's token came with it.
     if let Some(token) = token.filter(|_| permit.principal().is_some()) {

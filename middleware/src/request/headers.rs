@@ -253,6 +253,15 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
     Ok(Some(value.trim_matches([' ', '\t'])))
 }
 
+/// Takes away what is unwanted. Each header is looked at once: a request has fewer of them than there are names that it must
+/// not have, and to look one up costs as much as to look at several.
+pub(crate) fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
+    let unwanted: Vec<HeaderName> = headers.keys().filter(|name| unwanted(name)).cloned().collect();
+    for name in unwanted {
+        headers.remove(name);
+    }
+}
+
 /// Refuses a `Connection` that names a header which a decision reads: whoever forwards the request takes what is named
 /// there away (RFC 9110 §7.6.1), so that the server would see another request than the one that was judged.
 pub(crate) fn check_connection(headers: &HeaderMap) -> Result<(), Malformed> {

@@ -5,12 +5,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, ETAG};
 use http::{HeaderMap, HeaderName, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full, Limited};
 use pin_project_lite::pin_project;
 
+use super::content::Content;
 use super::ending::Ending;
 use super::list::{ListRewriter, Unreadable};
 use super::sse::EventRewriter;
@@ -35,6 +36,8 @@ pin_project! {
     pub struct ResponseBody<B> {
         #[pin]
         inner: Inner<B>,
+        // what the head says that it is, looked up once
+        content: Content,
         watch: Option<Box<Watch>>,
         ending: Ending,
     }
@@ -65,16 +68,24 @@ struct Rewriting {
 }
 
 impl<B> ResponseBody<B> {
+    /// Whether it is the server's stream of events: for whoever counts streams, or ends them, and need not read the head
+    /// again.
+    pub fn is_event_stream(&self) -> bool {
+        self.content == Content::Events
+    }
+
     pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self::of(Inner::Whole { body: Full::new(bytes) })
+        Self::of(Inner::Whole { body: Full::new(bytes) }, Content::Other)
     }
 
-    pub(crate) fn upstream(body: B) -> Self {
-        Self::of(Inner::Upstream { body })
+    /// The server's own answer, as it comes.
+    pub(crate) fn upstream(response: Response<B>) -> Response<Self> {
+        let content = Content::of(response.headers());
+        response.map(|body| Self::of(Inner::Upstream { body }, content))
     }
 
-    fn of(inner: Inner<B>) -> Self {
-        Self { inner, watch: None, ending: Ending::default() }
+    fn of(inner: Inner<B>, content: Content) -> Self {
+        Self { inner, content, watch: None, ending: Ending::default() }
     }
 }
 
@@ -83,8 +94,7 @@ pub(crate) fn learn_task<B>(
     response: &mut Response<ResponseBody<B>>,
     mut learner: TaskLearner,
 ) -> Option<Remembering> {
-    let headers = response.headers();
-    let content = content(headers);
+    let (headers, content) = (response.headers(), response.body().content);
     // What is neither JSON nor events is no answer.
     if !response.status().is_success() || matches!(content, Content::Other) {
         return None;
@@ -107,7 +117,7 @@ pub(crate) fn end_events<B>(
     response: &mut Response<ResponseBody<B>>,
     due: impl FnOnce() -> BoxFuture<'static, ()>,
 ) {
-    if is_event_stream(response.headers()) {
+    if response.body().is_event_stream() {
         response.headers_mut().remove(CONTENT_LENGTH);
         response.body_mut().ending = Ending::when(due());
     }
@@ -123,24 +133,25 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    let (mut parts, body) = response.into_parts();
     // An error of the upstream has no list in it.
-    if !parts.status.is_success() || matches!(parts.status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT) {
-        return Response::from_parts(parts, ResponseBody::upstream(body));
+    if has_no_list(response.status()) {
+        return ResponseBody::upstream(response);
     }
+    let (mut parts, body) = response.into_parts();
     // The request asked for none, which does not bind a server that compresses everything.
     let coding = Coding::of(&parts.headers);
-    let read = match (content(&parts.headers), coding) {
+    let read = match (Content::of(&parts.headers), coding) {
         (Content::Events, Ok(coding)) => {
             forget_encoding(&mut parts.headers);
             let coding = coding.map(|coding| Decoder::new(coding, MOST_LIST_BYTES));
             let events = EventRewriter::new(list, MOST_LIST_BYTES);
             let rewriting = Box::new(Rewriting { coding, events, id, ended: false });
-            return Response::from_parts(parts, ResponseBody::of(Inner::Events { body, rewriting }));
+            let body = ResponseBody::of(Inner::Events { body, rewriting }, Content::Events);
+            return Response::from_parts(parts, body);
         }
         (Content::Json, Ok(coding)) => read_json(body, coding, &list).await,
         (Content::Other, _) if !list.expects_list() => {
-            return Response::from_parts(parts, ResponseBody::upstream(body));
+            return ResponseBody::upstream(Response::from_parts(parts, body));
         }
         (Content::Other, _) | (_, Err(UnknownCoding)) => Err(Unreadable(
             "expected JSON or events, in clear or with a content coding that is known".to_owned(),
@@ -156,6 +167,11 @@ where
             withheld(id.as_ref()).map(ResponseBody::whole)
         }
     }
+}
+
+/// Whether an answer of this status is none that a list could be in.
+pub(super) fn has_no_list(status: StatusCode) -> bool {
+    !status.is_success() || matches!(status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT)
 }
 
 pub(super) fn withheld(id: Option<&RequestId>) -> Response<Bytes> {
@@ -202,33 +218,6 @@ impl Rewriting {
         }
         self.events.finish(out)
     }
-}
-
-pub(super) enum Content {
-    Json,
-    Events,
-    Other,
-}
-
-/// What the body is, behind its content coding.
-pub(super) fn content(headers: &HeaderMap) -> Content {
-    if essence(headers).eq_ignore_ascii_case("application/json") {
-        Content::Json
-    } else if is_event_stream(headers) {
-        Content::Events
-    } else {
-        Content::Other
-    }
-}
-
-/// The content type without its parameters.
-fn essence(headers: &HeaderMap) -> &str {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    content_type.split(';').next().unwrap_or_default().trim()
-}
-
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    essence(headers).eq_ignore_ascii_case("text/event-stream")
 }
 
 /// What described the bytes as they were.

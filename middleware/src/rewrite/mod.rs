@@ -7,6 +7,7 @@
 
 mod answer;
 mod body;
+mod content;
 mod ending;
 pub(crate) mod events;
 mod json;

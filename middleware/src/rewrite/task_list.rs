@@ -4,12 +4,13 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::{Response, StatusCode};
+use http::Response;
 use http_body::Body;
 use http_body_util::BodyExt;
 use serde_json::value::RawValue;
 
-use super::body::{BoxError, Content, MOST_LIST_BYTES, ResponseBody, content, forget_encoding, withheld};
+use super::body::{BoxError, MOST_LIST_BYTES, ResponseBody, forget_encoding, has_no_list, withheld};
+use super::content::Content;
 use super::events::{Event, EventReader};
 use super::json::{Edits, Unreadable, Value};
 use crate::coding::{Coding, Decoder};
@@ -36,12 +37,12 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    let (mut parts, body) = response.into_parts();
-    if !parts.status.is_success() || matches!(parts.status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT) {
-        return Response::from_parts(parts, ResponseBody::upstream(body));
+    if has_no_list(response.status()) {
+        return ResponseBody::upstream(response);
     }
+    let (mut parts, body) = response.into_parts();
     let unreadable = |why: &str| Err(Unreadable(why.to_owned()));
-    let kept = match (content(&parts.headers), Coding::of(&parts.headers)) {
+    let kept = match (Content::of(&parts.headers), Coding::of(&parts.headers)) {
         (Content::Json, Ok(coding)) => own.of_json(body, coding).await,
         (Content::Events, Ok(coding)) => own.of_events(body, coding).await,
         _ => unreadable("expected JSON or events, in clear or with a content coding that is known"),
