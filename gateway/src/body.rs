@@ -18,14 +18,18 @@ use crate::upstream::{CountedBody, StdioBody};
 /// Any error of a body.
 pub(crate) type BodyError = Box<dyn StdError + Send + Sync>;
 
+/// A body that knows whether it is a stream of events, which lasts as long as it likes.
+pub(crate) trait MayStream {
+    /// Whether it is one.
+    fn is_event_stream(&self) -> bool;
+}
+
 /// What clients get.
 #[derive(Debug)]
 pub(crate) enum ResponseBody {
     /// One of our own.
     Own(Full<Bytes>),
-    /// What an upstream answered, or what was said instead, without the layer in front.
-    Forwarded(ForwardedBody),
-    /// The same behind the layer.
+    /// What an upstream answered, or what was said instead, behind the layer.
     Guarded(mcp_auth::ResponseBody<ForwardedBody>),
 }
 
@@ -39,7 +43,6 @@ impl Body for ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
-            Self::Forwarded(body) => Pin::new(body).poll_frame(cx),
             Self::Guarded(body) => Pin::new(body).poll_frame(cx),
         }
     }
@@ -47,7 +50,6 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(body) => body.is_end_stream(),
-            Self::Forwarded(body) => body.is_end_stream(),
             Self::Guarded(body) => body.is_end_stream(),
         }
     }
@@ -55,8 +57,16 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Own(body) => body.size_hint(),
-            Self::Forwarded(body) => body.size_hint(),
             Self::Guarded(body) => body.size_hint(),
+        }
+    }
+}
+
+impl MayStream for ResponseBody {
+    fn is_event_stream(&self) -> bool {
+        match self {
+            Self::Own(_) => false,
+            Self::Guarded(body) => body.is_event_stream(),
         }
     }
 }
@@ -64,12 +74,6 @@ impl Body for ResponseBody {
 impl From<mcp_auth::ResponseBody<ForwardedBody>> for ResponseBody {
     fn from(body: mcp_auth::ResponseBody<ForwardedBody>) -> Self {
         Self::Guarded(body)
-    }
-}
-
-impl From<ForwardedBody> for ResponseBody {
-    fn from(body: ForwardedBody) -> Self {
-        Self::Forwarded(body)
     }
 }
 

@@ -10,7 +10,7 @@ use mcp_auth::verifier::TokenVerifier;
 
 use super::address::AddressRates;
 use super::limited::Limited;
-use crate::server::ClientAddr;
+use crate::server::{CameFrom, ClientAddr};
 
 /// The limits of addresses, at the door of one route.
 #[derive(Clone, Debug)]
@@ -38,7 +38,8 @@ impl Gate {
     ///
     /// Too many requests, or too many invalid tokens, came from the same address.
     pub(crate) fn enter<B>(&self, request: &Request<B>) -> Result<Entered, Limited> {
-        let Some(&address) = request.extensions().get::<ClientAddr>() else { return Ok(Entered(None)) };
+        let Some(from) = request.extensions().get::<CameFrom>() else { return Ok(Entered(None)) };
+        let address = from.client;
         self.rates.admit(address)?;
         if let Some(credentials) = request.headers().get(AUTHORIZATION)
             && let Err(limited) = self.rates.admit_new_token(address)

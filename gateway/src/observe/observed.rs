@@ -4,9 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::CONTENT_TYPE;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response};
+use http::{Method, Request, Response};
 use mcp_auth::{Judged, Refusal};
 
 use super::audit::Entry;
@@ -14,8 +13,8 @@ use super::metrics::{Decided, OpenStream};
 use super::request_id::X_REQUEST_ID;
 use super::traces::Ended;
 use super::{Observe, Record, RouteObserver, Watched, access_log, metrics};
-use crate::body::RequestBody;
-use crate::server::ClientAddr;
+use crate::body::{MayStream, RequestBody};
+use crate::server::CameFrom;
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +45,7 @@ impl Observe {
     pub(crate) fn begin(&self, request: &mut Request<RequestBody>) -> Observed {
         let record = Record::new(self.clone(), request.headers());
         request.body_mut().count_waits(&record);
-        let client = request.extensions().get::<ClientAddr>().map(|client| client.0);
+        let client = request.extensions().get::<CameFrom>().map(|from| from.client.0);
         request.extensions_mut().insert(record.clone());
         Observed {
             observe: self.clone(),
@@ -72,12 +71,12 @@ impl Observed {
     }
 
     /// Ends with the answer, and says what became of the request.
-    pub(crate) fn finish<B>(mut self, mut response: Response<B>) -> Response<Watched<B>> {
+    pub(crate) fn finish<B: MayStream>(mut self, mut response: Response<B>) -> Response<Watched<B>> {
         self.finished = true;
         response.headers_mut().insert(X_REQUEST_ID, self.record.request_id().clone());
         let (extensions, status) = (response.extensions(), response.status().as_u16());
         self.say(extensions.get::<Judged>(), extensions.get::<Refusal>(), Some(status));
-        let open = is_event_stream(response.headers()).then(OpenStream::new);
+        let open = response.body().is_event_stream().then(OpenStream::new);
         response.map(|body| Watched::new(body, open))
     }
 
@@ -146,11 +145,4 @@ impl Drop for Observed {
             self.say(self.record.judged(), None, None);
         }
     }
-}
-
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.as_bytes().get(.."text/event-stream".len()))
-        .is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/event-stream"))
 }

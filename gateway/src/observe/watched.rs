@@ -7,6 +7,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::metrics::OpenStream;
+use crate::body::MayStream;
 
 pin_project! {
     /// A body that counts as an open stream until it ends, where it is one.
@@ -21,6 +22,12 @@ pin_project! {
 impl<B> Watched<B> {
     pub(super) fn new(body: B, open: Option<OpenStream>) -> Self {
         Self { body, open }
+    }
+}
+
+impl<B> MayStream for Watched<B> {
+    fn is_event_stream(&self) -> bool {
+        self.open.is_some()
     }
 }
 

@@ -9,14 +9,28 @@ use ipnet::IpNet;
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The address that a request comes from, in its extensions: the peer's, or what a listed proxy says in its place.
+/// Where a request comes from, in its extensions. Of a connection that is no proxy's, all requests have the same.
+#[derive(Clone, Debug)]
+pub(crate) struct CameFrom {
+    pub(crate) client: ClientAddr,
+    pub(crate) forwarded_for: Option<ForwardedFor>,
+}
+
+impl CameFrom {
+    /// `client` is whose request it is, and `peer` who speaks for it.
+    pub(super) fn new(client: ClientAddr, peer: SocketAddr) -> Self {
+        Self { client, forwarded_for: ForwardedFor::of(client, peer) }
+    }
+}
+
+/// The address that a request comes from: the peer's, or what a listed proxy says in its place.
 ///
 /// An IPv4 address stands as one, however it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ClientAddr(pub(crate) IpAddr);
 
-/// What upstreams are told of where a request comes from, in its extensions: the client's address, and behind it the
-/// proxy's that spoke for it. Written once for a connection, unless it is a proxy's.
+/// What upstreams are told of where a request comes from: the client's address, and behind it the proxy's that spoke for
+/// it.
 #[derive(Clone, Debug)]
 pub(crate) struct ForwardedFor(pub(crate) HeaderValue);
 

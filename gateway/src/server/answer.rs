@@ -4,15 +4,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Method, Response, header};
+use http::{Method, Response};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
 use mcp_auth::Judged;
 use mcp_auth::request::Era;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::activity::Busy;
 use super::drain::{Drain, Stage};
-use crate::body::{BodyError, ResponseBody};
+use crate::body::{BodyError, MayStream};
 
 /// When a client should come back, in milliseconds: a field that EventSource understands and that makes no event.
 const RETRY: &[u8] = b"retry: 1000\n\n";
@@ -30,7 +31,7 @@ pub(super) struct AnswerBody<B> {
 enum Content<B> {
     Served(B),
     /// The server's own.
-    Refusal(ResponseBody),
+    Refusal(Full<Bytes>),
 }
 
 /// A body of events.
@@ -48,7 +49,7 @@ struct Events {
     ended: bool,
 }
 
-impl<B: Body<Data = Bytes, Error = BodyError>> AnswerBody<B> {
+impl<B: Body<Data = Bytes, Error = BodyError> + MayStream> AnswerBody<B> {
     /// Streams without an end of their own end soon after a drain has begun, others when the grace is over: those of a
     /// `GET`, and of `subscriptions/listen`, bring whatever may come; others bring the answer to a request.
     pub(super) fn wrap(
@@ -58,29 +59,26 @@ impl<B: Body<Data = Bytes, Error = BodyError>> AnswerBody<B> {
         drain: &Drain,
     ) -> Response<Self> {
         let (parts, body) = response.into_parts();
-        let is_events = parts.headers.get(header::CONTENT_TYPE).is_some_and(|value| {
-            let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-            essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
-        });
-        let events = (is_events && !body.is_end_stream() && body.size_hint().exact().is_none()).then(|| {
-            let judged = parts.extensions.get::<Judged>();
-            let listens = judged.and_then(Judged::method).as_deref() == Some("subscriptions/listen");
-            let last = if method == Method::GET || listens { Stage::Closing } else { Stage::Over };
-            Box::new(Events {
-                told: Box::pin(drain.begun(last)),
-                drain: drain.clone(),
-                last,
-                armed: false,
-                hint: judged.is_some_and(|judged| judged.era() == Era::Legacy),
-                boundary: Boundary::default(),
-                ended: false,
-            })
-        });
+        let events = (body.is_event_stream() && !body.is_end_stream() && body.size_hint().exact().is_none())
+            .then(|| {
+                let judged = parts.extensions.get::<Judged>();
+                let listens = judged.and_then(Judged::method).as_deref() == Some("subscriptions/listen");
+                let last = if method == Method::GET || listens { Stage::Closing } else { Stage::Over };
+                Box::new(Events {
+                    told: Box::pin(drain.begun(last)),
+                    drain: drain.clone(),
+                    last,
+                    armed: false,
+                    hint: judged.is_some_and(|judged| judged.era() == Era::Legacy),
+                    boundary: Boundary::default(),
+                    ended: false,
+                })
+            });
         Response::from_parts(parts, Self { body: Content::Served(body), events, _busy: busy })
     }
 
     /// One of the server's own, to a request that nobody else has seen.
-    pub(super) fn own(response: Response<ResponseBody>) -> Response<Self> {
+    pub(super) fn own(response: Response<Full<Bytes>>) -> Response<Self> {
         response.map(|body| Self { body: Content::Refusal(body), events: None, _busy: None })
     }
 }
@@ -95,7 +93,7 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Body for Content<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Served(body) => Pin::new(body).poll_frame(cx),
-            Self::Refusal(body) => Pin::new(body).poll_frame(cx),
+            Self::Refusal(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
 use super::activity::Activity;
-use super::address::{ClientAddr, ForwardedFor, TrustedProxies};
+use super::address::{CameFrom, ClientAddr, TrustedProxies};
 use super::deadline::{Graceful, Limited};
 use super::drain::{Drain, Stage};
 use super::io::{Io, Opening, Protocol, Transport};
@@ -141,7 +141,7 @@ impl<S: Serves> Common<S> {
         let service = OfConnection {
             service: self.service.clone(),
             peer,
-            client: client.map(|client| (client, ForwardedFor::of(client, peer))),
+            from: client.map(|client| CameFrom::new(client, peer)),
             proxies: self.proxies.clone(),
             certificate,
             activity: Arc::clone(&activity),

@@ -35,7 +35,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use address::{ClientAddr, ForwardedFor, TrustedProxies};
+pub(crate) use address::{CameFrom, ClientAddr, ForwardedFor, TrustedProxies};
 pub(crate) use request::{Serves, vet};
 pub(crate) use tls::Tls;
 

@@ -10,16 +10,17 @@ use bytes::Bytes;
 use http::header::{CONNECTION, HOST};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use mcp_auth::possession::PeerCertificate;
 use pin_project_lite::pin_project;
 
 use super::activity::{Activity, Busy};
-use super::address::{ClientAddr, ForwardedFor, TrustedProxies};
+use super::address::{CameFrom, TrustedProxies};
 use super::answer::AnswerBody;
 use super::drain::{Drain, Stage};
-use crate::body::{BodyError, RequestBody, ResponseBody};
+use crate::body::{BodyError, MayStream, RequestBody};
 use crate::config::LimitsConfig;
 use crate::respond::rpc_error;
 
@@ -36,7 +37,7 @@ pub(crate) trait Serves:
     + 'static
 {
     /// The body of its answers.
-    type Answer: Body<Data = Bytes, Error = BodyError> + Send + Unpin + 'static;
+    type Answer: Body<Data = Bytes, Error = BodyError> + MayStream + Send + Unpin + 'static;
 }
 
 impl<S, B> Serves for S
@@ -47,7 +48,7 @@ where
         + Sync
         + 'static,
     S::Future: Send + 'static,
-    B: Body<Data = Bytes, Error = BodyError> + Send + Unpin + 'static,
+    B: Body<Data = Bytes, Error = BodyError> + MayStream + Send + Unpin + 'static,
 {
     type Answer = B;
 }
@@ -58,7 +59,7 @@ pub(super) struct OfConnection<S> {
     pub(super) service: S,
     pub(super) peer: SocketAddr,
     /// Whose all its requests are; `None` for a listed proxy, which says of each request whose it is.
-    pub(super) client: Option<(ClientAddr, Option<ForwardedFor>)>,
+    pub(super) from: Option<CameFrom>,
     pub(super) proxies: TrustedProxies,
     pub(super) certificate: Option<PeerCertificate>,
     pub(super) activity: Arc<Activity>,
@@ -77,15 +78,11 @@ impl<S: Serves> Service<Request<Incoming>> for OfConnection<S> {
         let work = match vet(&request, self.limits.max_headers) {
             Ok(()) => {
                 let mut request = request.map(|body| RequestBody::streamed(body, self.limits.body_read));
-                let (client, forwarded_for) = self.client.clone().unwrap_or_else(|| {
-                    let client = self.proxies.client(self.peer, request.headers());
-                    (client, ForwardedFor::of(client, self.peer))
+                let from = self.from.clone().unwrap_or_else(|| {
+                    CameFrom::new(self.proxies.client(self.peer, request.headers()), self.peer)
                 });
                 let extensions = request.extensions_mut();
-                extensions.insert(client);
-                if let Some(forwarded_for) = forwarded_for {
-                    extensions.insert(forwarded_for);
-                }
+                extensions.insert(from);
                 if let Some(certificate) = &self.certificate {
                     extensions.insert(certificate.clone());
                 }
@@ -113,14 +110,14 @@ pin_project! {
     #[project = WorkProjected]
     enum Work<F> {
         Served { #[pin] future: F },
-        Refused { response: Option<Response<ResponseBody>> },
+        Refused { response: Option<Response<Full<Bytes>>> },
     }
 }
 
 impl<F, B> Future for Answer<F>
 where
     F: Future<Output = Result<Response<B>, Infallible>>,
-    B: Body<Data = Bytes, Error = BodyError>,
+    B: Body<Data = Bytes, Error = BodyError> + MayStream,
 {
     type Output = Result<Response<AnswerBody<B>>, Infallible>;
 

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -17,7 +18,10 @@ use crate::body::BodyError;
 /// The body of an upstream's answer, as it comes: read no faster than somebody takes it, and no further once it is
 /// dropped. An answer that breaks off is an error here, never an end.
 #[derive(Debug)]
-pub(crate) struct UpstreamBody(Kind);
+pub(crate) struct UpstreamBody {
+    kind: Kind,
+    is_event_stream: bool,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -32,7 +36,7 @@ enum Kind {
 /// The time between two pieces of a body.
 #[derive(Debug)]
 struct Idle {
-    most: std::time::Duration,
+    most: Duration,
     /// Made where the body is waited for, and moved on with each piece.
     timer: Option<Pin<Box<Sleep>>>,
     waiting: bool,
@@ -51,13 +55,39 @@ struct BrokenOff;
 impl UpstreamBody {
     /// What came with the head is taken right away: mostly that is all, and the connection is free for the next call
     /// before this one's answer is written.
-    pub(super) fn over_call(call: Box<Call>, mut body: Incoming, limits: BodyLimits) -> Self {
+    pub(super) fn over_call(
+        call: Box<Call>,
+        body: Incoming,
+        is_event_stream: bool,
+        limits: BodyLimits,
+    ) -> Self {
+        Self { kind: Kind::over_call(call, body, limits), is_event_stream }
+    }
+
+    /// `times` are the most between two pieces, and the most in all.
+    pub(super) fn over_stream(
+        body: Incoming,
+        slot: Slot,
+        is_event_stream: bool,
+        times: (Option<Duration>, Option<Duration>),
+    ) -> Self {
+        Self { kind: Kind::over_stream(body, slot, times), is_event_stream }
+    }
+
+    /// Whether the head of the answer says so.
+    pub(crate) fn is_event_stream(&self) -> bool {
+        self.is_event_stream
+    }
+}
+
+impl Kind {
+    fn over_call(call: Box<Call>, mut body: Incoming, limits: BodyLimits) -> Self {
         let mut next = None;
         if !body.is_end_stream() {
             match poll_quietly(&mut body) {
                 Poll::Ready(None) => {
                     call.give_back();
-                    return Self(Kind::Whole(None));
+                    return Self::Whole(None);
                 }
                 // trailers come after a piece, and there was none
                 Poll::Ready(Some(frame)) => next = frame.map(|frame| frame.into_data().ok()).transpose(),
@@ -66,27 +96,22 @@ impl UpstreamBody {
         }
         if body.is_end_stream() && !matches!(next, Some(Err(_))) {
             call.give_back();
-            return Self(Kind::Whole(next.and_then(Result::ok)));
+            return Self::Whole(next.and_then(Result::ok));
         }
         match limits.until {
             Some(until) => call.watch.arm(until),
             None => call.watch.disarm(),
         }
-        Self(Kind::Call { call, body, next, limits })
+        Self::Call { call, body, next, limits }
     }
 
-    pub(super) fn over_stream(
-        body: Incoming,
-        slot: Slot,
-        idle: Option<std::time::Duration>,
-        total: Option<std::time::Duration>,
-    ) -> Self {
+    fn over_stream(body: Incoming, slot: Slot, (idle, total): (Option<Duration>, Option<Duration>)) -> Self {
         if body.is_end_stream() {
-            return Self(Kind::Whole(None));
+            return Self::Whole(None);
         }
         let idle = idle.map(|most| Idle { most, timer: None, waiting: false });
         let until = total.map(|total| Box::pin(tokio::time::sleep(total)));
-        Self(Kind::Stream { body, idle, until, _slot: slot })
+        Self::Stream { body, idle, until, _slot: slot }
     }
 }
 
@@ -98,7 +123,7 @@ impl Body for UpstreamBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let kind = &mut self.get_mut().0;
+        let kind = &mut self.get_mut().kind;
         let frame = match kind {
             Kind::Whole(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Kind::Call { call, body, next, limits } => match next.take() {
@@ -124,7 +149,7 @@ impl Body for UpstreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.kind {
             Kind::Whole(bytes) => bytes.is_none(),
             Kind::Call { body, next, .. } => next.is_none() && body.is_end_stream(),
             Kind::Stream { body, .. } => body.is_end_stream(),
@@ -133,7 +158,7 @@ impl Body for UpstreamBody {
 
     fn size_hint(&self) -> SizeHint {
         let length = |bytes: Option<&Bytes>| bytes.map_or(0, |bytes| bytes.len() as u64);
-        match &self.0 {
+        match &self.kind {
             Kind::Whole(bytes) => SizeHint::with_exact(length(bytes.as_ref())),
             Kind::Call { body, next, .. } => {
                 let next = next.as_ref().and_then(|piece| piece.as_ref().ok());

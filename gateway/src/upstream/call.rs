@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use super::body::UpstreamBody;
 use super::connect::{Stream, Unwritten};
 use super::failure::{Failure, SendError};
-use super::limits::Limits;
+use super::limits::{Limits, is_event_stream};
 use super::request::CleanBody;
 use super::shard::Shard;
 use super::watch::Watch;
@@ -77,8 +77,9 @@ impl Call {
         self.watch.arm(shard.deadline(limits.response));
         let mut reply = pin!(self.sender.try_send_request(*request));
         let answer = std::future::poll_fn(|cx| self.poll_answer(reply.as_mut(), cx)).await?;
-        let limits = limits.of_body(answer.headers(), shard);
-        Ok(answer.map(|body| UpstreamBody::over_call(self, body, limits)))
+        let streams = is_event_stream(answer.headers());
+        let limits = limits.of_body(streams, shard);
+        Ok(answer.map(|body| UpstreamBody::over_call(self, body, streams, limits)))
     }
 
     fn poll_answer(

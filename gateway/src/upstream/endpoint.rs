@@ -12,7 +12,7 @@ use super::body::UpstreamBody;
 use super::call::Call;
 use super::connect::Dial;
 use super::failure::{Failure, SendError};
-use super::limits::Limits;
+use super::limits::{Limits, is_event_stream};
 use super::multiplexed::{Multiplexed, Slot};
 use super::request::CleanBody;
 use super::shard::Shard;
@@ -239,8 +239,9 @@ impl Endpoint {
         let mut sender = slot.sender();
         match tokio::time::timeout(limits.response, sender.try_send_request(*request)).await {
             Ok(Ok(answer)) => {
-                let (idle, total) = limits.by_type(answer.headers());
-                Ok(answer.map(|body| UpstreamBody::over_stream(body, slot, idle, total)))
+                let streams = is_event_stream(answer.headers());
+                let times = limits.by_type(streams);
+                Ok(answer.map(|body| UpstreamBody::over_stream(body, slot, streams, times)))
             }
             Ok(Err(error)) => Err(SendError::refused(error)),
             Err(_) => Err(SendError::new(Failure::NoAnswer, None)),

@@ -31,18 +31,19 @@ pub(super) struct BodyLimits {
 }
 
 impl Limits {
-    pub(super) fn of_body(&self, headers: &HeaderMap, shard: &Shard) -> BodyLimits {
-        let (idle, total) = self.by_type(headers);
+    pub(super) fn of_body(&self, is_event_stream: bool, shard: &Shard) -> BodyLimits {
+        let (idle, total) = self.by_type(is_event_stream);
         BodyLimits { until: total.map(|total| shard.deadline(total)), idle }
     }
 
     /// The time between two pieces, and the time in all.
-    pub(super) fn by_type(&self, headers: &HeaderMap) -> (Option<Duration>, Option<Duration>) {
-        if is_event_stream(headers) { (self.stream_idle, None) } else { (Some(self.idle), Some(self.total)) }
+    pub(super) fn by_type(&self, is_event_stream: bool) -> (Option<Duration>, Option<Duration>) {
+        if is_event_stream { (self.stream_idle, None) } else { (Some(self.idle), Some(self.total)) }
     }
 }
 
-/// Whether a body is a stream of events, which may last as long as it likes.
+/// Whether a body is a stream of events, which may last as long as it likes. Asked once, where the head of an answer comes
+/// in: from there on its [body](super::UpstreamBody) knows.
 pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
     const EVENTS: &[u8] = b"text/event-stream";
     let Some(value) = headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes) else { return false };

@@ -37,7 +37,7 @@ use crate::hop::Hop;
 use crate::limits::RateLimits;
 use crate::observe::Record;
 use crate::respond::rpc_error;
-use crate::server::ClientAddr;
+use crate::server::CameFrom;
 
 pub(crate) use body::UpstreamBody;
 pub(crate) use endpoint::{ClientCertificate, Endpoint, EndpointConfig, EndpointError};
@@ -146,6 +146,8 @@ impl Target {
     ) -> Response<ForwardedBody> {
         let extensions = request.extensions_mut();
         let caller = extensions.remove::<CallerToken>();
+        let from = extensions.remove::<CameFrom>();
+        let address = from.as_ref().map(|from| from.client);
         let (Some(permit), Some(reply), Some(judged), Some(record)) = (
             extensions.remove::<Permit>(),
             extensions.remove::<ReplyTo>(),
@@ -155,21 +157,17 @@ impl Target {
             tracing::error!(route = %self.route, "a request without a permit reached the upstream's door");
             return rpc_error(StatusCode::INTERNAL_SERVER_ERROR, "internal error");
         };
-        if let Some(limits) = limits {
-            let address = request.extensions().get::<ClientAddr>().copied();
-            if let Err(limited) = limits.admit(&judged, address).await {
-                record.refused("rate-limited");
-                return limited.answer(&reply).map(ForwardedBody::from);
-            }
+        if let Some(limits) = limits
+            && let Err(limited) = limits.admit(&judged, address).await
+        {
+            record.refused("rate-limited");
+            return limited.answer(&reply).map(ForwardedBody::from);
         }
         let holder = match &self.upstream {
             Upstream::Http(_) => None,
-            Upstream::Stdio(bridge) => {
-                let address = request.extensions().get::<ClientAddr>().copied();
-                Some(bridge.holder(permit.principal().is_some(), address))
-            }
+            Upstream::Stdio(bridge) => Some(bridge.holder(permit.principal().is_some(), address)),
         };
-        if let Err(refusal) = self.prepare(&mut request, &permit) {
+        if let Err(refusal) = self.prepare(&mut request, from, &permit) {
             tracing::warn!(route = %self.route, header = %refusal.header, reason = refusal.reason, "the user's identity cannot be passed on");
             return reply.refuse("your identity cannot be passed on to this server: it has characters that no header can carry").map(ForwardedBody::from);
         }
@@ -251,19 +249,19 @@ impl Target {
     fn prepare(
         &self,
         request: &mut Request<CleanBody>,
+        from: Option<CameFrom>,
         permit: &Permit,
     ) -> Result<(), request::UnfitIdentity> {
-        let addresses = request.extensions_mut().remove();
         // what the stations noted is for nobody else
         request.extensions_mut().clear();
-        let from = std::mem::replace(request.version_mut(), Version::HTTP_11);
+        let version = std::mem::replace(request.version_mut(), Version::HTTP_11);
         let headers = request.headers_mut();
         request::clean(headers);
         // at once, because each time that it grows, all of it is sorted in anew
         headers.reserve(MOST_SAID + self.forward_claims.len());
-        request::say_where_from(headers, addresses, &self.place);
+        request::say_where_from(headers, from.and_then(|from| from.forwarded_for), &self.place);
         if self.via {
-            request::say_via(headers, from);
+            request::say_via(headers, version);
         }
         if let Some(user) = permit.principal() {
             request::say_who(headers, user, &self.forward_claims)?;
@@ -291,7 +289,9 @@ impl Target {
         }
         let (mut parts, body) = answer.into_parts();
         response::clean(&mut parts.headers);
-        response::unbuffer(&mut parts.headers);
+        if body.is_event_stream() {
+            response::unbuffer(&mut parts.headers);
+        }
         if self.via {
             request::say_via(&mut parts.headers, parts.version);
         }

@@ -328,6 +328,8 @@ async fn refusals_pass_without_a_challenge_where_the_route_says_so() {
         let stub = Stub::saying(answer).await;
         let gateway = before(&stub, "upstream_refusals = \"pass\"").await;
         let response = gateway.call("open").send().await.unwrap();
+        // which is for streams of events
+        assert!(!response.headers().contains_key("x-accel-buffering"));
         assert_eq!(response.status(), status);
         for gone in ["www-authenticate", "www_authenticate", "server"] {
             assert!(!response.headers().contains_key(gone), "{gone}");

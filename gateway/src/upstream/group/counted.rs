@@ -39,6 +39,11 @@ impl CountedBody {
         let held = Some(held).filter(|_| !body.is_end_stream());
         Self { body, held }
     }
+
+    /// Whether it is a stream of events.
+    pub(crate) fn is_event_stream(&self) -> bool {
+        self.body.is_event_stream()
+    }
 }
 
 impl Body for CountedBody {

@@ -27,7 +27,7 @@ mod watch;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::HOST;
 use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use mcp_auth::random::{Random, SystemRandom};
@@ -292,7 +292,7 @@ impl Shared {
         if marks {
             address.tag.mark(answer.headers_mut());
         }
-        if is_event_stream(answer.headers()) {
+        if answer.body().is_event_stream() {
             held.streams();
         }
         answer.map(|body| CountedBody::new(body, held))
@@ -336,13 +336,6 @@ impl Shared {
 /// Whether the client has yet to send the body, or a part of it: who breaks off then, or lets others wait, nobody knows.
 fn is_still_coming(request: &Request<CleanBody>) -> bool {
     matches!(request.body(), CleanBody(RequestBody::Streamed { .. })) && !request.body().is_end_stream()
-}
-
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    const EVENT_STREAM: &str = "text/event-stream";
-    let content_type = headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
-    let mime = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
-    mime.trim_ascii().eq_ignore_ascii_case(EVENT_STREAM.as_bytes())
 }
 
 #[cfg(test)]

@@ -101,22 +101,6 @@ async fn a_request_that_goes_away_before_its_answer_counts_no_more() {
     assert_eq!(counts(&group), (0, 0, 0));
 }
 
-#[test]
-fn event_streams_are_told_by_their_type() {
-    for (content_type, expected) in [
-        ("text/event-stream", true),
-        ("Text/Event-Stream ; charset=utf-8", true),
-        ("text/event-streams", false),
-        ("application/json", false),
-        ("", false),
-    ] {
-        let mut headers = HeaderMap::new();
-        assert!(!is_event_stream(&headers));
-        headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
-        assert_eq!(is_event_stream(&headers), expected, "{content_type}");
-    }
-}
-
 /// A request of a session that says to live at this address.
 fn of_session_at(address: &str) -> Box<Request<CleanBody>> {
     let mut request = request("POST");

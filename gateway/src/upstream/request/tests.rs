@@ -27,6 +27,7 @@ fn user(issuer: &str, subject: &str, client: Option<&str>, claims: &Value) -> Ve
 fn what_a_client_must_not_say_is_removed() {
     let removed = [
         "authorization",
+        "proxy-authenticate",
         "proxy-authorization",
         "cookie",
         "dpop",
@@ -52,6 +53,8 @@ fn what_a_client_must_not_say_is_removed() {
         "x-original-url",
         "x_original_url",
         "x-rewrite-url",
+        "x-original-method",
+        "x-http-method",
         "x-http-method-override",
         "x-method-override",
         "origin",
