@@ -10,21 +10,19 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 /// alternative service would lead around the gateway, what the server is made of is nobody's business, and orders to a
 /// proxy in front are not the upstream's to give.
 fn is_reserved(name: &str) -> bool {
-    match name.as_bytes() {
-        // who may read an answer is decided in front of the upstream
-        [b'a', ..] => {
-            matches!(name, "authentication-info" | "alt-svc") || name.starts_with("access-control-")
-        }
-        // the gateway's own proofs are no business of the upstream's
-        [b'd', ..] => name == "dpop-nonce",
-        [b's', ..] => matches!(name, "set-cookie" | "server"),
-        [b'w', ..] => name == "www-authenticate",
-        [b'x', ..] => {
-            matches!(name, "x-powered-by" | "x-sendfile")
-                || (name.starts_with("x-accel-") && name != X_ACCEL_BUFFERING.as_str())
-        }
-        _ => false,
-    }
+    matches!(
+        name,
+        "www-authenticate"
+            | "authentication-info"
+            | "proxy-authenticate"
+            | "set-cookie"
+            | "alt-svc"
+            | "server"
+            | "x-powered-by"
+            // the gateway's own proofs are no business of the upstream's
+            | "dpop-nonce"
+            | "x-sendfile"
+    )
 }
 
 /// Why an answer of this status is not passed on, if it is not.
@@ -55,8 +53,13 @@ pub(super) fn unbuffer(headers: &mut HeaderMap) {
 }
 
 fn is_removed(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    is_ambiguous(name) || is_hop_by_hop(name) || is_reserved(name)
+    let text = name.as_str();
+    is_ambiguous(text)
+        // who may read an answer is decided in front of the upstream
+        || text.starts_with("access-control-")
+        || (text.starts_with("x-accel-") && *name != X_ACCEL_BUFFERING)
+        || is_hop_by_hop(text)
+        || is_reserved(text)
 }
 
 #[cfg(test)]

@@ -3,7 +3,19 @@
 //!
 //! `X-Auth-…` and `X-Forwarded-…` are the gateway's own already. An operator may set any of these by `credentials`.
 
-/// What names begin with behind `x-`.
+/// What names begin with.
+const BEGINNINGS: [&str; 8] = [
+    "remote-",
+    "ssl-",
+    "tailscale-user-",
+    "cf-access-",
+    "cf-connecting-ip",
+    "oidc-",
+    "client-cert",
+    "impersonate-",
+];
+
+/// The same behind `x-`.
 const BEGINNINGS_BEHIND_X: [&str; 31] = [
     // servers that authenticate themselves: Apache, nginx, Kubernetes, Grafana, Rails and Django behind them
     "remote-",
@@ -83,19 +95,12 @@ fn is_one_behind_x(name: &str) -> bool {
 /// Nearly no name begins like one of these: the first byte tells.
 pub(super) fn is_believed(name: &str) -> bool {
     match name.as_bytes() {
-        [b'c', ..] => {
-            name.starts_with("cf-access-")
-                || name.starts_with("cf-connecting-ip")
-                || name.starts_with("client-cert")
-        }
-        [b'i', ..] => name.starts_with("impersonate-"),
-        [b'o', ..] => name.starts_with("oidc-"),
-        [b'r', ..] => name.starts_with("remote-"),
-        [b's', ..] => name.starts_with("ssl-"),
-        [b't', ..] => name.starts_with("tailscale-user-"),
         [b'x', b'-', ..] => {
             let rest = name.get(2..).unwrap_or_default();
             is_one_behind_x(rest) || BEGINNINGS_BEHIND_X.iter().any(|beginning| rest.starts_with(beginning))
+        }
+        [b'r' | b's' | b't' | b'c' | b'o' | b'i', ..] => {
+            BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
         }
         _ => false,
     }
