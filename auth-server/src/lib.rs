@@ -8,6 +8,7 @@
 
 mod app;
 mod audit;
+mod build;
 mod catalogue;
 mod cimd;
 pub mod cli;

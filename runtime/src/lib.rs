@@ -1,6 +1,7 @@
-//! What the gateway and the authorization server share: configuration, file watching, the accept loop, logs and the
-//! signals that end a process. Internal to this workspace.
+//! What the gateway and the authorization server share: configuration, file watching, the accept loop, logs, the
+//! signals that end a process, and what a program was built from. Internal to this workspace.
 
+mod build;
 pub mod config;
 pub mod cut_off;
 pub mod files;

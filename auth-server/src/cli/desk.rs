@@ -7,14 +7,17 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::Value;
 
-use super::File;
+use super::{File, text::harmless};
 use crate::{
     audit,
     config::Config,
-    model::audit::{AuditEvent, AuditKind},
+    model::{
+        audit::{AuditEvent, AuditKind},
+        session::{User, user_name},
+    },
     outside::{Outside, Timestamp},
     server,
-    storage::{Housekeeping as _, sql::Database},
+    storage::{Accounts as _, Housekeeping as _, sql::Database},
 };
 
 /// The database of a configuration, open for one command.
@@ -46,6 +49,19 @@ impl Desk {
         audit::record(&self.storage, &event)
             .await
             .context("it was done, but its audit event could not be stored")
+    }
+
+    /// The user of a name, however it is spelled.
+    pub(super) async fn user(&self, name: &str) -> anyhow::Result<User> {
+        let name = user_name(name)?;
+        let user = self.storage.user_by_name(&name).await?;
+        user.with_context(|| format!("expected a user of this server, but found `{name}`"))
+    }
+
+    /// What a change says of whether there was something to change.
+    pub(super) fn found(found: bool, name: &str) -> anyhow::Result<()> {
+        anyhow::ensure!(found, "expected what there is, but found `{}`, which is not there", harmless(name));
+        Ok(())
     }
 
     /// Waits until the database is closed.

@@ -1,6 +1,12 @@
 //! The command line: a file for each family of commands.
 
+mod audit;
+mod client;
+mod data;
 mod desk;
+mod grant;
+mod resource;
+mod text;
 mod user;
 
 use std::path::PathBuf;
@@ -9,11 +15,11 @@ use clap::{Args, Parser, Subcommand};
 use mcp_auth_runtime::{serve, shutdown, telemetry};
 
 use self::desk::Desk;
-use crate::{Config, server, start};
+use crate::{Config, build, server, start};
 
 /// The OAuth 2.1 authorization server for MCP servers.
 #[derive(Debug, Parser)]
-#[command(name = "mcp-auth-server", version, about)]
+#[command(name = "mcp-auth-server", version = build::VERSION, long_version = build::LONG, about)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -30,6 +36,21 @@ enum Command {
     /// Manages the people who can sign in.
     #[command(subcommand)]
     User(user::Command),
+    /// Manages the apps that may ask for tokens.
+    #[command(subcommand)]
+    Client(client::Command),
+    /// Shows what tokens are issued for.
+    #[command(subcommand)]
+    Resource(resource::Command),
+    /// Shows and ends what users allowed apps.
+    #[command(subcommand)]
+    Grant(grant::Command),
+    /// Shows what happened.
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Gives people what is kept about them.
+    #[command(subcommand)]
+    Data(data::Command),
 }
 
 /// The configuration that a command works with.
@@ -63,6 +84,11 @@ impl Cli {
                 desk::say("the tables are up to date")
             }
             Command::User(command) => command.run().await,
+            Command::Client(command) => command.run().await,
+            Command::Resource(command) => command.run(),
+            Command::Grant(command) => command.run().await,
+            Command::Audit(command) => command.run().await,
+            Command::Data(command) => command.run().await,
         }
     }
 }

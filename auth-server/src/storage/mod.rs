@@ -56,8 +56,9 @@ pub(crate) trait Accounts {
     ) -> Result<()>;
     /// Disables a user, which ends every session and grant, or enables one again. False if there is no such user.
     async fn set_user_disabled(&self, user_id: &str, disabled: bool, now: Timestamp) -> Result<bool>;
-    /// Removes a user and everything of theirs; what the audit says about them stays, under an id that is nobody's.
-    async fn delete_user(&self, user_id: &str) -> Result<bool>;
+    /// Removes a user and everything of theirs. Grants stay without anything personal while access tokens of theirs may
+    /// still be asked for; what the audit says stays, under an id that is nobody's. False if there is no such user.
+    async fn delete_user(&self, user_id: &str, now: Timestamp) -> Result<bool>;
     /// Starts a session and ends the one that it replaces in the same browser.
     async fn insert_session(&self, session: &Session, replaces: Option<&Digest>) -> Result<()>;
     /// The session with its user, if it has not expired at `now` and the user is not disabled.
@@ -123,6 +124,14 @@ pub(crate) struct ListedClient {
     pub(crate) grants: i64,
 }
 
+/// How a client is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClientUsage {
+    pub(crate) last_used_at: Option<Timestamp>,
+    /// Grants that are still good.
+    pub(crate) grants: i64,
+}
+
 /// Clients that registered themselves, and snapshots of documents that a user said yes to.
 #[async_trait]
 pub(crate) trait Clients {
@@ -136,6 +145,10 @@ pub(crate) trait Clients {
     async fn delete_client(&self, id: &str, now: Timestamp) -> Result<bool>;
     /// False if there is no such client.
     async fn approve_client(&self, id: &str, now: Timestamp) -> Result<bool>;
+    /// A client as it is listed.
+    async fn listed_client(&self, id: &str, now: Timestamp) -> Result<Option<ListedClient>>;
+    /// How a client is used, also one that is in the configuration alone.
+    async fn client_usage(&self, id: &str, now: Timestamp) -> Result<ClientUsage>;
     /// The most recently registered first.
     async fn clients(&self, limit: i64, now: Timestamp) -> Result<Vec<ListedClient>>;
     async fn insert_initial_access_token(

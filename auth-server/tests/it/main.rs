@@ -12,6 +12,7 @@ mod assertions;
 mod authorize;
 mod clients;
 mod codes;
+mod commands;
 mod config;
 mod consent;
 mod discovery;

@@ -100,15 +100,23 @@ async fn a_deleted_user_leaves_nothing(storage: &Database) {
     with_a_grant(storage).await;
     storage.redeem_code(&digest("code g"), "g", &issued("j", Some("r")), &used()).await.unwrap();
     storage.insert_session(&session("one", "u"), None).await.unwrap();
-    assert!(storage.delete_user("u").await.unwrap());
-    assert!(!storage.delete_user("u").await.unwrap());
+    assert!(storage.delete_user("u", NOW).await.unwrap());
+    assert!(!storage.delete_user("u", NOW).await.unwrap());
     assert!(storage.session(&digest("one"), NOW).await.unwrap().is_none());
+    assert!(!storage.has_consented("u", "c").await.unwrap());
+    assert_eq!(storage.user_data("u").await.unwrap(), None);
+    // while the token lives, it is known to be revoked, and to be nobody's
+    let (token, grant) = storage.access_token(&digest("j")).await.unwrap().unwrap();
+    assert_eq!((token.revoked_at, grant.revoked_at, &grant.user_id), (Some(NOW), Some(NOW), &None));
+    assert_eq!((&grant.key_thumbprint, grant.authenticated_at), (&None, None));
+    let statuses = storage.revoked_statuses(0, 1 << 20, NOW).await.unwrap();
+    assert_eq!(statuses, [token.status_index], "gateways learn of it");
+    assert!(!storage.rotate(&digest("r"), "s", "g", &issued("k", Some("q")), &used()).await.unwrap());
+    storage.purge(token.expires_at, LONG_AGO, LONG_AGO).await.unwrap();
+    assert!(storage.access_token(&digest("j")).await.unwrap().is_none());
     assert!(storage.grant("g").await.unwrap().is_none());
     assert!(storage.code(&digest("code g")).await.unwrap().is_none());
     assert!(storage.refresh_token(&digest("r")).await.unwrap().is_none());
-    assert!(storage.access_token(&digest("j")).await.unwrap().is_none());
-    assert!(!storage.has_consented("u", "c").await.unwrap());
-    assert_eq!(storage.user_data("u").await.unwrap(), None);
 }
 
 async fn data_of_a_user_has_no_secrets(storage: &Database) {

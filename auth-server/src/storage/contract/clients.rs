@@ -1,5 +1,5 @@
 use super::*;
-use crate::storage::{PushedRequest, StoredTransaction};
+use crate::storage::{ClientUsage, PushedRequest, StoredTransaction};
 
 on_both!(
     unused_clients_are_evicted_and_used_ones_never,
@@ -52,9 +52,17 @@ async fn a_deleted_client_takes_its_grants_along(storage: &Database) {
     storage.redeem_code(&digest("code g"), "g", &issued("j", Some("r")), &used()).await.unwrap();
     let listed = storage.clients(10, NOW).await.unwrap();
     assert_eq!((listed.len(), listed[0].grants, listed[0].last_used_at), (1, 1, Some(NOW)));
+    let alone = storage.listed_client("c", NOW).await.unwrap().unwrap();
+    assert_eq!((&alone.client, alone.grants), (&listed[0].client, 1));
+    assert!(storage.listed_client("d", NOW).await.unwrap().is_none());
+    let usage = async |id: &str, now| storage.client_usage(id, now).await.unwrap();
+    assert_eq!(usage("c", NOW).await, ClientUsage { last_used_at: Some(NOW), grants: 1 });
+    assert_eq!(usage("c", NOW.plus_seconds(1000)).await.grants, 0, "expired");
+    assert_eq!(usage("d", NOW).await, ClientUsage { last_used_at: None, grants: 0 });
     assert!(storage.delete_client("c", NOW).await.unwrap());
     assert!(!storage.delete_client("c", NOW).await.unwrap());
     assert!(storage.client("c", LONG_AGO).await.unwrap().is_none());
+    assert_eq!(usage("c", NOW).await.grants, 0);
     assert!(!is_active(storage, "j").await);
     assert!(!storage.has_consented("u", "c").await.unwrap());
     assert!(!storage.rotate(&digest("r"), "s", "g", &issued("k", Some("q")), &used()).await.unwrap());

@@ -113,9 +113,25 @@ impl Accounts for Database {
         .await
     }
 
-    async fn delete_user(&self, user_id: &str) -> Result<bool> {
-        // everything else of theirs goes with the row (ON DELETE CASCADE)
-        Ok(self.change(sql("DELETE FROM users WHERE id = $1").bind(user_id)).await? == 1)
+    async fn delete_user(&self, user_id: &str, now: Timestamp) -> Result<bool> {
+        let user_id = user_id.to_owned();
+        self.write(move |mut database| {
+            Box::pin(async move {
+                revoke_grants(&mut database, &Which::OfUser(user_id.clone()), now).await?;
+                // Were the grants to go, so would their access tokens, and status lists would say that those are good.
+                // Cut loose from the user and expired, they go when the last of those has expired.
+                sql("UPDATE grants SET user_id = NULL, expires_at = $2, last_address = NULL, answered_to = NULL, \
+                     actor = NULL, key_thumbprint = NULL, authenticated_at = NULL WHERE user_id = $1")
+                .bind(&user_id)
+                .bind(now)
+                .execute(&mut database)
+                .await?;
+                // everything else of theirs goes with the row (ON DELETE CASCADE)
+                let gone = sql("DELETE FROM users WHERE id = $1").bind(&user_id).execute(&mut database).await?;
+                Ok(if gone == 1 { Keep(true) } else { Undo(false) })
+            })
+        })
+        .await
     }
 
     async fn insert_session(&self, session: &Session, replaces: Option<&Digest>) -> Result<()> {

@@ -11,8 +11,17 @@ use super::{
 use crate::{
     model::secret::Digest,
     outside::Timestamp,
-    storage::{Clients, ListedClient, RegisteredClient, Result, Which},
+    storage::{ClientUsage, Clients, ListedClient, RegisteredClient, Result, Which},
 };
+
+/// What is listed of a client, as of `$1`.
+macro_rules! select_listed {
+    () => {
+        "SELECT c.metadata, c.approved_at, c.last_used_at, \
+         (SELECT COUNT(*) FROM grants g WHERE g.client_id = c.id AND g.revoked_at IS NULL AND g.expires_at > $1) \
+         AS grants FROM clients c"
+    };
+}
 
 #[async_trait]
 impl Clients for Database {
@@ -95,12 +104,32 @@ impl Clients for Database {
         Ok(self.change(statement).await? == 1)
     }
 
+    async fn listed_client(&self, id: &str, now: Timestamp) -> Result<Option<ListedClient>> {
+        let statement = sql(concat!(select_listed!(), " WHERE c.id = $2")).bind(now).bind(id);
+        self.find(statement, listed).await
+    }
+
+    async fn client_usage(&self, id: &str, now: Timestamp) -> Result<ClientUsage> {
+        let statement = sql("SELECT MAX(last_used_at) AS last_used_at, \
+             SUM(CASE WHEN revoked_at IS NULL AND expires_at > $1 THEN 1 ELSE 0 END) AS grants \
+             FROM grants WHERE client_id = $2")
+        .bind(now)
+        .bind(id);
+        let usage = self
+            .find(statement, |row| {
+                Ok(ClientUsage {
+                    last_used_at: row.optional_time("last_used_at")?,
+                    grants: row.optional_integer("grants")?.unwrap_or(0),
+                })
+            })
+            .await?;
+        Ok(usage.unwrap_or(ClientUsage { last_used_at: None, grants: 0 }))
+    }
+
     async fn clients(&self, limit: i64, now: Timestamp) -> Result<Vec<ListedClient>> {
-        let statement = sql("SELECT c.metadata, c.approved_at, c.last_used_at, \
-             (SELECT COUNT(*) FROM grants g WHERE g.client_id = c.id AND g.revoked_at IS NULL AND g.expires_at > $2) \
-             AS grants FROM clients c ORDER BY c.registered_at DESC, c.id LIMIT $1")
-        .bind(limit)
-        .bind(now);
+        let statement = sql(concat!(select_listed!(), " ORDER BY c.registered_at DESC, c.id LIMIT $2"))
+            .bind(now)
+            .bind(limit);
         self.list(statement, listed).await
     }
 

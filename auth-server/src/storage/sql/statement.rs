@@ -216,7 +216,7 @@ impl Row {
         })
     }
 
-    fn optional_integer(&self, column: &str) -> Result<Option<i64>> {
+    pub(super) fn optional_integer(&self, column: &str) -> Result<Option<i64>> {
         Ok(match self {
             Self::Sqlite(row) => row.try_get(column)?,
             Self::Postgres(row) => row.try_get(column)?,
