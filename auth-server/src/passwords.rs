@@ -8,12 +8,14 @@ use argon2::{
     password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
 };
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::outside::Rng;
 
 /// Longest password, in characters. Long enough for any passphrase; bounds what one request may make the server hash.
 pub(crate) const MAX_CHARS: usize = 128;
+/// Shortest new one.
+pub(crate) const MIN_CHARS: usize = 8;
 /// Each hash takes 19 MiB and a core for a while: more at once would only be slower for everybody.
 const AT_ONCE: usize = 2;
 /// How long a sign-in waits for its turn.
@@ -42,10 +44,7 @@ impl Passwords {
         password: SecretString,
         hash: Option<String>,
     ) -> Result<bool, Overloaded> {
-        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else {
-            return Err(Overloaded);
-        };
+        let turn = self.turn().await?;
         let known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.decoy.clone());
         let verified = tokio::task::spawn_blocking(move || {
@@ -57,6 +56,20 @@ impl Passwords {
         })
         .await;
         Ok(verified.unwrap_or(false) && known)
+    }
+
+    /// Hashes a new password, when it is its turn.
+    pub(crate) async fn hash(&self, password: SecretString, rng: &dyn Rng) -> anyhow::Result<String> {
+        let turn =
+            self.turn().await.map_err(|Overloaded| anyhow!("too many passwords are hashed at once"))?;
+        let hashed = hash(password, rng).await;
+        drop(turn);
+        hashed
+    }
+
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Overloaded> {
+        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
+        turn.map_err(|_| Overloaded)?.map_err(|_| Overloaded)
     }
 }
 
@@ -78,8 +91,8 @@ pub(crate) async fn hash(password: SecretString, rng: &dyn Rng) -> anyhow::Resul
 pub(crate) fn check_new(password: &SecretString) -> anyhow::Result<()> {
     let chars = password.expose_secret().chars().count();
     anyhow::ensure!(
-        (8..=MAX_CHARS).contains(&chars),
-        "expected a password of 8 to {MAX_CHARS} characters, but found {chars}"
+        (MIN_CHARS..=MAX_CHARS).contains(&chars),
+        "expected a password of {MIN_CHARS} to {MAX_CHARS} characters, but found {chars}"
     );
     Ok(())
 }

@@ -16,7 +16,11 @@ use tower_http::{
 
 use crate::{
     app::App,
-    endpoints::{authorize, consent, jwks, login, metadata, paths, register, revoke, token},
+    endpoints::{
+        account::{self, password},
+        authorize, consent, jwks, login, metadata, paths, register, revoke, token,
+    },
+    model::place::Place,
     pages::{self, Problem},
     wire::error::{ApiError, ErrorCode},
 };
@@ -51,6 +55,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(&at(paths::AUTHORIZE), get(authorize::authorize))
         .route(&at(paths::LOGIN), get(login::show).post(login::submit))
         .route(&at(paths::CONSENT), get(consent::show).post(consent::submit))
+        .route(&at(Place::Account.path()), get(account::show).post(account::submit))
+        .route(&at(Place::Password.path()), get(password::show).post(password::submit))
+        .route(paths::CHANGE_PASSWORD, get(password::well_known))
         .route(&at(pages::STYLE_PATH), get(pages::style))
         .method_not_allowed_fallback(method_not_allowed);
 

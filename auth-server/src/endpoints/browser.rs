@@ -91,6 +91,11 @@ pub(super) fn check_form_origin(app: &App, headers: &HeaderMap) -> Result<(), Pr
     }
 }
 
+/// The token of one form: only the browser that holds `key` in a cookie can have been given it.
+pub(super) fn form_token(key: &Secret, step: &str, context: &str) -> Secret {
+    key.derive(&["form", step, context])
+}
+
 fn session_secret(app: &App, jar: &CookieJar) -> Option<Secret> {
     jar.get(&name(app, "session")).and_then(|cookie| well_formed(cookie.value()))
 }

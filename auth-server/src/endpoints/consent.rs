@@ -21,6 +21,7 @@ use crate::{
         audit::{AuditEvent, AuditKind},
         consent::{self, Choice, NotAChoice},
         consent_rules::Basis,
+        place::Place,
     },
     pages::{
         self, Frame, Problem,
@@ -164,6 +165,7 @@ async fn page(
             .wants_refresh(client)
             .then(|| (app.tokens.refresh_max / SECONDS_OF_A_DAY).max(1)),
         username: signed_in.user.name.clone(),
+        account: app.issuer.endpoint(Place::Account.path()),
         problem,
     };
     Ok(pages::render(app, status, &page))

@@ -1,4 +1,4 @@
-//! `GET` and `POST /login`: a user signs in to go on with a pending request.
+//! `GET` and `POST /login`: a user signs in, to go on with a pending request or to see a page of this server.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -17,7 +17,8 @@ use mcp_auth_runtime::serve::PeerAddr;
 use secrecy::SecretString;
 
 use super::{
-    browser, form, paths,
+    browser::{self, SignedIn},
+    form, paths,
     transaction::{self, Open},
 };
 use crate::{
@@ -25,13 +26,14 @@ use crate::{
     login_limits::Attempt,
     model::{
         audit::{AuditEvent, AuditKind},
+        place::Place,
         secret::Secret,
         session::{Session, User, user_name},
         text,
     },
     pages::{
         self, Frame, Problem,
-        login::LoginPage,
+        login::{LoginPage, SignInFor},
         parts::{Destination, ShownClient},
     },
     passwords::MAX_CHARS,
@@ -43,25 +45,97 @@ const STEP: &str = "login";
 /// The same words whatever was wrong: they must not tell which names exist.
 const WRONG: &str = "That user name or password is not right.";
 
+/// What a user signs in for.
+enum Purpose {
+    /// To go on with a request of a client.
+    Request(Box<Open>),
+    /// To see a page of this server.
+    Place(Place),
+}
+
+impl Purpose {
+    async fn read(app: &App, jar: &CookieJar, params: &Params) -> Result<Self, Problem> {
+        let field = |name| params.one(name).map_err(|_| Problem::malformed());
+        match (field("transaction")?, field("next")?) {
+            (None, Some(next)) => Place::parse(next).map(Self::Place).ok_or_else(Problem::malformed),
+            (transaction, _) => {
+                let browser = browser::browser(app, jar);
+                let open = transaction::open(app, browser.as_ref(), transaction).await?;
+                Ok(Self::Request(Box::new(open)))
+            }
+        }
+    }
+
+    fn needs_login(&self, app: &App, signed_in: Option<&SignedIn>) -> bool {
+        match self {
+            Self::Request(open) => open.needs_login(signed_in, app.now()),
+            Self::Place(_) => signed_in.is_none(),
+        }
+    }
+
+    /// Where signing in leads to: nowhere that a request could name.
+    fn next(&self, app: &App) -> String {
+        match self {
+            Self::Request(open) => open.page(app, paths::CONSENT),
+            Self::Place(place) => format!("{}{}", app.issuer.path(), place.path()),
+        }
+    }
+
+    /// What the form says of it.
+    fn field(&self) -> (&'static str, String) {
+        match self {
+            Self::Request(open) => ("transaction", open.secret.expose().to_owned()),
+            Self::Place(place) => ("next", place.path().to_owned()),
+        }
+    }
+
+    fn form_token(&self, browser: &Secret) -> Secret {
+        let (name, value) = self.field();
+        browser::form_token(browser, STEP, &format!("{name} {value}"))
+    }
+
+    fn hint(&self) -> &str {
+        match self {
+            Self::Request(open) => open.pending.request.login_hint.as_deref().unwrap_or_default(),
+            Self::Place(_) => "",
+        }
+    }
+
+    fn shown(&self) -> SignInFor {
+        match self {
+            Self::Request(open) => SignInFor::App {
+                client: ShownClient::new(&open.pending.client),
+                destination: Destination::new(&open.pending.client, &open.pending.request.redirect_uri),
+            },
+            Self::Place(Place::Account | Place::Password) => SignInFor::Account,
+        }
+    }
+}
+
+/// The page on which a user signs in to see one of this server's.
+pub(super) fn page_for(app: &App, place: Place) -> String {
+    // a path of ours needs no encoding
+    format!("{}{}?next={}", app.issuer.path(), paths::LOGIN, place.path())
+}
+
 /// Shows the form.
 pub(crate) async fn show(State(app): State<Arc<App>>, RawQuery(query): RawQuery, jar: CookieJar) -> Response {
-    match show_form(&app, query.as_deref().unwrap_or_default(), &jar).await {
+    match show_form(&app, query.as_deref().unwrap_or_default(), jar).await {
         Ok(response) => response,
         Err(problem) => problem.into_page(&app),
     }
 }
 
-async fn show_form(app: &App, query: &str, jar: &CookieJar) -> Result<Response, Problem> {
+async fn show_form(app: &App, query: &str, jar: CookieJar) -> Result<Response, Problem> {
     let params = Params::parse(query).map_err(|_| Problem::malformed())?;
-    let browser = browser::browser(app, jar);
-    let open = transaction::open(app, browser.as_ref(), params.one("transaction").ok().flatten()).await?;
-    let browser = browser.ok_or_else(Problem::no_transaction)?;
-    let signed_in = browser::signed_in(app, jar).await?;
-    if !open.needs_login(signed_in.as_ref(), app.now()) {
-        return Ok(pages::redirect(app, &open.page(app, paths::CONSENT)));
+    let purpose = Purpose::read(app, &jar, &params).await?;
+    let signed_in = browser::signed_in(app, &jar).await?;
+    if !purpose.needs_login(app, signed_in.as_ref()) {
+        return Ok(pages::redirect(app, &purpose.next(app)));
     }
-    let hint = open.pending.request.login_hint.clone().unwrap_or_default();
-    Ok(page(app, StatusCode::OK, &browser, &open, &hint, None))
+    let (browser, jar) = browser::browser_or_new(app, jar)?;
+    let hint = purpose.hint();
+    Ok((jar, page(app, StatusCode::OK, &browser, &purpose, hint, None)).into_response())
 }
 
 /// Checks the form.
@@ -89,11 +163,9 @@ async fn sign_in(
     browser::check_form_origin(app, headers)?;
     let params = form::read(headers, body).await.map_err(|_| Problem::malformed())?;
     let field = |name| params.one(name).map_err(|_| Problem::malformed());
-    let browser = browser::browser(app, &jar);
-    let open = transaction::open(app, browser.as_ref(), field("transaction")?).await?;
-    let browser = browser.ok_or_else(Problem::no_transaction)?;
-    let token = transaction::form_token(&browser, STEP, &open.secret);
-    if !field("csrf")?.is_some_and(|given| token.matches(given)) {
+    let purpose = Purpose::read(app, &jar, &params).await?;
+    let browser = browser::browser(app, &jar).ok_or_else(Problem::forged)?;
+    if !field("csrf")?.is_some_and(|given| purpose.form_token(&browser).matches(given)) {
         return Err(Problem::forged());
     }
 
@@ -102,7 +174,8 @@ async fn sign_in(
     if typed.chars().count() > MAX_CHARS || password.chars().count() > MAX_CHARS {
         return Err(Problem::malformed());
     }
-    let again = |status, problem: &str| page(app, status, &browser, &open, typed, Some(problem.to_owned()));
+    let again =
+        |status, problem: &str| page(app, status, &browser, &purpose, typed, Some(problem.to_owned()));
     // a name that cannot exist goes the same way as one that happens not to
     let name = user_name(typed).unwrap_or_else(|_| "?".to_owned());
     let user = app.storage.user_by_name(&name).await?;
@@ -133,13 +206,13 @@ async fn sign_in(
     app.login_limits.succeeded(attempt);
     let user_agent =
         headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    begin_session(app, &open, &browser, &user, (address, user_agent), jar).await
+    begin_session(app, &purpose, &browser, &user, (address, user_agent), jar).await
 }
 
 /// Signs the user in under a new session id: one that somebody planted before must not become theirs.
 async fn begin_session(
     app: &App,
-    open: &Open,
+    purpose: &Purpose,
     browser: &Secret,
     user: &User,
     (address, user_agent): (IpAddr, &str),
@@ -158,10 +231,12 @@ async fn begin_session(
     let replaced = browser::claimed_session(app, &jar);
     app.storage.insert_session(&session, replaced.as_ref()).await?;
     app.storage.remember_browser(&user.id, &browser.digest(), now).await?;
-    app.storage.set_transaction_session(&open.stored.digest, &session.digest).await?;
+    if let Purpose::Request(open) = purpose {
+        app.storage.set_transaction_session(&open.stored.digest, &session.digest).await?;
+    }
     app.record(AuditEvent::new(AuditKind::LoginSucceeded, now).user(&user.id).address(&address)).await;
     let jar = jar.add(browser::session_cookie(app, &secret));
-    Ok((jar, pages::redirect(app, &open.page(app, paths::CONSENT))).into_response())
+    Ok((jar, pages::redirect(app, &purpose.next(app))).into_response())
 }
 
 /// The event says whom it was about only if there is such a user: what else was typed may be a password.
@@ -176,17 +251,16 @@ fn page(
     app: &App,
     status: StatusCode,
     browser: &Secret,
-    open: &Open,
+    purpose: &Purpose,
     username: &str,
     problem: Option<String>,
 ) -> Response {
     let page = LoginPage {
         frame: Frame::new(app),
         action: format!("{}{}", app.issuer.path(), paths::LOGIN),
-        transaction: open.secret.expose().to_owned(),
-        csrf: transaction::form_token(browser, STEP, &open.secret).expose().to_owned(),
-        client: ShownClient::new(&open.pending.client),
-        destination: Destination::new(&open.pending.client, &open.pending.request.redirect_uri),
+        field: purpose.field(),
+        csrf: purpose.form_token(browser).expose().to_owned(),
+        purpose: purpose.shown(),
         username: username.to_owned(),
         problem,
     };

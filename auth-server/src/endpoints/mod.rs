@@ -1,5 +1,6 @@
 //! The endpoints, a file each.
 
+pub(crate) mod account;
 pub(crate) mod authorize;
 mod browser;
 mod client;
@@ -22,4 +23,6 @@ pub(crate) mod paths {
     pub(crate) const JWKS: &str = "/oauth2/jwks";
     pub(crate) const LOGIN: &str = "/login";
     pub(crate) const CONSENT: &str = "/consent";
+    /// At the root of the host, wherever the issuer is.
+    pub(crate) const CHANGE_PASSWORD: &str = "/.well-known/change-password";
 }

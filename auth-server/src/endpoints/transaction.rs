@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{browser::SignedIn, paths};
+use super::{
+    browser::{self, SignedIn},
+    paths,
+};
 use crate::{
     app::App,
     model::{
@@ -225,7 +228,7 @@ pub(super) fn answer(
 
 /// The token of one form: only the browser that holds `key` in a cookie can have been given it.
 pub(super) fn form_token(key: &Secret, step: &str, transaction: &Secret) -> Secret {
-    key.derive(&["form", step, transaction.expose()])
+    browser::form_token(key, step, transaction.expose())
 }
 
 /// The next step for a transaction.

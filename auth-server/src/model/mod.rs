@@ -12,6 +12,7 @@ pub(crate) mod grant_type;
 pub(crate) mod jwks;
 pub(crate) mod jws;
 pub(crate) mod pkce;
+pub(crate) mod place;
 pub(crate) mod redirect;
 pub(crate) mod registration;
 pub(crate) mod request;

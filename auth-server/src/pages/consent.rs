@@ -34,6 +34,8 @@ pub(crate) struct ConsentPage {
     /// Days that the client may stay signed in, if it does.
     pub(crate) stays_signed_in_days: Option<i64>,
     pub(crate) username: String,
+    /// Where the user can take it back.
+    pub(crate) account: String,
     pub(crate) problem: Option<&'static str>,
 }
 

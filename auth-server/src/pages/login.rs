@@ -13,12 +13,20 @@ use crate::model::redirect::Target;
 pub(crate) struct LoginPage {
     pub(crate) frame: Frame,
     pub(crate) action: String,
-    pub(crate) transaction: String,
+    /// What the user signs in for, as the form says it: name and value of a field.
+    pub(crate) field: (&'static str, String),
     pub(crate) csrf: String,
-    pub(crate) client: ShownClient,
-    pub(crate) destination: Destination,
+    pub(crate) purpose: SignInFor,
     pub(crate) username: String,
     pub(crate) problem: Option<String>,
+}
+
+/// What the user signs in for, as the page says it: a page that is shown for another reason than the user thinks gives
+/// itself away.
+#[derive(Debug)]
+pub(crate) enum SignInFor {
+    App { client: ShownClient, destination: Destination },
+    Account,
 }
 
 /// After signing in, a consent of earlier days may send the user on to the client at once.

@@ -1,5 +1,6 @@
 //! The HTML pages. They need no script, load nothing but one stylesheet of ours, and cannot be framed.
 
+pub(crate) mod account;
 pub(crate) mod consent;
 pub(crate) mod login;
 pub(crate) mod parts;
@@ -109,6 +110,14 @@ pub(crate) fn redirect(app: &App, to: &str) -> Response {
 pub(crate) fn date(at: Timestamp) -> String {
     time::OffsetDateTime::from_unix_timestamp(at.unix_seconds())
         .map_or_else(|_| "an unknown day".to_owned(), |day| day.date().to_string())
+}
+
+/// The minute in UTC.
+pub(crate) fn moment(at: Timestamp) -> String {
+    time::OffsetDateTime::from_unix_timestamp(at.unix_seconds()).map_or_else(
+        |_| "an unknown moment".to_owned(),
+        |moment| format!("{} {:02}:{:02} UTC", moment.date(), moment.hour(), moment.minute()),
+    )
 }
 
 /// How long to wait, in words.

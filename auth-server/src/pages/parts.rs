@@ -1,8 +1,11 @@
 //! What several pages show: who asks, and where the answer goes.
 
-use crate::model::{
-    client::{Client, Links, Origin, WebLink},
-    redirect::{RedirectUri, Target},
+use crate::{
+    model::{
+        client::{Client, Links, Origin, WebLink},
+        redirect::{RedirectUri, Target},
+    },
+    outside::Timestamp,
 };
 
 /// Characters of a client's id that tell two of the same name apart.
@@ -21,7 +24,7 @@ pub(crate) struct ShownClient {
 pub(crate) enum Provenance {
     Administrator,
     Document { host: String },
-    Registration { date: String, short_id: String },
+    Registration { date: Option<String>, short_id: String },
 }
 
 /// A page that the client names about itself.
@@ -45,15 +48,22 @@ pub(crate) struct Destination {
 impl ShownClient {
     /// What was proven of the client is its origin alone; the name is what it says.
     pub(crate) fn new(client: &Client) -> Self {
-        let origin = match &client.origin {
-            Origin::Administrator => Provenance::Administrator,
-            Origin::Document { host } => Provenance::Document { host: host.clone() },
-            Origin::Registration => Provenance::Registration {
-                date: super::date(client.registered_at),
-                short_id: client.id.chars().take(SHORT_ID_CHARS).collect(),
-            },
-        };
+        let origin = Provenance::of(&client.origin, &client.id, Some(client.registered_at));
         Self { name: client.name.clone(), origin, links: links(&client.links) }
+    }
+}
+
+impl Provenance {
+    /// `registered_at`: where that is known and to be shown.
+    pub(crate) fn of(origin: &Origin, client_id: &str, registered_at: Option<Timestamp>) -> Self {
+        match origin {
+            Origin::Administrator => Self::Administrator,
+            Origin::Document { host } => Self::Document { host: host.clone() },
+            Origin::Registration => Self::Registration {
+                date: registered_at.map(super::date),
+                short_id: client_id.chars().take(SHORT_ID_CHARS).collect(),
+            },
+        }
     }
 }
 

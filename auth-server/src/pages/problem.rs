@@ -250,6 +250,13 @@ impl From<crate::outside::NoRandomness> for Problem {
     }
 }
 
+impl From<anyhow::Error> for Problem {
+    fn from(error: anyhow::Error) -> Self {
+        tracing::error!(error = format!("{error:#}"), "page not served");
+        Self::internal()
+    }
+}
+
 pub(super) fn internal() -> Problem {
     Problem::internal()
 }

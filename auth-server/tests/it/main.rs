@@ -8,6 +8,7 @@
     reason = "test code"
 )]
 
+mod account;
 mod assertions;
 mod authorize;
 mod clients;

@@ -17,11 +17,21 @@ async fn every_page_has_its_guards() {
     let leave = az().with("client_id", &id).with("redirect_uri", "https://dcr.test/cb").with("scope", "x");
     let leave = server.browser().authorize(&leave).await;
     let forged = browser.send(Method::POST, "/consent", &[], Some(&Form::of(&[("transaction", "x")]))).await;
+    let account = browser.get("/account").await;
+    let password = browser.get("/account/password").await;
+    assert!(account.body.contains("Your account") && password.body.contains("Change password"));
     assert!(login.is_login_page() && wrong.is_login_page() && consent.is_consent_page());
     // the forms of some lead on to a client, which `form-action` would forbid
-    for (page, leads_to_clients) in
-        [(&login, true), (&wrong, true), (&consent, true), (&error, false), (&leave, false), (&forged, false)]
-    {
+    for (page, leads_to_clients) in [
+        (&login, true),
+        (&wrong, true),
+        (&consent, true),
+        (&error, false),
+        (&leave, false),
+        (&forged, false),
+        (&account, false),
+        (&password, false),
+    ] {
         let csp = page.header("content-security-policy").unwrap();
         assert_eq!(csp.contains("form-action 'self'"), !leads_to_clients, "{csp}");
         assert_eq!(csp.contains("form-action"), !leads_to_clients, "{csp}");

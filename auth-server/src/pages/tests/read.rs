@@ -31,7 +31,7 @@ pub(super) fn read(page: &impl Template) -> String {
                 match name.as_str() {
                     "h1" => line.push_str("# "),
                     "h2" => line.push_str("## "),
-                    "legend" => line.push_str("### "),
+                    "h3" | "legend" => line.push_str("### "),
                     "li" => line.push_str("- "),
                     "summary" => line.push_str("> "),
                     "code" => line.push('`'),

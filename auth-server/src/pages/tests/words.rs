@@ -5,9 +5,10 @@ use insta::assert_snapshot;
 use super::{
     super::{
         Frame,
+        account::{AccountPage, ConnectedApp, GivenAccess, Notice, PasswordPage, ShownSession},
         consent::{ConsentPage, LeavePage, ShownResource, shown_groups},
-        login::LoginPage,
-        parts::{Destination, ShownClient},
+        login::{LoginPage, SignInFor},
+        parts::{Destination, Provenance, ShownClient},
     },
     read::read,
 };
@@ -73,6 +74,7 @@ fn consent_page(client: &Client, redirect_uri: &str, scopes: &str, earlier: Opti
         groups: shown_groups(consent::permissions(&set(scopes), earlier.map(set).as_ref(), words)),
         stays_signed_in_days: Some(180),
         username: "alice".to_owned(),
+        account: "https://as.test/account".to_owned(),
         problem: None,
     }
 }
@@ -139,10 +141,12 @@ fn signing_in() {
         read(&LoginPage {
             frame: frame(),
             action: "/login".to_owned(),
-            transaction: "t".to_owned(),
+            field: ("transaction", "t".to_owned()),
             csrf: "c".to_owned(),
-            client: ShownClient::new(client),
-            destination: Destination::new(client, &RedirectUri::parse(redirect_uri).unwrap()),
+            purpose: SignInFor::App {
+                client: ShownClient::new(client),
+                destination: Destination::new(client, &RedirectUri::parse(redirect_uri).unwrap()),
+            },
             username: "alice".to_owned(),
             problem: problem.map(str::to_owned),
         })
@@ -174,4 +178,81 @@ fn leaving_with_an_error() {
     };
     let pages = ["https://app.test/cb", "http://127.0.0.1:5/cb", "cursor://x/cb"].map(page);
     assert_snapshot!(pages.join("\n\n"));
+}
+
+#[test]
+fn the_account() {
+    let access = |id: &str, answered_to: Option<&str>| GivenAccess {
+        id: id.to_owned(),
+        resources: vec![ShownResource {
+            name: "Demo tools".to_owned(),
+            url: "https://gw.test/mcp".to_owned(),
+        }],
+        permissions: vec!["Read your notes".to_owned(), "notes:write".to_owned()],
+        given: "2027-01-15".to_owned(),
+        until: "2027-07-14".to_owned(),
+        last_used: Some("2027-02-01 09:30 UTC".to_owned()),
+        last_address: Some("203.0.113.1".to_owned()),
+        is_device: answered_to.is_none(),
+        answered_to: answered_to.map(|uri| RedirectUri::parse(uri).unwrap().target()),
+    };
+    let app = |origin: Origin, accesses: Vec<GivenAccess>| ConnectedApp {
+        client_id: "0123456789abcdefghij".to_owned(),
+        name: "Claude".to_owned(),
+        origin: Provenance::of(&origin, "0123456789abcdefghij", None),
+        accesses,
+    };
+    let session = |name: &str, is_this| ShownSession {
+        name: name.to_owned(),
+        browser: "Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0".to_owned(),
+        address: "203.0.113.1".to_owned(),
+        since: "2027-02-01 09:30 UTC".to_owned(),
+        is_this,
+    };
+    let mut page = AccountPage {
+        frame: frame(),
+        action: "/account".to_owned(),
+        password: "/account/password".to_owned(),
+        csrf: "c".to_owned(),
+        username: "alice".to_owned(),
+        notice: Some(Notice::Removed),
+        apps: vec![
+            app(
+                Origin::Document { host: "claude.ai".to_owned() },
+                vec![
+                    access("a", Some("https://claude.ai/cb")),
+                    GivenAccess {
+                        last_used: None,
+                        last_address: None,
+                        ..access("b", Some("http://localhost:5/cb"))
+                    },
+                ],
+            ),
+            app(Origin::Registration, vec![access("c", Some("cursor://x/cb"))]),
+            app(Origin::Administrator, vec![GivenAccess { permissions: Vec::new(), ..access("d", None) }]),
+        ],
+        unused: 2,
+        sessions: vec![session("s", true), session("t", false)],
+    };
+    let full = read(&page);
+    page.notice = None;
+    page.apps.clear();
+    page.unused = 0;
+    page.sessions.truncate(1);
+    assert_snapshot!([full, read(&page)].join("\n\n"));
+}
+
+#[test]
+fn a_new_password() {
+    let page = PasswordPage {
+        frame: frame(),
+        action: "/account/password".to_owned(),
+        account: "/account".to_owned(),
+        csrf: "c".to_owned(),
+        username: "alice".to_owned(),
+        min_chars: 8,
+        max_chars: 128,
+        problem: Some("The current password is not right.".to_owned()),
+    };
+    assert_snapshot!(read(&page));
 }

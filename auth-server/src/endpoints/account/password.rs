@@ -1,0 +1,155 @@
+//! `/account/password`: a user takes a new password, with the current one.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use axum_extra::extract::CookieJar;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use mcp_auth_runtime::serve::PeerAddr;
+use secrecy::SecretString;
+
+use super::{done, event};
+use crate::{
+    app::App,
+    endpoints::{
+        browser::{self, SignedIn},
+        form, login,
+    },
+    login_limits::Attempt,
+    model::{audit::AuditKind, place::Place, secret::Secret, session::Session},
+    pages::{
+        self, Frame, Problem,
+        account::{Notice, PasswordPage},
+    },
+    passwords::{MAX_CHARS, MIN_CHARS},
+    peer::client_address,
+};
+
+const STEP: &str = "password";
+
+/// `GET /.well-known/change-password` (W3C, A Well-Known URL for Changing Passwords): for password managers.
+pub(crate) async fn well_known(State(app): State<Arc<App>>) -> Response {
+    pages::redirect(&app, &format!("{}{}", app.issuer.path(), Place::Password.path()))
+}
+
+/// Shows the form.
+pub(crate) async fn show(State(app): State<Arc<App>>, jar: CookieJar) -> Response {
+    match browser::signed_in(&app, &jar).await {
+        Ok(Some(signed_in)) => page(&app, StatusCode::OK, &signed_in, None),
+        Ok(None) => pages::redirect(&app, &login::page_for(&app, Place::Password)),
+        Err(error) => Problem::from(error).into_page(&app),
+    }
+}
+
+/// Checks the form.
+pub(crate) async fn submit(
+    State(app): State<Arc<App>>,
+    Extension(PeerAddr(peer)): Extension<PeerAddr>,
+    headers: HeaderMap,
+    jar: CookieJar,
+    body: Body,
+) -> Response {
+    match change(&app, peer, &headers, jar, body).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_page(&app),
+    }
+}
+
+async fn change(
+    app: &App,
+    peer: SocketAddr,
+    headers: &HeaderMap,
+    jar: CookieJar,
+    body: Body,
+) -> Result<Response, Problem> {
+    browser::check_form_origin(app, headers)?;
+    let params = form::read(headers, body).await.map_err(|_| Problem::malformed())?;
+    let field = |name| params.one(name).map_err(|_| Problem::malformed());
+    let Some(signed_in) = browser::signed_in(app, &jar).await? else {
+        return Ok(pages::redirect(app, &login::page_for(app, Place::Password)));
+    };
+    if !field("csrf")?.is_some_and(|given| form_token(&signed_in).matches(given)) {
+        return Err(Problem::forged());
+    }
+    let current = field("current")?.unwrap_or_default();
+    let new = field("new")?.unwrap_or_default();
+    let again = field("again")?.unwrap_or_default();
+    if [current, new, again].iter().any(|password| password.chars().count() > MAX_CHARS) {
+        return Err(Problem::malformed());
+    }
+    let refuse = |status, problem: String| page(app, status, &signed_in, Some(problem));
+    if new.chars().count() < MIN_CHARS {
+        let words = format!("The new password needs at least {MIN_CHARS} characters.");
+        return Ok(refuse(StatusCode::BAD_REQUEST, words));
+    }
+    if new != again {
+        return Ok(refuse(StatusCode::BAD_REQUEST, "The new password was not repeated the same.".to_owned()));
+    }
+
+    // somebody at a browser that was left open must not guess the password either
+    let address = client_address(peer, headers, &app.trusted_proxies);
+    let browser = browser::browser(app, &jar);
+    let digest = browser.as_ref().map(Secret::digest);
+    let known = match &digest {
+        Some(digest) => app.storage.is_browser_known(&signed_in.user.id, digest).await?,
+        None => false,
+    };
+    let known_browser = digest.as_ref().filter(|_| known);
+    let attempt = Attempt { name: &signed_in.user.name, address, known_browser };
+    if let Err(exceeded) = app.login_limits.admit(attempt, app.now()) {
+        app.record(event(app, AuditKind::LoginThrottled, &signed_in, address)).await;
+        let wait = pages::wait(exceeded.retry_after_seconds);
+        let words = format!("Too many wrong passwords. Try again in {wait}.");
+        let mut response = refuse(StatusCode::TOO_MANY_REQUESTS, words);
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(exceeded.retry_after_seconds));
+        return Ok(response);
+    }
+    let hash = Some(signed_in.user.password_hash.clone());
+    let right =
+        app.passwords.verify(SecretString::from(current), hash).await.map_err(|_| Problem::overloaded())?;
+    if !right {
+        app.record(event(app, AuditKind::LoginFailed, &signed_in, address)).await;
+        return Ok(refuse(StatusCode::UNAUTHORIZED, "The current password is not right.".to_owned()));
+    }
+    app.login_limits.succeeded(attempt);
+    let hash = app.passwords.hash(SecretString::from(new), &*app.outside.rng).await?;
+    let secret = replace_session(app, &signed_in).await?;
+    app.storage.set_password(&signed_in.user.id, &hash, Some(&secret.digest()), app.now()).await?;
+    if let Some(digest) = &digest {
+        app.storage.remember_browser(&signed_in.user.id, digest, app.now()).await?;
+    }
+    app.record(event(app, AuditKind::PasswordChanged, &signed_in, address)).await;
+    let jar = jar.add(browser::session_cookie(app, &secret));
+    Ok((jar, done(app, Notice::PasswordChanged)).into_response())
+}
+
+/// The session goes on under a new id: whoever had the old one loses it.
+async fn replace_session(app: &App, signed_in: &SignedIn) -> Result<Secret, Problem> {
+    let secret = Secret::generate(&*app.outside.rng)?;
+    let session = Session { digest: secret.digest(), ..signed_in.session.clone() };
+    app.storage.insert_session(&session, Some(&signed_in.session.digest)).await?;
+    Ok(secret)
+}
+
+fn form_token(signed_in: &SignedIn) -> Secret {
+    browser::form_token(&signed_in.secret, STEP, "")
+}
+
+fn page(app: &App, status: StatusCode, signed_in: &SignedIn, problem: Option<String>) -> Response {
+    let page = PasswordPage {
+        frame: Frame::new(app),
+        action: format!("{}{}", app.issuer.path(), Place::Password.path()),
+        account: format!("{}{}", app.issuer.path(), Place::Account.path()),
+        csrf: form_token(signed_in).expose().to_owned(),
+        username: signed_in.user.name.clone(),
+        min_chars: MIN_CHARS,
+        max_chars: MAX_CHARS,
+        problem,
+    };
+    pages::render(app, status, &page)
+}
