@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use mcp_auth::possession::DpopOptions;
+
 use crate::{
+    assertions::AssertionIssuer,
     audit,
     cimd::Documents,
     client_keys::ClientKeys,
     config::{Clients, Issuer, Tokens},
     keys::SigningKeys,
     login_limits::LoginLimits,
-    model::{audit::AuditEvent, consent_rules::ConsentRule, resource::Resource, scope::OFFLINE_ACCESS},
+    model::{audit::AuditEvent, consent_rules::ConsentRule, resource::Resource, scope::own_scopes},
     outside::{Outside, Timestamp},
     passwords::Passwords,
     peer::ProxyBlock,
@@ -31,11 +34,15 @@ pub(crate) struct App {
     pub(crate) consent_rules: Vec<ConsentRule>,
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) keys: SigningKeys,
+    /// How clients prove that they hold a key.
+    pub(crate) dpop: DpopOptions,
     pub(crate) status_places: Places,
     /// `None` where metadata documents are turned off.
     pub(crate) documents: Option<Documents>,
     /// `None` where nothing can be fetched at all.
     pub(crate) client_keys: Option<ClientKeys>,
+    /// Identity providers whose word counts.
+    pub(crate) assertion_issuers: Vec<AssertionIssuer>,
     pub(crate) passwords: Passwords,
     pub(crate) login_limits: LoginLimits,
     pub(crate) registrations: Throttle,
@@ -68,7 +75,7 @@ impl App {
 
     /// Every scope that can be asked for, sorted.
     pub(crate) fn scopes(&self) -> Vec<String> {
-        let mut scopes: std::collections::BTreeSet<String> = [OFFLINE_ACCESS.to_owned()].into();
+        let mut scopes: std::collections::BTreeSet<String> = own_scopes().map(str::to_owned).collect();
         for resource in &self.resources {
             scopes.extend(resource.catalogue().names().map(str::to_owned));
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use mcp_auth::{document::Faults, policy::Policy};
 
-use crate::model::scope::{OFFLINE_ACCESS, ScopeSet};
+use crate::model::scope::{OPENID, ScopeSet, is_own};
 
 /// What a resource offers. The last good one is kept while a policy file is broken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl ScopeCatalogue {
         let descriptions = policy
             .known_scopes()
             .iter()
-            .filter(|name| *name != OFFLINE_ACCESS)
+            .filter(|name| !is_own(name))
             .map(|name| (name.to_owned(), words.get(name).copied().flatten().map(str::to_owned)))
             .collect();
         Ok(Self::new(descriptions, &policy.baseline_scopes().iter().collect()))
@@ -55,15 +55,16 @@ impl ScopeCatalogue {
     /// A request without scopes gets the baseline, or everything where there is none: RFC 6749 §3.3 leaves the default
     /// to the server, and MCP clients that know no scopes omit the parameter. `offline_access` alone counts as none.
     pub(crate) fn resolve(&self, requested: &ScopeSet) -> Result<ScopeSet, UnknownScope> {
-        let for_resource = requested.for_access_token();
+        let for_resource = requested.of_resources();
         if for_resource.iter().any(|scope| !self.descriptions.contains_key(scope)) {
             return Err(UnknownScope);
         }
-        if !for_resource.is_empty() {
+        // whoever asks only who the user is gets only that
+        if !for_resource.is_empty() || requested.contains(OPENID) {
             return Ok(requested.clone());
         }
         let default = if self.baseline.is_empty() { self.names().collect() } else { self.baseline.clone() };
-        Ok(default.union(&requested.iter().filter(|scope| *scope == OFFLINE_ACCESS).collect()))
+        Ok(default.union(&requested.of_server()))
     }
 }
 
@@ -95,6 +96,9 @@ mod tests {
             ("unknown", "", "read write"),
             ("read", "offline_access", "offline_access read"),
             ("read", "write", "write"),
+            ("read", "openid", "openid"),
+            ("read", "email offline_access", "email offline_access read"),
+            ("read", "openid write", "openid write"),
             ("read", "write offline_access", "offline_access write"),
         ] {
             let resolved = catalogue(baseline).resolve(&ScopeSet::parse(requested).unwrap()).unwrap();

@@ -1,26 +1,33 @@
 //! Making tokens from a grant.
 
+use std::collections::BTreeMap;
+
+use serde_json::{Value, value::RawValue};
+
 use crate::{
     app::App,
     model::{
         grant::{AccessToken, Grant, RefreshToken},
         resource,
-        scope::{OFFLINE_ACCESS, ScopeSet},
+        scope::{EMAIL, OPENID, PROFILE, ScopeSet},
         secret::{Digest, Secret, identifier},
+        session::User,
     },
     outside::Timestamp,
     storage::StorageError,
     wire::{
         error::{ApiError, ErrorCode},
         params::Params,
-        token::{AccessTokenClaims, TokenResponse},
+        token::{AccessTokenClaims, Confirmation, IdTokenClaims, TokenResponse},
     },
 };
 
 /// What the tokens of one request are for: a resource of the grant, and scopes of it.
 pub(crate) struct Order {
-    resource: String,
-    scopes: ScopeSet,
+    pub(crate) resource: String,
+    pub(crate) scopes: ScopeSet,
+    /// Seconds that the access token lives.
+    pub(crate) lifetime: i64,
 }
 
 impl Order {
@@ -45,12 +52,7 @@ impl Order {
         let resource = app.resource(url).ok_or(outside)?;
 
         let wider = ApiError::new(ErrorCode::InvalidScope, "scope was not granted");
-        let requested = match params.one("scope") {
-            Ok(text) => ScopeSet::parse(text.unwrap_or_default()).map_err(|_| wider)?,
-            Err(_) => {
-                return Err(ApiError::new(ErrorCode::InvalidRequest, "a parameter is given more than once"));
-            }
-        };
+        let requested = requested_scopes(params)?;
         if !requested.is_subset(&grant.scopes) {
             return Err(wider);
         }
@@ -59,13 +61,18 @@ impl Order {
             // what was granted for the other resource is no business of this one
             let catalogue = resource.catalogue();
             let own: ScopeSet = catalogue.names().filter(|name| scopes.contains(name)).collect();
-            scopes = if scopes.contains(OFFLINE_ACCESS) {
-                own.union(&[OFFLINE_ACCESS].into_iter().collect())
-            } else {
-                own
-            };
+            scopes = own.union(&scopes.of_server());
         }
-        Ok(Self { resource: resource.url().to_owned(), scopes })
+        Ok(Self { resource: resource.url().to_owned(), scopes, lifetime: app.tokens.access })
+    }
+}
+
+/// The scopes that a token request names.
+pub(crate) fn requested_scopes(params: &Params) -> Result<ScopeSet, ApiError> {
+    match params.one("scope") {
+        Ok(text) => ScopeSet::parse(text.unwrap_or_default())
+            .map_err(|_| ApiError::new(ErrorCode::InvalidScope, "scope was not granted")),
+        Err(_) => Err(ApiError::new(ErrorCode::InvalidRequest, "a parameter is given more than once")),
     }
 }
 
@@ -75,24 +82,37 @@ pub(crate) struct Access {
     pub(crate) stored: AccessToken,
 }
 
-/// Makes and signs an access token.
-pub(crate) async fn access_token(app: &App, grant: &Grant, order: &Order) -> Result<Access, ApiError> {
+/// Makes and signs an access token, bound to `key` if there is one.
+pub(crate) async fn access_token(
+    app: &App,
+    grant: &Grant,
+    order: &Order,
+    key: Option<&str>,
+) -> Result<Access, ApiError> {
     let now = app.now();
-    let expires_at = now.plus_seconds(app.tokens.access);
+    let expires_at = now.plus_seconds(order.lifetime);
     let jti = identifier(&*app.outside.rng).map_err(|error| internal(&error))?;
     let scopes = order.scopes.for_access_token();
     let status_index = app.status_places.next(&*app.storage).await?;
-    let claims = AccessTokenClaims {
-        iss: app.issuer.as_str().to_owned(),
-        sub: grant.subject(),
-        aud: order.resource.clone(),
-        client_id: grant.client_id.clone(),
-        scope: scopes.to_string(),
-        iat: now.unix_seconds(),
-        exp: expires_at.unix_seconds(),
-        jti: jti.clone(),
+    let actor: Option<Box<RawValue>> = match &grant.actor {
+        Some(actor) => Some(RawValue::from_string(actor.clone()).map_err(|error| internal(&error))?),
+        None => None,
     };
-    let signed = app.keys.sign(&claims).map_err(|error| internal(&error))?;
+    let signed = app
+        .keys
+        .sign(&AccessTokenClaims {
+            iss: app.issuer.as_str(),
+            sub: &grant.subject(),
+            aud: &order.resource,
+            client_id: &grant.client_id,
+            scope: &scopes.to_string(),
+            iat: now.unix_seconds(),
+            exp: expires_at.unix_seconds(),
+            jti: &jti,
+            cnf: key.map(|jkt| Confirmation { jkt }),
+            act: actor.as_deref(),
+        })
+        .map_err(|error| internal(&error))?;
     let stored = AccessToken {
         digest: Digest::of(signed.as_bytes()),
         jti,
@@ -101,9 +121,51 @@ pub(crate) async fn access_token(app: &App, grant: &Grant, order: &Order) -> Res
         issued_at: now,
         expires_at,
         status_index,
+        key_thumbprint: key.map(str::to_owned),
         revoked_at: None,
     };
     Ok(Access { signed, stored })
+}
+
+/// The id token that goes with the tokens of a user, where one was asked for (OpenID Connect Core §3.1.3.3).
+pub(crate) fn id_token(
+    app: &App,
+    grant: &Grant,
+    order: &Order,
+    user: Option<&User>,
+    nonce: Option<&str>,
+) -> Result<Option<String>, ApiError> {
+    let Some(user) = user.filter(|_| order.scopes.contains(OPENID)) else { return Ok(None) };
+    let now = app.now();
+    let claims = IdTokenClaims {
+        iss: app.issuer.as_str(),
+        sub: &user.id,
+        aud: &grant.client_id,
+        iat: now.unix_seconds(),
+        exp: now.plus_seconds(order.lifetime).unix_seconds(),
+        auth_time: grant.authenticated_at.map(Timestamp::unix_seconds),
+        nonce,
+        about_user: about_user(user, &order.scopes),
+    };
+    app.keys.sign_id_token(&claims).map(Some).map_err(|error| internal(&error))
+}
+
+/// The claims about a user that the scopes stand for (OpenID Connect Core §5.4).
+pub(crate) fn about_user(user: &User, scopes: &ScopeSet) -> BTreeMap<&'static str, Value> {
+    let mut claims = BTreeMap::new();
+    if scopes.contains(PROFILE) {
+        claims.insert("preferred_username", user.name.clone().into());
+        for claim in ["name", "given_name", "family_name", "locale", "zoneinfo"] {
+            if let Some(value) = user.attributes.get(claim) {
+                claims.insert(claim, value.clone().into());
+            }
+        }
+    }
+    if let Some(email) = user.email.as_ref().filter(|_| scopes.contains(EMAIL)) {
+        claims.insert("email", email.clone().into());
+        claims.insert("email_verified", user.email_verified.into());
+    }
+    claims
 }
 
 /// What is stored of a refresh token of `grant`.
@@ -116,13 +178,15 @@ pub(crate) fn refresh_token(app: &App, grant: &Grant, secret: &Secret, now: Time
 }
 
 /// The answer that carries the tokens.
-pub(crate) fn response(app: &App, access: String, refresh: Option<&Secret>, order: &Order) -> TokenResponse {
+pub(crate) fn response(access: Access, refresh: Option<&Secret>, order: &Order) -> TokenResponse {
     TokenResponse {
-        access_token: access,
-        token_type: "Bearer",
-        expires_in: app.tokens.access,
+        access_token: access.signed,
+        token_type: if access.stored.key_thumbprint.is_some() { "DPoP" } else { "Bearer" },
+        expires_in: order.lifetime,
         refresh_token: refresh.map(|secret| secret.expose().to_owned()),
         scope: order.scopes.to_string(),
+        id_token: None,
+        issued_token_type: None,
     }
 }
 

@@ -15,12 +15,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::{
     outside::Timestamp,
     storage::{Storage, StoredKey},
-    wire::token::AccessTokenClaims,
+    wire::token::{AccessTokenClaims, IdTokenClaims, IdTokenHint},
 };
 
 const ALGORITHM: Algorithm = Algorithm::ES256;
 /// RFC 9068 §2.1.
-const TYPE: &str = "at+jwt";
+const ACCESS_TOKEN: &str = "at+jwt";
+const ID_TOKEN: &str = "JWT";
 
 /// The signing keys. The newest signs; all are published.
 pub(crate) struct SigningKeys {
@@ -61,17 +62,26 @@ impl SigningKeys {
     }
 
     /// Signs an access token.
-    pub(crate) fn sign(&self, claims: &AccessTokenClaims) -> jsonwebtoken::errors::Result<String> {
+    pub(crate) fn sign(&self, claims: &AccessTokenClaims<'_>) -> jsonwebtoken::errors::Result<String> {
+        self.sign_as(ACCESS_TOKEN, claims)
+    }
+
+    /// Signs an id token. Its type keeps it from passing for an access token.
+    pub(crate) fn sign_id_token(&self, claims: &IdTokenClaims<'_>) -> jsonwebtoken::errors::Result<String> {
+        self.sign_as(ID_TOKEN, claims)
+    }
+
+    fn sign_as(&self, typ: &str, claims: &impl serde::Serialize) -> jsonwebtoken::errors::Result<String> {
         let mut header = Header::new(ALGORITHM);
-        header.typ = Some(TYPE.to_owned());
+        header.typ = Some(typ.to_owned());
         header.kid = Some(self.kid.clone());
         jsonwebtoken::encode(&header, claims, &self.encoding)
     }
 
-    /// The claims of a token that this server signed, expired or not; `None` for anything else.
-    pub(crate) fn read_own(&self, token: &str, issuer: &str) -> Option<AccessTokenClaims> {
+    /// What an id token of this server says, expired or not; `None` for anything else.
+    pub(crate) fn read_id_token(&self, token: &str, issuer: &str) -> Option<IdTokenHint> {
         let header = jsonwebtoken::decode_header(token).ok()?;
-        if header.typ.as_deref() != Some(TYPE) {
+        if header.typ.as_deref() != Some(ID_TOKEN) {
             return None;
         }
         let key = DecodingKey::from_jwk(self.published.find(header.kid.as_deref()?)?).ok()?;
@@ -80,7 +90,7 @@ impl SigningKeys {
         validation.validate_aud = false;
         validation.set_issuer(&[issuer]);
         validation.set_required_spec_claims(&["iss"]);
-        Some(jsonwebtoken::decode::<AccessTokenClaims>(token, &key, &validation).ok()?.claims)
+        Some(jsonwebtoken::decode::<IdTokenHint>(token, &key, &validation).ok()?.claims)
     }
 }
 

@@ -7,6 +7,7 @@
 #![expect(dead_code, reason = "storage and audit know what the endpoints to come will ask of them")]
 
 mod app;
+mod assertions;
 mod audit;
 mod build;
 mod catalogue;

@@ -18,7 +18,8 @@ use crate::{
     app::App,
     endpoints::{
         account::{self, password},
-        authorize, consent, jwks, login, metadata, paths, register, revoke, token,
+        authorize, consent, device, introspect, jwks, login, metadata, par, paths, register, revoke, token,
+        userinfo,
     },
     model::place::Place,
     pages::{self, Problem},
@@ -36,14 +37,18 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     // for any program, browser apps included
     let mut api = Router::new()
         // RFC 8414 §3.1: the well-known part comes before the issuer's path
-        .route(&format!("{AUTHORIZATION_SERVER}{below}"), get(metadata::authorization_server))
-        .route(&format!("{OPEN_ID}{below}"), get(metadata::open_id))
+        .route(&format!("{AUTHORIZATION_SERVER}{below}"), get(metadata::metadata))
+        .route(&format!("{OPEN_ID}{below}"), get(metadata::metadata))
         .route(&at(paths::JWKS), get(jwks::jwks))
         .route(&at(paths::TOKEN), post(token::token))
-        .route(&at(paths::REVOKE), post(revoke::revoke));
+        .route(&at(paths::REVOKE), post(revoke::revoke))
+        .route(&at(paths::INTROSPECT), post(introspect::introspect))
+        .route(&at(paths::DEVICE), post(device::device))
+        .route(&at(paths::PAR), post(par::par))
+        .route(&at(paths::USERINFO), get(userinfo::userinfo).post(userinfo::userinfo));
     if !below.is_empty() {
         // OpenID Connect Discovery §4: it comes after
-        api = api.route(&at(OPEN_ID), get(metadata::open_id));
+        api = api.route(&at(OPEN_ID), get(metadata::metadata));
     }
     if app.clients.dynamic_registration {
         api = api.route(&at(paths::REGISTER), post(register::register));

@@ -1,6 +1,7 @@
 //! The configuration: `raw` is what is written, this is what it means. Every fault is reported at once.
 
 mod consent;
+mod grants;
 mod issuer;
 mod raw;
 mod registered_clients;
@@ -13,13 +14,14 @@ use std::{
     sync::Arc,
 };
 
-use mcp_auth::document::KeyPath;
+use mcp_auth::{document::KeyPath, possession::DpopOptions};
 use mcp_auth_runtime::config::{self, ConfigError, Report};
 use mcp_auth_runtime::files;
 use secrecy::SecretString;
 
 pub(crate) use self::issuer::Issuer;
 use crate::{
+    assertions::AssertionIssuer,
     catalogue::ScopeCatalogue,
     model::{
         client::Client,
@@ -27,7 +29,7 @@ use crate::{
         redirect::RedirectUri,
         registration::Rules,
         resource::Resource,
-        scope::{OFFLINE_ACCESS, ScopeSet, is_scope_token},
+        scope::{ScopeSet, is_own, is_scope_token},
     },
     outbound::url::InsecureHost,
     peer::ProxyBlock,
@@ -51,6 +53,8 @@ pub struct Config {
     /// Seconds.
     pub(crate) session_lifetime: i64,
     pub(crate) consent_rules: Vec<ConsentRule>,
+    pub(crate) dpop: DpopOptions,
+    pub(crate) assertion_issuers: Vec<AssertionIssuer>,
 }
 
 /// Where the database is.
@@ -155,6 +159,8 @@ impl Config {
             &KeyPath::root().key("sessions").key("lifetime_seconds"),
             report,
         );
+        let dpop = grants::dpop(&raw.dpop, report);
+        let assertion_issuers = grants::assertion_issuers(raw.assertion_issuers, report);
         Some(Self {
             listen,
             log_json: raw.server.log_json,
@@ -167,6 +173,8 @@ impl Config {
             tokens,
             session_lifetime,
             consent_rules,
+            dpop,
+            assertion_issuers,
         })
     }
 }
@@ -274,7 +282,7 @@ fn catalogue(
     }
     let mut descriptions = BTreeMap::new();
     for (name, scope) in &entry.scopes {
-        if !is_scope_token(name) || name == OFFLINE_ACCESS {
+        if !is_scope_token(name) || is_own(name) {
             report.fault(
                 &path.key("scopes").key(name),
                 format!("expected a scope of printable ASCII without spaces, quotes and backslashes, but found `{name}`"),

@@ -15,6 +15,8 @@ pub(super) struct Raw {
     pub(super) tokens: Tokens,
     pub(super) sessions: Sessions,
     pub(super) consent: Consent,
+    pub(super) dpop: Dpop,
+    pub(super) assertion_issuers: Vec<AssertionIssuer>,
 }
 
 /// `[server]`
@@ -143,12 +145,50 @@ pub(super) struct RegisteredClient {
     /// `none`, `client_secret_basic`, `client_secret_post` or `private_key_jwt`. Default: what fits: either way of
     /// sending a secret, the keys, or none.
     pub(super) token_endpoint_auth_method: String,
+    /// The scopes that it may have for itself, with `client_credentials`.
+    pub(super) service_scopes: Vec<String>,
+    /// The resources that it serves: it may introspect tokens for them, and exchange these.
+    pub(super) serves: Vec<String>,
+    /// The resources that it may exchange such tokens for.
+    pub(super) exchanges_for: Vec<String>,
     /// The one algorithm that the client signs with: `ES256`, `RS256`, `PS256` or `EdDSA`. Default: the key's own.
     pub(super) token_endpoint_auth_signing_alg: String,
     /// Whether the client's authorization requests count only if they were pushed (RFC 9126).
     pub(super) require_pushed_authorization_requests: bool,
     /// Whether the client gets tokens only with a DPoP proof (RFC 9449).
     pub(super) dpop_bound_access_tokens: bool,
+}
+
+/// `[dpop]`: proofs that a client holds a key (RFC 9449).
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Dpop {
+    /// Whether proofs need a nonce of the server.
+    pub(super) nonces: bool,
+    /// A file with 32 bytes in base64 that nonces are made with, where several servers must know each other's. Default: a
+    /// key of its own for each start.
+    pub(super) nonce_key_file: String,
+}
+
+/// `[[assertion_issuers]]`: an identity provider whose identity assertions (ID-JAG) are taken.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct AssertionIssuer {
+    /// As its assertions name it.
+    pub(super) issuer: String,
+    /// An https URL with its public keys.
+    pub(super) jwks_uri: String,
+    /// Or a file with them, relative to this file.
+    pub(super) jwks_file: String,
+    /// Seconds that an assertion may live, 1 to 3600. Default: 300.
+    pub(super) max_lifetime_seconds: Option<i64>,
+    /// Whether an assertion may be presented again until it expires, as the draft lets clients do. Default: once.
+    pub(super) reuse: bool,
+    /// Domains of e-mail addresses that it speaks for: a subject that is new here is taken for the user whose verified
+    /// address it has.
+    pub(super) email_domains: Vec<String>,
+    /// Whether such a user is created where there is none.
+    pub(super) create_users: bool,
 }
 
 /// `[tokens]`

@@ -9,9 +9,10 @@ use mcp_auth_runtime::{config::Report, files};
 use super::{raw, redirect_uris};
 use crate::{
     model::{
-        client::{Authentication, Client, KeysAt, Links, Origin, Restrictions},
+        client::{Authentication, Client, KeysAt, Links, Origin, Restrictions, Service},
         grant_type::{GrantType, GrantTypes, interactive},
         jwks::{self, PublicKeys},
+        scope::{is_own, is_scope_token},
         secret::Digest,
         text,
     },
@@ -67,6 +68,7 @@ pub(super) fn understand(
                 pushed_requests: entry.require_pushed_authorization_requests,
                 dpop: entry.dpop_bound_access_tokens,
             },
+            service: service(&entry, &path, report),
             origin: Origin::Administrator,
             links: Links::default(),
             registered_at: Timestamp::from_unix_seconds(0),
@@ -74,6 +76,26 @@ pub(super) fn understand(
         clients.insert(entry.id, client);
     }
     clients
+}
+
+fn service(entry: &raw::RegisteredClient, path: &KeyPath, report: &mut Report) -> Service {
+    for (index, scope) in entry.service_scopes.iter().enumerate() {
+        if !is_scope_token(scope) || is_own(scope) {
+            report.unexpected(&path.key("service_scopes").index(index), "a scope of a resource");
+        }
+    }
+    for (key, urls) in [("serves", &entry.serves), ("exchanges_for", &entry.exchanges_for)] {
+        for (index, url) in urls.iter().enumerate() {
+            if url.parse::<mcp_auth::resource::ResourceUri>().is_err() {
+                report.unexpected(&path.key(key).index(index), "the `url` of a resource, spelled as there");
+            }
+        }
+    }
+    Service {
+        scopes: entry.service_scopes.iter().map(String::as_str).collect(),
+        serves: entry.serves.clone(),
+        exchanges_for: entry.exchanges_for.clone(),
+    }
 }
 
 fn grant_types(listed: Option<&[String]>, path: &KeyPath, report: &mut Report) -> GrantTypes {

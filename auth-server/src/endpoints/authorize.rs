@@ -16,6 +16,7 @@ use mcp_auth_runtime::serve::PeerAddr;
 
 use super::{
     browser::{self, SignedIn},
+    par,
     transaction::{self, Allowed, Pending},
 };
 use crate::{
@@ -69,6 +70,15 @@ async fn answer(app: &App, query: &str, arrival: Arrival, jar: CookieJar) -> Res
         Missing::Busy(exceeded) => Problem::too_many(exceeded),
         Missing::Storage(error) => error.into(),
     })?;
+    // RFC 9126 §4: what was pushed counts, and nothing beside it
+    let request_uri = params.one("request_uri").ok().flatten().and_then(par::secret);
+    let is_pushed = request_uri.is_some();
+    let params = match request_uri {
+        Some(request_uri) => {
+            par::take(app, &request_uri, &client.id).await?.ok_or_else(Problem::no_transaction)?
+        }
+        None => params,
+    };
     let requested = params.one("redirect_uri").map_err(|_| Problem::redirect_uri(&client, None))?;
     let redirect_uri = match requested {
         Some(requested) => client.redirect_uri(requested),
@@ -85,7 +95,7 @@ async fn answer(app: &App, query: &str, arrival: Arrival, jar: CookieJar) -> Res
     })?;
 
     let signed_in = browser::signed_in(app, &jar).await?;
-    let request = may_ask_directly(&client)
+    let request = may_ask(&client, is_pushed)
         .and_then(|()| AuthorizationRequest::read(&params, redirect_uri.clone(), &app.resources));
     let request = match request {
         Ok(request) => request,
@@ -105,12 +115,12 @@ async fn answer(app: &App, query: &str, arrival: Arrival, jar: CookieJar) -> Res
     Ok((jar, pages::redirect(app, &next)).into_response())
 }
 
-/// Whether the client's requests may come by way of a browser at all.
-fn may_ask_directly(client: &Client) -> Result<(), Refused> {
+/// Whether the client may sign users in, and may ask in this way.
+fn may_ask(client: &Client, is_pushed: bool) -> Result<(), Refused> {
     if !client.may_use(GrantType::AuthorizationCode) {
         return Err(Refused::new(ErrorCode::UnauthorizedClient, "this client does not sign users in"));
     }
-    if client.restrictions.pushed_requests {
+    if client.restrictions.pushed_requests && !is_pushed {
         return Err(Refused::new(ErrorCode::InvalidRequest, "this client pushes its requests"));
     }
     Ok(())

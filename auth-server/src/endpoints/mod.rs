@@ -5,14 +5,19 @@ pub(crate) mod authorize;
 mod browser;
 mod client;
 pub(crate) mod consent;
+pub(crate) mod device;
 mod form;
+pub(crate) mod introspect;
 pub(crate) mod jwks;
 pub(crate) mod login;
 pub(crate) mod metadata;
+pub(crate) mod par;
+mod proof;
 pub(crate) mod register;
 pub(crate) mod revoke;
 pub(crate) mod token;
 mod transaction;
+pub(crate) mod userinfo;
 
 /// Paths of the endpoints, below the issuer.
 pub(crate) mod paths {
@@ -20,7 +25,13 @@ pub(crate) mod paths {
     pub(crate) const TOKEN: &str = "/oauth2/token";
     pub(crate) const REGISTER: &str = "/oauth2/register";
     pub(crate) const REVOKE: &str = "/oauth2/revoke";
+    pub(crate) const INTROSPECT: &str = "/oauth2/introspect";
+    pub(crate) const DEVICE: &str = "/oauth2/device";
+    pub(crate) const PAR: &str = "/oauth2/par";
+    pub(crate) const USERINFO: &str = "/oauth2/userinfo";
     pub(crate) const JWKS: &str = "/oauth2/jwks";
+    /// Where a user types the code of a device.
+    pub(crate) const DEVICE_PAGE: &str = "/device";
     pub(crate) const LOGIN: &str = "/login";
     pub(crate) const CONSENT: &str = "/consent";
     /// At the root of the host, wherever the issuer is.

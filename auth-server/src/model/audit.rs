@@ -33,6 +33,7 @@ pub(crate) enum AuditKind {
     RegistrationTokenCreated,
     DeviceApproved,
     DeviceDenied,
+    IdentityLinked,
     KeyCreated,
     KeyRemoved,
 }
@@ -66,6 +67,7 @@ impl AuditKind {
             Self::RegistrationTokenCreated => "registration-token.created",
             Self::DeviceApproved => "device.approved",
             Self::DeviceDenied => "device.denied",
+            Self::IdentityLinked => "identity.linked",
             Self::KeyCreated => "key.created",
             Self::KeyRemoved => "key.removed",
         }

@@ -8,6 +8,7 @@ use super::{
     grant_type::{GrantType, GrantTypes, interactive},
     jwks::PublicKeys,
     redirect::{RedirectUri, Target},
+    scope::ScopeSet,
     secret::Digest,
 };
 use crate::outside::Timestamp;
@@ -30,6 +31,8 @@ pub(crate) struct Client {
     /// What the client says about itself elsewhere.
     #[serde(default)]
     pub(crate) links: Links,
+    #[serde(default)]
+    pub(crate) service: Service,
     /// For a document: when its server last said that it holds.
     pub(crate) registered_at: Timestamp,
 }
@@ -41,6 +44,17 @@ pub(crate) struct Restrictions {
     pub(crate) pushed_requests: bool,
     /// Its tokens are bound to a key (RFC 9449 §5.2).
     pub(crate) dpop: bool,
+}
+
+/// What the administrator lets a client do without a user being asked. Nothing, for all others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Service {
+    /// What it may have for itself (client credentials).
+    pub(crate) scopes: ScopeSet,
+    /// The resources that it serves: it may ask about tokens for them, and exchange these.
+    pub(crate) serves: Vec<String>,
+    /// The resources that it may exchange such tokens for.
+    pub(crate) exchanges_for: Vec<String>,
 }
 
 /// Pages that a client names about itself. Nothing of ours fetches them; a user may follow them.

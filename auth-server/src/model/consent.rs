@@ -2,10 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::scope::{OFFLINE_ACCESS, ScopeSet};
-
-/// The scope that asks who the user is (OpenID Connect Core §3.1.2.1). Without it the request is another one.
-const OPENID: &str = "openid";
+use super::scope::{OFFLINE_ACCESS, OPENID, ScopeSet};
 
 /// One thing that a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]

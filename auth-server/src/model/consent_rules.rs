@@ -113,6 +113,7 @@ mod tests {
             authentication: Authentication::None,
             grant_types: interactive(),
             restrictions: Restrictions::default(),
+            service: super::super::client::Service::default(),
             origin,
             links: Links::default(),
             registered_at: Timestamp::from_unix_seconds(0),
@@ -129,6 +130,8 @@ mod tests {
 
     fn request(redirect_uri: &str, scopes: &str, resources: &[&str]) -> AuthorizationRequest {
         AuthorizationRequest {
+            key_thumbprint: None,
+            nonce: None,
             redirect_uri: RedirectUri::parse(redirect_uri).unwrap(),
             state: None,
             scopes: ScopeSet::parse(scopes).unwrap(),

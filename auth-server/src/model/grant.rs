@@ -59,6 +59,8 @@ impl GrantKind {
 pub(crate) struct Grant {
     pub(crate) id: String,
     pub(crate) kind: GrantKind,
+    /// The grant that it was derived from, and ends with.
+    pub(crate) parent_id: Option<String>,
     /// The user who gave it; none where a client acts for itself.
     pub(crate) user_id: Option<String>,
     pub(crate) client_id: String,
@@ -67,7 +69,7 @@ pub(crate) struct Grant {
     pub(crate) scopes: ScopeSet,
     /// Whether refresh tokens are issued.
     pub(crate) refresh: bool,
-    /// The thumbprint of the key that every token of the grant is bound to (RFC 9449 §6.1).
+    /// The thumbprint of the key that refresh tokens, and so every other token of the grant, are bound to (RFC 9449 §5).
     pub(crate) key_thumbprint: Option<String>,
     /// The `act` claim of its tokens, as JSON (RFC 8693 §4.1).
     pub(crate) actor: Option<String>,
@@ -115,6 +117,8 @@ pub(crate) struct Connected {
 pub(crate) struct Use {
     pub(crate) at: Timestamp,
     pub(crate) address: String,
+    /// The key that the grant is bound to from now on, where it is not yet.
+    pub(crate) binds_to: Option<String>,
 }
 
 /// An authorization code, as stored.
@@ -157,6 +161,8 @@ pub(crate) struct AccessToken {
     pub(crate) expires_at: Timestamp,
     /// Its place in the status lists, counted through all of them.
     pub(crate) status_index: i64,
+    /// The thumbprint of the key that it is bound to (RFC 9449 §6.1).
+    pub(crate) key_thumbprint: Option<String>,
     pub(crate) revoked_at: Option<Timestamp>,
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod consent_rules;
 pub(crate) mod device;
 pub(crate) mod grant;
 pub(crate) mod grant_type;
+pub(crate) mod id_jag;
 pub(crate) mod jwks;
 pub(crate) mod jws;
 pub(crate) mod pkce;

@@ -9,7 +9,7 @@ mod redirects;
 use url::{Host, Url};
 
 use super::{
-    client::{Client, Links, Origin, Restrictions, WebLink},
+    client::{Client, Links, Origin, Restrictions, Service, WebLink},
     grant_type::{GrantType, GrantTypes},
     redirect::RedirectUri,
     secret::Secret,
@@ -85,6 +85,7 @@ pub(crate) fn register(
         restrictions: restrictions(metadata),
         origin: Origin::Registration,
         links,
+        service: Service::default(),
         registered_at: now,
     };
     Ok(Registration { client, secret })
@@ -115,6 +116,7 @@ pub(crate) fn from_document(
         restrictions: restrictions(metadata),
         origin: Origin::Document { host: host.to_owned() },
         links,
+        service: Service::default(),
         registered_at: now,
     })
 }

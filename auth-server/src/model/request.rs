@@ -10,7 +10,7 @@ use super::{
     pkce::CodeChallenge,
     redirect::RedirectUri,
     resource::{self, Resource},
-    scope::{OFFLINE_ACCESS, ScopeSet},
+    scope::{OFFLINE_ACCESS, OPENID, ScopeSet},
 };
 use crate::wire::{
     error::ErrorCode,
@@ -28,6 +28,12 @@ pub(crate) struct AuthorizationRequest {
     /// Canonical URLs, never empty.
     pub(crate) resources: Vec<String>,
     pub(crate) code_challenge: CodeChallenge,
+    /// The key that the code, and so its tokens, are bound to (RFC 9449 §10).
+    #[serde(default)]
+    pub(crate) key_thumbprint: Option<String>,
+    /// For the id token (OpenID Connect Core §3.1.2.1).
+    #[serde(default)]
+    pub(crate) nonce: Option<String>,
     pub(crate) prompt: Prompt,
     /// Seconds.
     pub(crate) max_age: Option<i64>,
@@ -101,6 +107,14 @@ impl AuthorizationRequest {
                         "code_challenge (43 characters) with code_challenge_method=S256 is required",
                     )
                 })?;
+        // RFC 9449 §10: a thumbprint, which is SHA-256 in base64url
+        let key_thumbprint = params.one("dpop_jkt")?.map(str::to_owned);
+        if key_thumbprint.as_ref().is_some_and(|key| key.len() != 43) {
+            return Err(Refused::new(ErrorCode::InvalidRequest, "dpop_jkt must be a SHA-256 thumbprint"));
+        }
+        if params.one("nonce")?.is_some_and(|nonce| nonce.len() > MAX_STATE_BYTES) {
+            return Err(Refused::new(ErrorCode::InvalidRequest, "nonce is too long"));
+        }
         let prompt = Prompt::parse(params.one("prompt")?)?;
         let max_age = match params.one("max_age")? {
             None => None,
@@ -108,14 +122,15 @@ impl AuthorizationRequest {
                 Refused::new(ErrorCode::InvalidRequest, "max_age must be a number of seconds")
             })?),
         };
-        let targets = targets(params, resources)?;
-        let scopes = scopes(params, &targets)?;
+        let Asked { resources, scopes } = Asked::read(params, resources)?;
         Ok(Self {
             redirect_uri,
             state: state.map(str::to_owned),
             scopes,
-            resources: targets.iter().map(|resource| resource.url().to_owned()).collect(),
+            resources,
             code_challenge,
+            key_thumbprint,
+            nonce: params.one("nonce")?.map(str::to_owned),
             prompt,
             max_age,
             // a name that is longer than any name is no help to anybody
@@ -151,6 +166,26 @@ impl Prompt {
     }
 }
 
+/// What a request asks for: resources, and scopes of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    /// Canonical URLs, never empty.
+    pub(crate) resources: Vec<String>,
+    pub(crate) scopes: ScopeSet,
+}
+
+impl Asked {
+    /// Reads `resource` and `scope`.
+    ///
+    /// # Errors
+    /// `invalid_target` and `invalid_scope` for what is not offered.
+    pub(crate) fn read(params: &Params, resources: &[Arc<Resource>]) -> Result<Self, Refused> {
+        let targets = targets(params, resources)?;
+        let scopes = scopes(params, &targets)?;
+        Ok(Self { resources: targets.iter().map(|resource| resource.url().to_owned()).collect(), scopes })
+    }
+}
+
 /// The resources asked for (RFC 8707 §2), each once; the only configured one where none is named.
 fn targets<'r>(params: &Params, resources: &'r [Arc<Resource>]) -> Result<Vec<&'r Arc<Resource>>, Refused> {
     let mut named =
@@ -173,21 +208,19 @@ fn targets<'r>(params: &Params, resources: &'r [Arc<Resource>]) -> Result<Vec<&'
 fn scopes(params: &Params, targets: &[&Arc<Resource>]) -> Result<ScopeSet, Refused> {
     let refused = Refused::new(ErrorCode::InvalidScope, "scope is not offered for this resource");
     let requested = ScopeSet::parse(params.one("scope")?.unwrap_or_default()).map_err(|_| refused)?;
-    let for_resources = requested.for_access_token();
-    let mut granted = ScopeSet::default();
+    let for_resources = requested.of_resources();
+    // whoever asks only who the user is gets only that
+    let wants_default = for_resources.is_empty() && !requested.contains(OPENID);
+    let mut granted = requested.of_server();
     for resource in targets {
         let catalogue = resource.catalogue();
         let own: ScopeSet = catalogue.names().filter(|name| for_resources.contains(name)).collect();
-        if for_resources.is_empty() || !own.is_empty() {
+        if wants_default || !own.is_empty() {
             granted = granted.union(&catalogue.resolve(&own).map_err(|_| refused)?);
         }
     }
     if !for_resources.is_subset(&granted) {
         return Err(refused);
     }
-    Ok(if requested.contains(OFFLINE_ACCESS) {
-        granted.union(&[OFFLINE_ACCESS].into_iter().collect())
-    } else {
-        granted
-    })
+    Ok(granted)
 }

@@ -7,6 +7,34 @@ use serde::{Deserialize, Serialize};
 /// The scope that asks for a refresh token (OpenID Connect Core §11). It belongs to no resource.
 pub(crate) const OFFLINE_ACCESS: &str = "offline_access";
 
+/// The scopes of OpenID Connect (Core §5.4) that this server serves. They belong to no resource either.
+pub(crate) const OPENID: &str = "openid";
+pub(crate) const PROFILE: &str = "profile";
+pub(crate) const EMAIL: &str = "email";
+
+/// Scopes of the server itself, with the words for them.
+const OWN: [(&str, &str); 4] = [
+    (OFFLINE_ACCESS, "Stay signed in when you are not there"),
+    (OPENID, "Know who you are"),
+    (PROFILE, "See your user name and profile"),
+    (EMAIL, "See your e-mail address"),
+];
+
+/// What a scope of the server itself means, in words; `None` for any other.
+pub(crate) fn own_words(scope: &str) -> Option<&'static str> {
+    OWN.iter().find(|(own, _)| *own == scope).map(|(_, words)| *words)
+}
+
+/// Whether a scope belongs to the server itself, whatever resource it is asked with.
+pub(crate) fn is_own(scope: &str) -> bool {
+    own_words(scope).is_some()
+}
+
+/// Every scope of the server itself.
+pub(crate) fn own_scopes() -> impl Iterator<Item = &'static str> {
+    OWN.iter().map(|(scope, _)| *scope)
+}
+
 /// More than any honest client asks for; bounds what a grant may store.
 const MAX_SCOPES: usize = 100;
 const MAX_SCOPE_BYTES: usize = 256;
@@ -46,6 +74,10 @@ impl ScopeSet {
         self.0.is_subset(&of.0)
     }
 
+    pub(crate) fn intersection(&self, other: &Self) -> Self {
+        Self(self.0.intersection(&other.0).cloned().collect())
+    }
+
     pub(crate) fn union(&self, other: &Self) -> Self {
         Self(self.0.union(&other.0).cloned().collect())
     }
@@ -59,6 +91,16 @@ impl ScopeSet {
     }
 
     /// The set without `offline_access`, which says nothing about what a token may do at the resource.
+    /// Those that belong to a resource.
+    pub(crate) fn of_resources(&self) -> Self {
+        Self(self.0.iter().filter(|scope| !is_own(scope)).cloned().collect())
+    }
+
+    /// Those that belong to the server itself.
+    pub(crate) fn of_server(&self) -> Self {
+        Self(self.0.iter().filter(|scope| is_own(scope)).cloned().collect())
+    }
+
     pub(crate) fn for_access_token(&self) -> Self {
         Self(self.0.iter().filter(|scope| *scope != OFFLINE_ACCESS).cloned().collect())
     }

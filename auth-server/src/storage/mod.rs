@@ -69,6 +69,19 @@ pub(crate) trait Accounts {
     /// Ends the sessions of a user, all but one that may be kept. Returns how many there were.
     async fn delete_sessions(&self, user_id: &str, keep: Option<&Digest>) -> Result<u64>;
     async fn remember_browser(&self, user_id: &str, browser: &Digest, now: Timestamp) -> Result<()>;
+    /// The user whom another issuer's assertions name.
+    async fn user_by_identity(&self, issuer: &str, subject: &str) -> Result<Option<User>>;
+    /// Notes whom another issuer's assertions name, and creates the user where `user` is new. Returns the one whom they
+    /// name now: whoever was noted first.
+    async fn link_identity(
+        &self,
+        issuer: &str,
+        subject: &str,
+        user: &User,
+        now: Timestamp,
+    ) -> Result<Option<User>>;
+    /// The user with an address that was verified, if there is exactly one.
+    async fn user_by_verified_email(&self, email: &str) -> Result<Option<User>>;
     async fn is_browser_known(&self, user_id: &str, browser: &Digest) -> Result<bool>;
 }
 
@@ -276,8 +289,9 @@ pub(crate) trait Grants {
         issued: &Issued,
         used: &Use,
     ) -> Result<bool>;
-    /// Stores a grant that comes without a code, and its tokens.
-    async fn insert_grant(&self, grant: &Grant, shown: &Shown, issued: &Issued, used: &Use) -> Result<()>;
+    /// Stores a grant that comes without a code, and its tokens. False, and nothing stored, if the grant that it is
+    /// derived from is revoked.
+    async fn insert_grant(&self, grant: &Grant, shown: &Shown, issued: &Issued, used: &Use) -> Result<bool>;
     /// One more access token of a grant. False, and nothing stored, if the grant is revoked.
     async fn insert_access_token(&self, grant_id: &str, token: &AccessToken) -> Result<bool>;
     /// An access token that was issued here, with its grant, whatever became of them.

@@ -13,8 +13,14 @@ use serde::Serialize;
 pub(crate) enum ErrorCode {
     /// RFC 6749 §4.1.2.1
     AccessDenied,
+    /// RFC 8628 §3.5
+    AuthorizationPending,
     /// OpenID Connect Core §3.1.2.6
     ConsentRequired,
+    /// RFC 8628 §3.5
+    ExpiredToken,
+    /// RFC 6750 §3.1
+    InsufficientScope,
     /// RFC 6749 §5.2
     InvalidClient,
     /// RFC 7591 §3.2.2
@@ -31,12 +37,16 @@ pub(crate) enum ErrorCode {
     InvalidScope,
     /// RFC 8707 §2
     InvalidTarget,
+    /// RFC 6750 §3.1
+    InvalidToken,
     /// OpenID Connect Core §3.1.2.6
     LoginRequired,
     /// OpenID Connect Core §3.1.2.6
     RequestNotSupported,
     /// OpenID Connect Core §3.1.2.6
     RequestUriNotSupported,
+    /// RFC 8628 §3.5
+    SlowDown,
     /// RFC 6749 §4.1.2.1
     TemporarilyUnavailable,
     /// RFC 6749 §4.1.2.1, §5.2
@@ -45,6 +55,8 @@ pub(crate) enum ErrorCode {
     UnsupportedGrantType,
     /// RFC 6749 §4.1.2.1
     UnsupportedResponseType,
+    /// RFC 9449 §8
+    UseDpopNonce,
     /// No RFC: a path that is not there.
     NotFound,
 }
@@ -53,6 +65,12 @@ impl ErrorCode {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::AccessDenied => "access_denied",
+            Self::AuthorizationPending => "authorization_pending",
+            Self::ExpiredToken => "expired_token",
+            Self::InsufficientScope => "insufficient_scope",
+            Self::InvalidToken => "invalid_token",
+            Self::SlowDown => "slow_down",
+            Self::UseDpopNonce => "use_dpop_nonce",
             Self::ConsentRequired => "consent_required",
             Self::InvalidClient => "invalid_client",
             Self::InvalidClientMetadata => "invalid_client_metadata",
@@ -100,6 +118,10 @@ impl ApiError {
             basic_challenge: false,
             retry_after_seconds: None,
         }
+    }
+
+    pub(crate) const fn code(&self) -> ErrorCode {
+        self.code
     }
 
     pub(crate) const fn with_status(mut self, status: StatusCode) -> Self {

@@ -80,6 +80,25 @@ impl Params {
             .filter_map(move |(name, _)| name.strip_prefix(prefix))
     }
 
+    /// The same parameters without what authenticates a client, for keeping them.
+    pub(crate) fn without_credentials(&self) -> Self {
+        let is_credential =
+            |name: &str| matches!(name, "client_secret" | "client_assertion" | "client_assertion_type");
+        Self(self.0.iter().filter(|(name, _)| !is_credential(name)).cloned().collect())
+    }
+
+    /// The same parameters and one more.
+    #[must_use]
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.0.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// As a form.
+    pub(crate) fn encoded(&self) -> String {
+        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish()
+    }
+
     pub(crate) fn has(&self, name: &str) -> bool {
         self.all(name).next().is_some()
     }

@@ -1,10 +1,13 @@
-//! Answers of the token endpoint and the claims of access tokens.
+//! Answers of the token endpoint and the claims of tokens.
+
+use std::collections::BTreeMap;
 
 use axum::{
     Json,
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, value::RawValue};
 
 use super::error::no_store;
 
@@ -18,6 +21,12 @@ pub(crate) struct TokenResponse {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) refresh_token: Option<String>,
     pub(crate) scope: String,
+    /// OpenID Connect Core §3.1.3.3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) id_token: Option<String>,
+    /// RFC 8693 §2.2.1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) issued_token_type: Option<&'static str>,
 }
 
 impl IntoResponse for TokenResponse {
@@ -29,14 +38,48 @@ impl IntoResponse for TokenResponse {
 }
 
 /// The claims of RFC 9068 §2.2.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct AccessTokenClaims {
-    pub(crate) iss: String,
-    pub(crate) sub: String,
-    pub(crate) aud: String,
-    pub(crate) client_id: String,
-    pub(crate) scope: String,
+#[derive(Debug, Serialize)]
+pub(crate) struct AccessTokenClaims<'a> {
+    pub(crate) iss: &'a str,
+    pub(crate) sub: &'a str,
+    pub(crate) aud: &'a str,
+    pub(crate) client_id: &'a str,
+    pub(crate) scope: &'a str,
     pub(crate) iat: i64,
     pub(crate) exp: i64,
-    pub(crate) jti: String,
+    pub(crate) jti: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cnf: Option<Confirmation<'a>>,
+    /// RFC 8693 §4.1, as it is stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) act: Option<&'a RawValue>,
+}
+
+/// The key that a token is bound to (RFC 9449 §6.1).
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Confirmation<'a> {
+    pub(crate) jkt: &'a str,
+}
+
+/// The claims of an id token (OpenID Connect Core §2).
+#[derive(Debug, Serialize)]
+pub(crate) struct IdTokenClaims<'a> {
+    pub(crate) iss: &'a str,
+    pub(crate) sub: &'a str,
+    pub(crate) aud: &'a str,
+    pub(crate) iat: i64,
+    pub(crate) exp: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) auth_time: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) nonce: Option<&'a str>,
+    #[serde(flatten)]
+    pub(crate) about_user: BTreeMap<&'static str, Value>,
+}
+
+/// What is read of an id token of our own that comes back as a hint (OpenID Connect RP-Initiated Logout §2).
+#[derive(Debug, Deserialize)]
+pub(crate) struct IdTokenHint {
+    pub(crate) sub: String,
+    pub(crate) aud: String,
 }

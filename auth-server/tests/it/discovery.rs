@@ -25,7 +25,14 @@ async fn metadata_says_what_clients_look_for_and_nothing_that_does_not_work() {
             "registration_endpoint": format!("{issuer}/oauth2/register"),
             "revocation_endpoint": format!("{issuer}/oauth2/revoke"),
             "jwks_uri": format!("{issuer}/oauth2/jwks"),
-            "scopes_supported": ["mcp:read", "mcp:write", "offline_access", "other:read", "root:read", "slash:read"],
+            "introspection_endpoint": format!("{issuer}/oauth2/introspect"),
+            "pushed_authorization_request_endpoint": format!("{issuer}/oauth2/par"),
+            "device_authorization_endpoint": format!("{issuer}/oauth2/device"),
+            "userinfo_endpoint": format!("{issuer}/oauth2/userinfo"),
+            "scopes_supported": [
+                "email", "mcp:read", "mcp:write", "offline_access", "openid", "other:read", "profile", "root:read",
+                "slash:read",
+            ],
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
             "grant_types_supported": ["authorization_code", "refresh_token"],
@@ -34,6 +41,16 @@ async fn metadata_says_what_clients_look_for_and_nothing_that_does_not_work() {
             "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
             "revocation_endpoint_auth_methods_supported": METHODS,
             "revocation_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+            "introspection_endpoint_auth_methods_supported": &METHODS[1..],
+            "introspection_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+            "dpop_signing_alg_values_supported": ["ES256", "EdDSA", "PS256", "RS256"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+            "claims_supported": [
+                "sub", "iss", "aud", "exp", "iat", "auth_time", "preferred_username", "email", "email_verified",
+            ],
+            "prompt_values_supported": ["none", "login", "consent", "select_account"],
+            "request_uri_parameter_supported": false,
             "authorization_response_iss_parameter_supported": true,
             "client_id_metadata_document_supported": true,
             "protected_resources": [R1, "https://gw.test/other", "https://gw2.test", "https://gw3.test/"],
@@ -65,14 +82,12 @@ async fn an_issuer_with_a_path_is_found_at_all_three_places() {
 
 /// A3
 #[tokio::test]
-async fn the_openid_document_promises_no_id_tokens() {
+async fn the_openid_document_says_the_same() {
     let server = Server::start().await;
     let document = server.get("/.well-known/openid-configuration").await.json();
     assert_eq!(document["code_challenge_methods_supported"], serde_json::json!(["S256"]));
     assert_eq!(document["issuer"], server.issuer.as_str());
-    assert!(document.get("userinfo_endpoint").is_none());
-    let scopes = document["scopes_supported"].as_array().unwrap();
-    assert!(!scopes.iter().any(|scope| scope == "openid"));
+    assert_eq!(document, server.get("/.well-known/oauth-authorization-server").await.json());
 }
 
 /// A4
@@ -147,7 +162,7 @@ async fn metadata_can_only_be_read() {
 #[tokio::test]
 async fn unknown_paths_answer_in_json() {
     let server = Server::start().await;
-    for path in ["/", "/nothing", "/oauth2/introspect", "/oauth2/device", "/.well-known/other", "/%00"] {
+    for path in ["/", "/nothing", "/oauth2/other", "/.well-known/other", "/%00"] {
         server.get(path).await.assert_json_error(404, "not_found", path);
     }
 }

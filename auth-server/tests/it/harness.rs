@@ -246,6 +246,41 @@ impl Server {
         Self { running, ..self }
     }
 
+    /// The id of a user.
+    pub(crate) async fn user(&self, name: &str) -> String {
+        self.sql("UPDATE users SET name = name WHERE name = $1 RETURNING id", &[name]).await.unwrap()
+    }
+
+    /// What the administrator notes about a user.
+    pub(crate) async fn set_email(&self, user_id: &str, email: &str, verified: bool) {
+        let statement = if verified {
+            "UPDATE users SET email = $2, email_verified = 1 WHERE id = $1 RETURNING id"
+        } else {
+            "UPDATE users SET email = $2, email_verified = 0 WHERE id = $1 RETURNING id"
+        };
+        self.sql(statement, &[user_id, email]).await.unwrap();
+    }
+
+    pub(crate) async fn disable(&self, user_id: &str) {
+        let statement = "UPDATE users SET disabled_at = 1 WHERE id = $1 RETURNING id";
+        self.sql(statement, &[user_id]).await.unwrap();
+    }
+
+    /// Runs a statement on the server's database; what it returns is text.
+    async fn sql(&self, statement: &'static str, values: &[&str]) -> Option<String> {
+        use sqlx::{Connection as _, Row as _};
+
+        if let Some(url) = &self.database {
+            let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+            let query = values.iter().fold(sqlx::query(statement), |query, value| query.bind(*value));
+            return query.fetch_optional(&mut connection).await.unwrap().map(|row| row.get(0));
+        }
+        let url = format!("sqlite://{}", self.dir.path().join("auth-server.db").display());
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        let query = values.iter().fold(sqlx::query(statement), |query, value| query.bind(*value));
+        query.fetch_optional(&mut connection).await.unwrap().map(|row| row.get(0))
+    }
+
     /// What is stored, in clear: for looking what must not be there.
     pub(crate) async fn database_bytes(&self) -> Vec<u8> {
         if let Some(url) = &self.database {

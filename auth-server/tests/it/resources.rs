@@ -147,7 +147,15 @@ async fn scopes_follow_the_policy_file() {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     loop {
         let metadata = server.get("/.well-known/oauth-authorization-server").await.json();
-        if metadata["scopes_supported"] == serde_json::json!(["notes:read", "notes:write", "offline_access"])
+        if metadata["scopes_supported"]
+            == serde_json::json!([
+                "email",
+                "notes:read",
+                "notes:write",
+                "offline_access",
+                "openid",
+                "profile"
+            ])
         {
             break;
         }
@@ -164,7 +172,7 @@ async fn scopes_follow_the_policy_file() {
         let seen = std::time::Instant::now() + std::time::Duration::from_millis(900);
         while std::time::Instant::now() < seen {
             let metadata = server.get("/.well-known/oauth-authorization-server").await.json();
-            assert_eq!(metadata["scopes_supported"].as_array().unwrap().len(), 3, "{broken:?}");
+            assert_eq!(metadata["scopes_supported"].as_array().unwrap().len(), 6, "{broken:?}");
         }
     }
 }

@@ -1,5 +1,9 @@
 //! [`KeyProof`]: what a proof says that comes with a request for tokens, before there is a token.
 
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::proof::{self, Expected};
 use super::target::TargetUri;
 use super::{DpopOptions, NotProven};
@@ -14,7 +18,8 @@ use super::{DpopOptions, NotProven};
 /// use mcp_auth::possession::{DpopOptions, KeyProof, NotProven};
 ///
 /// let options = DpopOptions::new();
-/// let none = KeyProof::check("no proof", "POST", "https://login.example/oauth2/token", &options, 1_800_000_000);
+/// let url = "https://login.example/oauth2/token";
+/// let none = KeyProof::check("no proof", "POST", url, None, &options, 1_800_000_000);
 /// assert!(matches!(none, Err(NotProven::InvalidProof(_))));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +32,7 @@ pub struct KeyProof {
 
 impl KeyProof {
     /// Checks the value of a `DPoP` header against the request that it came with: its method, the URL under which the
-    /// endpoint is published, and the time in seconds since 1970.
+    /// endpoint is published, the access token where there is one, and the time in seconds since 1970.
     ///
     /// # Errors
     /// What is wrong with the proof; [`NotProven::NonceNeeded`] where it has not the nonce that the options want.
@@ -35,17 +40,19 @@ impl KeyProof {
         proof: &str,
         method: &str,
         url: &str,
+        token: Option<&str>,
         options: &DpopOptions,
         now: u64,
     ) -> Result<Self, NotProven> {
         let target = TargetUri::below(url, "")
             .ok_or(NotProven::InvalidProof("The request has no target that a proof could name"))?;
+        let ath = token.map(|token| URL_SAFE_NO_PAD.encode(digest(&SHA256, token.as_bytes())));
         let expected = Expected {
             algorithms: &options.algorithms,
             jkt: None,
             method,
             target: &target,
-            ath: None,
+            ath: ath.as_deref(),
             now,
             window_seconds: options.window.as_secs(),
             nonces: options.nonces.as_ref(),

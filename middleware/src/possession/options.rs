@@ -77,6 +77,11 @@ impl DpopOptions {
     }
 
     /// The names of the algorithms, as a challenge lists them (RFC 9449 §7.1).
+    /// The nonce that proofs need now, where they need one: for the `DPoP-Nonce` header of an answer.
+    pub fn current_nonce(&self, now: u64) -> Option<String> {
+        self.nonces.as_ref().map(|nonces| nonces.current(now))
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
         self.algorithms.iter().map(|algorithm| algorithm.name())
     }

@@ -110,7 +110,7 @@ impl Possession {
 
     /// The nonce that proofs need now, where they need one.
     pub(crate) fn nonce(&self, clock: &dyn Clock) -> Option<String> {
-        self.dpop.nonces.as_ref().map(|nonces| nonces.current(clock.unix_seconds()))
+        self.dpop.current_nonce(clock.unix_seconds())
     }
 
     /// Hands the client a new nonce with the answer of the server, where one is due (RFC 9449 §8.2).

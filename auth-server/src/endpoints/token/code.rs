@@ -1,6 +1,6 @@
 //! `grant_type=authorization_code` (RFC 6749 §4.1.3, OAuth 2.1 §4.1.3).
 
-use super::{Asking, check_user, invalid_grant, one};
+use super::{Asking, invalid_grant, one, user_of};
 use crate::{
     issue::{self, Order, internal},
     model::{
@@ -36,22 +36,24 @@ pub(super) async fn redeem(asking: &Asking<'_>) -> Result<TokenResponse, ApiErro
         return Err(replayed(asking, &grant).await?);
     }
     let order = Order::read(app, &grant, params)?;
-    check_user(app, &grant).await?;
+    let key = asking.key(&grant)?;
+    let user = user_of(app, &grant).await?;
 
     let refresh = if grant.refresh {
         Some(Secret::generate(&*app.outside.rng).map_err(|error| internal(&error))?)
     } else {
         None
     };
-    let access = issue::access_token(app, &grant, &order).await?;
+    let access = issue::access_token(app, &grant, &order, key).await?;
+    let id_token = issue::id_token(app, &grant, &order, user.as_ref(), code.nonce.as_deref())?;
     let issued = Issued {
-        access: access.stored,
+        access: access.stored.clone(),
         refresh: refresh.as_ref().map(|secret| issue::refresh_token(app, &grant, secret, now)),
     };
     if !app.storage.redeem_code(&code.digest, &grant.id, &issued, &asking.used()).await? {
         return Err(replayed(asking, &grant).await?);
     }
-    Ok(issue::response(app, access.signed, refresh.as_ref(), &order))
+    Ok(TokenResponse { id_token, ..issue::response(access, refresh.as_ref(), &order) })
 }
 
 /// A code that comes twice was stolen, before or after it was first used: its tokens end (OAuth 2.1 §4.1.3).

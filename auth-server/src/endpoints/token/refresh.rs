@@ -1,6 +1,6 @@
 //! `grant_type=refresh_token` (RFC 6749 §6), with the rotation of OAuth 2.1 §4.3.1.
 
-use super::{Asking, check_user, invalid_grant};
+use super::{Asking, invalid_grant, user_of};
 use crate::{
     issue::{self, Order, internal},
     model::{
@@ -20,23 +20,26 @@ pub(super) async fn refresh(asking: &Asking<'_>) -> Result<TokenResponse, ApiErr
         return Err(invalid_grant());
     }
     let order = Order::read(app, &grant, params)?;
-    check_user(app, &grant).await?;
+    let key = asking.key(&grant)?;
+    let user = user_of(app, &grant).await?;
+    let id_token = issue::id_token(app, &grant, &order, user.as_ref(), None)?;
 
     if token.rotation.is_none() {
         let salt = identifier(&*app.outside.rng).map_err(|error| internal(&error))?;
         let successor = successor(&secret, &salt);
-        let access = issue::access_token(app, &grant, &order).await?;
+        let access = issue::access_token(app, &grant, &order, key).await?;
         let issued = Issued {
-            access: access.stored,
+            access: access.stored.clone(),
             refresh: Some(issue::refresh_token(app, &grant, &successor, now)),
         };
         if app.storage.rotate(&token.digest, &salt, &grant.id, &issued, &asking.used()).await? {
-            return Ok(issue::response(app, access.signed, Some(&successor), &order));
+            return Ok(TokenResponse { id_token, ..issue::response(access, Some(&successor), &order) });
         }
     }
     // used before, if only by a request that was faster by a moment
     let (token, grant) = app.storage.refresh_token(&secret.digest()).await?.ok_or(invalid_grant())?;
-    again(asking, &secret, &token, &grant, &order).await
+    let tokens = again(asking, &secret, &token, &grant, &order).await?;
+    Ok(TokenResponse { id_token, ..tokens })
 }
 
 /// A refresh token that was used before.
@@ -60,11 +63,11 @@ async fn again(
         .await?
         .is_some_and(|(token, _)| token.rotation.is_none() && now < token.expires_at);
     if unused && now.seconds_since(rotation.at) < app.tokens.refresh_retry_window {
-        let access = issue::access_token(app, grant, order).await?;
+        let access = issue::access_token(app, grant, order, asking.key(grant)?).await?;
         if !app.storage.insert_access_token(&grant.id, &access.stored).await? {
             return Err(invalid_grant());
         }
-        return Ok(issue::response(app, access.signed, Some(&successor), order));
+        return Ok(issue::response(access, Some(&successor), order));
     }
     app.storage.revoke_grants(&Which::Grant(grant.id.clone()), now).await?;
     let event = AuditEvent::new(AuditKind::RefreshReused, now);

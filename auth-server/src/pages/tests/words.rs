@@ -43,6 +43,7 @@ fn client(origin: Origin) -> Client {
         authentication: Authentication::None,
         grant_types: crate::model::grant_type::interactive(),
         restrictions: crate::model::client::Restrictions::default(),
+        service: crate::model::client::Service::default(),
         origin,
         links,
         registered_at: Timestamp::from_unix_seconds(1_800_000_000),

@@ -10,6 +10,7 @@ on_both!(
     a_deleted_user_leaves_nothing,
     data_of_a_user_has_no_secrets,
     keys_are_made_once,
+    an_identity_names_one_user,
 );
 
 fn session(name: &str, user_id: &str) -> Session {
@@ -134,6 +135,31 @@ async fn data_of_a_user_has_no_secrets(storage: &Database) {
     for secret in ["hash", digest("one").as_str(), digest("r").as_str(), digest("j").as_str()] {
         assert!(!text.contains(secret), "{secret}");
     }
+}
+
+async fn an_identity_names_one_user(storage: &Database) {
+    storage.insert_user(&user("u", "alice")).await.unwrap();
+    let named = async |issuer: &str, subject: &str| {
+        storage.user_by_identity(issuer, subject).await.unwrap().map(|user| user.id)
+    };
+    let link = async |subject: &str, user: &User| {
+        storage.link_identity("https://idp.test", subject, user, NOW).await.unwrap().map(|user| user.id)
+    };
+    assert_eq!(named("https://idp.test", "s").await, None);
+    assert_eq!(link("s", &user("u", "alice")).await.as_deref(), Some("u"));
+    assert_eq!(link("s", &user("v", "bob")).await.as_deref(), Some("u"), "the first one stays");
+    assert_eq!(link("t", &user("w", "carol")).await.as_deref(), Some("w"), "a new user");
+    assert_eq!(link("x", &user("z", "alice")).await, None, "the name is somebody else's");
+    assert_eq!(named("https://other.test", "s").await, None, "another issuer");
+    storage.insert_user(&user("y", "dave")).await.unwrap();
+    assert_eq!(storage.user_by_verified_email("a@b.test").await.unwrap(), None, "of several");
+    for id in ["v", "w", "y"] {
+        storage.delete_user(id, NOW).await.unwrap();
+    }
+    assert_eq!(storage.user_by_verified_email("a@b.test").await.unwrap().unwrap().id, "u");
+    let unverified = User { email_verified: false, ..user("u", "alice") };
+    storage.update_user(&unverified).await.unwrap();
+    assert_eq!(storage.user_by_verified_email("a@b.test").await.unwrap(), None);
 }
 
 async fn keys_are_made_once(storage: &Database) {

@@ -11,6 +11,8 @@ on_both!(
     revocation_ends_a_grant_with_all_its_tokens,
     revocations_reach_the_status_lists,
     grants_without_a_user,
+    derived_grants_end_with_the_one_that_they_come_from,
+    a_grant_is_bound_to_the_first_key,
     consents_add_up_until_redirects_change,
     connected_apps_are_the_good_grants_of_a_user,
 );
@@ -125,9 +127,39 @@ async fn grants_without_a_user(storage: &Database) {
     grant.user_id = None;
     grant.actor = Some("{\"sub\":\"x\"}".into());
     let shown = Shown::new(&client("c", NOW), None);
-    storage.insert_grant(&grant, &shown, &issued("j", None), &used()).await.unwrap();
+    assert!(storage.insert_grant(&grant, &shown, &issued("j", None), &used()).await.unwrap());
     assert!(is_active(storage, "j").await);
     assert_eq!(storage.grant("g").await.unwrap(), Some(grant));
+}
+
+async fn derived_grants_end_with_the_one_that_they_come_from(storage: &Database) {
+    with_a_grant(storage).await;
+    let shown = Shown::new(&client("c", NOW), None);
+    let derive = async |id: &str, parent: &str| {
+        let mut grant = approval(id, client("c", NOW)).grant;
+        grant.parent_id = Some(parent.into());
+        storage.insert_grant(&grant, &shown, &issued(id, None), &used()).await.unwrap()
+    };
+    assert!(derive("h", "g").await);
+    assert!(derive("i", "h").await);
+    assert!(is_active(storage, "i").await);
+    let mut ended = storage.revoke_grants(&Which::Grant("g".into()), NOW).await.unwrap();
+    ended.sort();
+    assert_eq!(ended, ["g", "h", "i"]);
+    assert!(!is_active(storage, "i").await);
+    let (token, _) = storage.access_token(&digest("i")).await.unwrap().unwrap();
+    assert_eq!(token.revoked_at, Some(NOW), "for the status list");
+    assert!(!derive("k", "g").await);
+    assert!(storage.grant("k").await.unwrap().is_none(), "and nothing stored");
+}
+
+async fn a_grant_is_bound_to_the_first_key(storage: &Database) {
+    with_a_grant(storage).await;
+    storage.redeem_code(&digest("code g"), "g", &issued("j", Some("r")), &used()).await.unwrap();
+    let other = crate::model::grant::Use { binds_to: Some("other".into()), ..used() };
+    storage.rotate(&digest("r"), "s", "g", &issued("k", Some("q")), &other).await.unwrap();
+    let (_, grant) = storage.refresh_token(&digest("q")).await.unwrap().unwrap();
+    assert_eq!(grant.key_thumbprint.as_deref(), Some("key"));
 }
 
 async fn consents_add_up_until_redirects_change(storage: &Database) {
@@ -177,7 +209,7 @@ async fn connected_apps_are_the_good_grants_of_a_user(storage: &Database) {
     assert_eq!(
         connected[1],
         Connected {
-            grant: approval("h", document.clone()).grant,
+            grant: Grant { key_thumbprint: Some("key".into()), ..approval("h", document.clone()).grant },
             shown: Shown::new(&document, answered_to.as_ref()),
             last_used_at: Some(NOW),
             last_address: Some("203.0.113.1".into()),

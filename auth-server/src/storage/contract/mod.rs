@@ -127,6 +127,7 @@ fn client(id: &str, registered_at: Timestamp) -> Client {
         restrictions: crate::model::client::Restrictions::default(),
         origin: Origin::Registration,
         links: crate::model::client::Links::default(),
+        service: crate::model::client::Service::default(),
         registered_at,
     }
 }
@@ -144,12 +145,13 @@ fn approval(id: &str, client: Client) -> Approval {
         grant: Grant {
             id: id.into(),
             kind: GrantKind::AuthorizationCode,
+            parent_id: None,
             user_id: Some("u".into()),
             client_id: client.id.clone(),
             resources: vec!["https://gw.test/mcp".into(), "https://gw.test/other".into()],
             scopes: ScopeSet::parse("a b").unwrap(),
             refresh: true,
-            key_thumbprint: Some("thumbprint".into()),
+            key_thumbprint: None,
             actor: None,
             authenticated_at: Some(NOW),
             created_at: NOW,
@@ -179,6 +181,7 @@ fn access(jti: &str) -> AccessToken {
         issued_at: NOW,
         expires_at: NOW.plus_seconds(100),
         status_index: jti.bytes().map(i64::from).sum(),
+        key_thumbprint: Some("thumbprint".into()),
         revoked_at: None,
     }
 }
@@ -195,7 +198,7 @@ fn issued(jti: &str, refresh: Option<&str>) -> Issued {
 }
 
 fn used() -> Use {
-    Use { at: NOW, address: "203.0.113.1".into() }
+    Use { at: NOW, address: "203.0.113.1".into(), binds_to: Some("key".into()) }
 }
 
 /// Alice, a client, and a grant `g` of hers.

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{
     Database,
-    statement::{Row, json, sql},
+    statement::{Row, Statement, json, sql},
     tokens::revoke_grants,
     writer::Outcome::{Keep, Undo},
 };
@@ -20,18 +20,7 @@ use crate::{
 #[async_trait]
 impl Accounts for Database {
     async fn insert_user(&self, user: &User) -> Result<bool> {
-        let statement = sql("INSERT INTO users \
-             (id, name, password_hash, email, email_verified, attributes, created_at, disabled_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (name) DO NOTHING")
-        .bind(&user.id)
-        .bind(&user.name)
-        .bind(&user.password_hash)
-        .bind(&user.email)
-        .bind(user.email_verified)
-        .bind(json(&user.attributes)?)
-        .bind(user.created_at)
-        .bind(user.disabled_at);
-        Ok(self.change(statement).await? == 1)
+        Ok(self.change(insert_user(user)?).await? == 1)
     }
 
     async fn user_by_name(&self, name: &str) -> Result<Option<User>> {
@@ -198,12 +187,76 @@ impl Accounts for Database {
         self.change(statement).await.map(drop)
     }
 
+    async fn user_by_identity(&self, issuer: &str, subject: &str) -> Result<Option<User>> {
+        let statement = sql("SELECT u.* FROM identities i JOIN users u ON u.id = i.user_id \
+             WHERE i.issuer = $1 AND i.subject = $2")
+        .bind(issuer)
+        .bind(subject);
+        self.find(statement, user).await
+    }
+
+    async fn link_identity(
+        &self,
+        issuer: &str,
+        subject: &str,
+        new: &User,
+        now: Timestamp,
+    ) -> Result<Option<User>> {
+        let (issuer_, subject_, new) = (issuer.to_owned(), subject.to_owned(), new.clone());
+        self.write(move |mut database| {
+            Box::pin(async move {
+                let known = sql("SELECT 1 AS known FROM identities WHERE issuer = $1 AND subject = $2")
+                    .bind(&issuer_)
+                    .bind(&subject_)
+                    .exists(&mut database)
+                    .await?;
+                if known {
+                    return Ok(Undo(()));
+                }
+                insert_user(&new)?.execute(&mut database).await?;
+                sql("INSERT INTO identities (issuer, subject, user_id, linked_at) \
+                     SELECT $1, $2, id, $4 FROM users WHERE id = $3 ON CONFLICT (issuer, subject) DO NOTHING")
+                .bind(&issuer_)
+                .bind(&subject_)
+                .bind(&new.id)
+                .bind(now)
+                .execute(&mut database)
+                .await?;
+                Ok(Keep(()))
+            })
+        })
+        .await?;
+        self.user_by_identity(issuer, subject).await
+    }
+
+    async fn user_by_verified_email(&self, email: &str) -> Result<Option<User>> {
+        let statement =
+            sql("SELECT * FROM users WHERE email = $1 AND email_verified = 1 LIMIT 2").bind(email);
+        let mut found = self.list(statement, user).await?;
+        let first = found.pop();
+        Ok(first.filter(|_| found.is_empty()))
+    }
+
     async fn is_browser_known(&self, user_id: &str, browser: &Digest) -> Result<bool> {
         let statement = sql("SELECT 1 AS known FROM known_browsers WHERE user_id = $1 AND digest = $2")
             .bind(user_id)
             .bind(browser);
         Ok(self.find(statement, |_| Ok(())).await?.is_some())
     }
+}
+
+fn insert_user(user: &User) -> Result<Statement<'_>> {
+    Ok(sql("INSERT INTO users \
+         (id, name, password_hash, email, email_verified, attributes, created_at, disabled_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING")
+    .bind(&user.id)
+    .bind(&user.name)
+    .bind(&user.password_hash)
+    .bind(&user.email)
+    .bind(user.email_verified)
+    .bind(json(&user.attributes)?)
+    .bind(user.created_at)
+    .bind(user.disabled_at))
 }
 
 fn user(row: &Row) -> Result<User> {

@@ -170,13 +170,25 @@ impl Grants for Database {
         .await
     }
 
-    async fn insert_grant(&self, grant: &Grant, shown: &Shown, issued: &Issued, used: &Use) -> Result<()> {
+    async fn insert_grant(&self, grant: &Grant, shown: &Shown, issued: &Issued, used: &Use) -> Result<bool> {
         let (grant, shown, issued, used) = (grant.clone(), shown.clone(), issued.clone(), used.clone());
         self.write(move |mut database| {
             Box::pin(async move {
+                if let Some(parent_id) = &grant.parent_id {
+                    // taken for writing: its revocation waits, and then finds this one
+                    let good =
+                        sql("UPDATE grants SET last_used_at = $2 WHERE id = $1 AND revoked_at IS NULL")
+                            .bind(parent_id)
+                            .bind(used.at)
+                            .execute(&mut database)
+                            .await?;
+                    if good != 1 {
+                        return Ok(Undo(false));
+                    }
+                }
                 insert_grant(&mut database, &grant, &shown, Some(&used)).await?;
                 insert_issued(&mut database, &grant.id, &issued).await?;
-                Ok(Keep(()))
+                Ok(Keep(true))
             })
         })
         .await
@@ -204,7 +216,8 @@ impl Grants for Database {
 
     async fn access_token(&self, digest: &Digest) -> Result<Option<(AccessToken, Grant)>> {
         let statement = sql(concat!(
-            "SELECT a.digest, a.jti, a.audience, a.scopes, a.issued_at, a.expires_at, a.status_index, a.revoked_at, ",
+            "SELECT a.digest, a.jti, a.audience, a.scopes, a.issued_at, a.expires_at, a.status_index, a.revoked_at, \
+             a.key_thumbprint AS token_key_thumbprint, ",
             grant_columns!(),
             " FROM access_tokens a JOIN grants g ON g.id = a.grant_id WHERE a.digest = $1"
         ))
@@ -218,6 +231,7 @@ impl Grants for Database {
                 issued_at: row.time("issued_at")?,
                 expires_at: row.time("expires_at")?,
                 status_index: row.integer("status_index")?,
+                key_thumbprint: row.optional_text("token_key_thumbprint")?,
                 revoked_at: row.optional_time("revoked_at")?,
             };
             Ok((token, grant(row)?))

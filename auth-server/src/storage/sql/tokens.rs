@@ -15,7 +15,7 @@ use crate::{
 /// The columns of a grant, for statements that join it as `g`. The names that others have too are told apart.
 macro_rules! grant_columns {
     () => {
-        "g.id AS grant_id, g.kind, g.user_id, g.client_id, g.resources, g.scopes AS grant_scopes, g.refresh, \
+        "g.id AS grant_id, g.kind, g.parent_id, g.user_id, g.client_id, g.resources, g.scopes AS grant_scopes, g.refresh, \
          g.key_thumbprint, g.actor, g.authenticated_at, g.created_at AS grant_created_at, \
          g.expires_at AS grant_expires_at, g.revoked_at AS grant_revoked_at"
     };
@@ -26,6 +26,7 @@ pub(super) fn grant(row: &Row) -> Result<Grant> {
     let kind = row.text("kind")?;
     Ok(Grant {
         id: row.text("grant_id")?,
+        parent_id: row.optional_text("parent_id")?,
         kind: GrantKind::parse(&kind)
             .ok_or_else(|| StorageError::new(format!("no kind of grant: `{kind}`")))?,
         user_id: row.optional_text("user_id")?,
@@ -62,8 +63,8 @@ pub(super) async fn insert_grant(
     used: Option<&Use>,
 ) -> Result<()> {
     sql("INSERT INTO grants (id, kind, user_id, client_id, client_name, client_origin, answered_to, resources, \
-         scopes, refresh, key_thumbprint, actor, authenticated_at, created_at, expires_at, last_used_at, last_address) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)")
+         scopes, refresh, key_thumbprint, actor, authenticated_at, created_at, expires_at, last_used_at, last_address, \
+         parent_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)")
     .bind(&grant.id)
     .bind(grant.kind.as_str())
     .bind(&grant.user_id)
@@ -81,6 +82,7 @@ pub(super) async fn insert_grant(
     .bind(grant.expires_at)
     .bind(used.map(|used| used.at))
     .bind(used.map(|used| used.address.as_str()))
+    .bind(&grant.parent_id)
     .execute(database)
     .await?;
     Ok(())
@@ -89,13 +91,14 @@ pub(super) async fn insert_grant(
 /// Notes that a good grant is used, which keeps it from being revoked until the transaction ends: so that no token comes
 /// into being that the revocation does not see. False if it is revoked.
 pub(super) async fn use_grant(database: &mut Connection<'_>, grant_id: &str, used: &Use) -> Result<bool> {
-    let found =
-        sql("UPDATE grants SET last_used_at = $2, last_address = $3 WHERE id = $1 AND revoked_at IS NULL")
-            .bind(grant_id)
-            .bind(used.at)
-            .bind(&used.address)
-            .execute(database)
-            .await?;
+    let found = sql("UPDATE grants SET last_used_at = $2, last_address = $3, \
+         key_thumbprint = COALESCE(key_thumbprint, $4) WHERE id = $1 AND revoked_at IS NULL")
+    .bind(grant_id)
+    .bind(used.at)
+    .bind(&used.address)
+    .bind(&used.binds_to)
+    .execute(database)
+    .await?;
     Ok(found == 1)
 }
 
@@ -120,8 +123,9 @@ pub(super) async fn insert_access_token(
     grant_id: &str,
     token: &AccessToken,
 ) -> Result<()> {
-    sql("INSERT INTO access_tokens (digest, jti, grant_id, audience, scopes, issued_at, expires_at, status_index) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)")
+    sql("INSERT INTO access_tokens \
+         (digest, jti, grant_id, audience, scopes, issued_at, expires_at, status_index, key_thumbprint) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)")
     .bind(&token.digest)
     .bind(&token.jti)
     .bind(grant_id)
@@ -130,6 +134,7 @@ pub(super) async fn insert_access_token(
     .bind(token.issued_at)
     .bind(token.expires_at)
     .bind(token.status_index)
+    .bind(&token.key_thumbprint)
     .execute(database)
     .await?;
     Ok(())
@@ -141,10 +146,22 @@ pub(super) async fn revoke_grants(
     which: &Which,
     now: Timestamp,
 ) -> Result<Vec<String>> {
-    let rows = revocation(which, now).all(database).await?;
-    let mut ids = Vec::with_capacity(rows.len());
-    for row in rows {
-        let id = row.text("id")?;
+    let mut ends = Vec::new();
+    for row in revocation(which, now).all(database).await? {
+        ends.push(row.text("id")?);
+    }
+    let mut ids = Vec::with_capacity(ends.len());
+    while let Some(id) = ends.pop() {
+        // what was derived from it
+        let derived =
+            sql("UPDATE grants SET revoked_at = $1 WHERE revoked_at IS NULL AND parent_id = $2 RETURNING id")
+                .bind(now)
+                .bind(&id)
+                .all(database)
+                .await?;
+        for row in derived {
+            ends.push(row.text("id")?);
+        }
         sql("UPDATE access_tokens SET revoked_at = $2 WHERE grant_id = $1 AND revoked_at IS NULL")
             .bind(&id)
             .bind(now)

@@ -399,7 +399,7 @@ fn a_nonce_is_wanted_where_there_are_nonces() {
 #[test]
 fn without_a_token_the_proof_names_the_key() {
     use crate::possession::{DpopOptions, KeyProof};
-    let check = |proof: &str, url: &str| KeyProof::check(proof, "POST", url, &DpopOptions::new(), NOW);
+    let check = |proof: &str, url: &str| KeyProof::check(proof, "POST", url, None, &DpopOptions::new(), NOW);
     let good = proof(&json!({}), &json!({"ath": null}));
     let checked = check(&good, "https://gw.test/mcp").unwrap();
     assert_eq!(checked.thumbprint(), thumbprint(&ES256.jwk));
