@@ -11,6 +11,9 @@ use crate::{
 /// Seconds after which a registration that nobody ever used is forgotten.
 pub(crate) const UNUSED_SECONDS: i64 = 24 * 3600;
 
+/// Seconds after which it is stored once more that a document holds.
+const KEPT_AGAIN_SECONDS: i64 = 3600;
+
 /// Why there is no client to go on with.
 #[derive(Debug)]
 pub(crate) enum Missing {
@@ -42,15 +45,30 @@ pub(crate) async fn for_authorization(app: &App, id: &str) -> Result<Client, Mis
     stored(app, id).await?.ok_or(Missing::Unknown)
 }
 
-/// The client that comes to the token endpoint. Fetches nothing: a document counts as the user saw it.
+/// The client that comes to the token endpoint. A document is asked for only if somebody signed in with it before: then it
+/// is the client's word on how it proves itself, and where it cannot be had, the word that it gave last counts.
 pub(crate) async fn for_token(app: &App, id: &str) -> Result<Option<Client>, StorageError> {
     if let Some(client) = app.clients.registered.get(id) {
         return Ok(Some(client.clone()));
     }
-    if is_document_id(id) && app.documents.is_none() {
-        return Ok(None);
+    if !is_document_id(id) {
+        return stored(app, id).await;
     }
-    stored(app, id).await
+    let Some(documents) = &app.documents else { return Ok(None) };
+    let Some(last) = stored(app, id).await? else { return Ok(None) };
+    let Some(client) = documents.still(last.clone(), app.now()).await else { return Ok(None) };
+    if is_worth_keeping(&last, &client) {
+        app.storage.renew_document(&client).await?;
+    }
+    Ok(Some(client))
+}
+
+/// Whether what was heard of a document must be stored: if it says something else, or if it says the same some time
+/// after, which counts when its server is down the next time.
+fn is_worth_keeping(last: &Client, client: &Client) -> bool {
+    let age = client.registered_at.seconds_since(last.registered_at);
+    let same = Client { registered_at: last.registered_at, ..client.clone() } == *last;
+    age > 0 && (!same || age >= KEPT_AGAIN_SECONDS)
 }
 
 async fn stored(app: &App, id: &str) -> Result<Option<Client>, StorageError> {

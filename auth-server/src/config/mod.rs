@@ -23,10 +23,12 @@ pub(crate) use self::issuer::Issuer;
 use crate::{
     assertions::AssertionIssuer,
     catalogue::ScopeCatalogue,
+    cimd::hosts::{HostPattern, HostPolicy},
     model::{
         client::Client,
         consent_rules::ConsentRule,
         redirect::RedirectUri,
+        redirect_list::{AllowedRedirectUris, NativeRedirectUri},
         registration::Rules,
         resource::Resource,
         scope::{ScopeSet, is_own, is_scope_token},
@@ -87,6 +89,7 @@ pub(crate) struct Clients {
     pub(crate) max_unused: i64,
     pub(crate) rules: Arc<Rules>,
     pub(crate) metadata_documents: bool,
+    pub(crate) document_hosts: HostPolicy,
     pub(crate) insecure_document_hosts: Vec<InsecureHost>,
     /// PEM, if any.
     pub(crate) extra_ca: Option<Vec<u8>>,
@@ -334,14 +337,22 @@ fn clients(raw: raw::Clients, report: &mut Report) -> Clients {
     );
     // nothing is ever fetched where nothing was asked for that needs it
     let fetches = raw.metadata_documents || registered.values().any(Client::has_keys_elsewhere);
-    let rules =
-        Rules { allowed_redirect_uris, fetched_keys: fetches.then(|| insecure_document_hosts.clone()) };
+    let native = native_redirect_uris(
+        &raw.allowed_native_redirect_uris,
+        &path.key("allowed_native_redirect_uris"),
+        report,
+    );
+    let rules = Rules {
+        redirect_uris: AllowedRedirectUris::new(allowed_redirect_uris, native),
+        fetched_keys: fetches.then(|| insecure_document_hosts.clone()),
+    };
     Clients {
         dynamic_registration: raw.dynamic_registration,
         registrations_per_minute: raw.registrations_per_minute,
         max_unused: i64::from(raw.max_unused),
         rules: Arc::new(rules),
         metadata_documents: raw.metadata_documents,
+        document_hosts: document_hosts(&raw.document_hosts, &path.key("document_hosts"), report),
         insecure_document_hosts,
         extra_ca,
         registered,
@@ -359,6 +370,37 @@ fn redirect_uris(texts: &[String], path: &KeyPath, report: &mut Report) -> Vec<R
                     format!("expected a redirect URI, but found `{text}`: {reason}"),
                 );
             }
+        }
+    }
+    uris
+}
+
+fn document_hosts(raw: &raw::DocumentHosts, path: &KeyPath, report: &mut Report) -> HostPolicy {
+    let mut read = |texts: &[String], path: KeyPath| {
+        let mut patterns = Vec::new();
+        for (index, text) in texts.iter().enumerate() {
+            match HostPattern::parse(text) {
+                Some(pattern) => patterns.push(pattern),
+                None => report.unexpected(
+                    &path.index(index),
+                    "a host in lower case and punycode such as `app.example.com`, or `*.example.com` for all below it",
+                ),
+            }
+        }
+        patterns
+    };
+    HostPolicy::new(read(&raw.allow, path.key("allow")), read(&raw.deny, path.key("deny")))
+}
+
+fn native_redirect_uris(texts: &[String], path: &KeyPath, report: &mut Report) -> Vec<NativeRedirectUri> {
+    let mut uris = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        match NativeRedirectUri::parse(text) {
+            Some(uri) => uris.push(uri),
+            None => report.unexpected(
+                &path.index(index),
+                "a URI of another scheme than https and http, with at most one `*` in place of a whole path segment",
+            ),
         }
     }
     uris

@@ -100,8 +100,13 @@ pub(super) struct Clients {
     /// Redirect URIs that clients may register; a port of a loopback URI counts for nothing. Empty: any https or
     /// loopback URI. URIs of another scheme must be listed.
     pub(super) allowed_redirect_uris: Vec<String>,
+    /// Redirect URIs of native apps that clients may register besides: of other schemes than https and http. A `*` stands
+    /// for one path segment.
+    pub(super) allowed_native_redirect_uris: Vec<String>,
     /// Whether a client id may be the URL of a metadata document.
     pub(super) metadata_documents: bool,
+    /// `[clients.document_hosts]`
+    pub(super) document_hosts: DocumentHosts,
     /// `HOST:PORT` on loopback whose documents are fetched all the same. For tests only.
     pub(super) insecure_document_hosts: Vec<String>,
     /// PEM file with the roots that those hosts' certificates are checked against.
@@ -117,12 +122,24 @@ impl Default for Clients {
             registrations_per_minute: 60,
             max_unused: 10_000,
             allowed_redirect_uris: Vec::new(),
+            allowed_native_redirect_uris: Vec::new(),
             metadata_documents: true,
+            document_hosts: DocumentHosts::default(),
             insecure_document_hosts: Vec::new(),
             extra_ca_file: String::new(),
             registered: Vec::new(),
         }
     }
+}
+
+/// `[clients.document_hosts]`: whose metadata documents count. `app.example.com` is that host, `*.example.com` all below.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct DocumentHosts {
+    /// Only these. Empty: all.
+    pub(super) allow: Vec<String>,
+    /// None of these, whatever `allow` says.
+    pub(super) deny: Vec<String>,
 }
 
 /// `[[clients.registered]]`: a client that the administrator vouches for.

@@ -15,7 +15,7 @@ use super::{client::authenticate, form, paths, token::one};
 use crate::{
     app::App,
     model::{
-        client::{Authentication, Client},
+        client::Client,
         grant::{AccessToken, Grant, RefreshToken},
         secret::{Digest, Secret},
     },
@@ -41,7 +41,7 @@ pub(crate) async fn introspect(
     }
     let client = authenticate(&app, &headers, &params, paths::INTROSPECT).await?;
     // §2.1: a public client proves nothing, so that anybody could ask about tokens that were found somewhere
-    if matches!(client.authentication, Authentication::None) {
+    if client.authentication.is_public() {
         return Err(ApiError::invalid_client(false));
     }
     let token =

@@ -11,7 +11,7 @@ use axum::{
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 
-use super::{client::authenticate, form, paths, proof};
+use super::{client::authenticate_newcomer, form, paths, proof};
 use crate::{
     app::App,
     issue::internal,
@@ -41,7 +41,7 @@ pub(crate) async fn par(
     body: Body,
 ) -> Result<Response, ApiError> {
     let params = form::read_of_client(&headers, body).await?;
-    let client = authenticate(&app, &headers, &params, paths::PAR).await?;
+    let client = authenticate_newcomer(&app, &headers, &params, paths::PAR).await?;
     let refused = |description| ApiError::new(ErrorCode::InvalidRequest, description);
     if !client.may_use(GrantType::AuthorizationCode) {
         return Err(ApiError::new(ErrorCode::UnauthorizedClient, "this client does not sign users in"));

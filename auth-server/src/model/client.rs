@@ -15,6 +15,9 @@ use crate::outside::Timestamp;
 
 const MAX_LINK_BYTES: usize = 2048;
 
+/// How the origin of a client with a metadata document is stored.
+pub(crate) const DOCUMENT: &str = "document";
+
 /// A client, from whichever source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Client {
@@ -108,6 +111,11 @@ pub(crate) enum KeysAt {
 }
 
 impl Authentication {
+    /// Whether the client may come without proving anything: then nothing that it has proves that it is the client.
+    pub(crate) const fn is_public(&self) -> bool {
+        matches!(self, Self::None | Self::PrivateKeyJwt { or_none: true, .. })
+    }
+
     /// The name of the method (RFC 7591 §2); of two, the one that a client uses without being told.
     pub(crate) const fn method(&self) -> &'static str {
         match self {
@@ -171,7 +179,7 @@ impl Origin {
     pub(crate) const fn as_str(&self) -> &'static str {
         match self {
             Self::Administrator => "administrator",
-            Self::Document { .. } => "document",
+            Self::Document { .. } => DOCUMENT,
             Self::Registration => "registration",
         }
     }
@@ -180,7 +188,7 @@ impl Origin {
     pub(crate) fn stored(kind: &str, client_id: &str) -> Option<Self> {
         match kind {
             "administrator" => Some(Self::Administrator),
-            "document" => {
+            DOCUMENT => {
                 let url = url::Url::parse(client_id).ok()?;
                 let host = url.host_str()?;
                 let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
@@ -226,11 +234,25 @@ impl Client {
         matches!(self.origin, Origin::Administrator)
     }
 
-    /// A digest of what a user who said yes relied on: where answers go. A consent is void once it changes.
-    pub(crate) fn redirect_fingerprint(&self) -> Digest {
+    /// A digest of what a user who said yes relied on: where answers go; for a document, also what it calls itself and
+    /// which keys are its own (§5, "Changes"). A consent is void once it changes.
+    pub(crate) fn consent_fingerprint(&self) -> Digest {
         let mut uris: Vec<_> = self.redirect_uris.iter().map(RedirectUri::as_str).collect();
         uris.sort_unstable();
-        Digest::of(uris.join("\n").as_bytes())
+        let uris = uris.join("\n");
+        match &self.origin {
+            Origin::Administrator | Origin::Registration => Digest::of(uris.as_bytes()),
+            Origin::Document { .. } => {
+                let keys = match &self.authentication {
+                    Authentication::PrivateKeyJwt { keys: KeysAt::Url(url), .. } => url.clone(),
+                    Authentication::PrivateKeyJwt { keys: KeysAt::Hand(keys), .. } => {
+                        keys.digest().as_str().to_owned()
+                    }
+                    Authentication::None | Authentication::Secret { .. } => String::new(),
+                };
+                Digest::of_parts(&[&uris, &self.name, &keys])
+            }
+        }
     }
 }
 

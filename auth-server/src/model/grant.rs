@@ -190,6 +190,6 @@ pub(crate) struct Approval {
 impl Consent {
     /// Whether this covers a new request.
     pub(crate) fn covers(&self, client: &Client, scopes: &ScopeSet) -> bool {
-        scopes.is_subset(&self.scopes) && self.redirect_uris.matches(&client.redirect_fingerprint())
+        scopes.is_subset(&self.scopes) && self.redirect_uris.matches(&client.consent_fingerprint())
     }
 }

@@ -4,10 +4,15 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{
     Algorithm, DecodingKey,
-    jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, KeyOperations, PublicKeyUse},
+    jwk::{
+        AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm, KeyOperations, PublicKeyUse,
+        ThumbprintHash,
+    },
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::Value;
+
+use super::secret::Digest;
 
 /// The signature algorithms that clients may use: asymmetric ones only.
 pub(crate) const ALGORITHMS: [Algorithm; 4] =
@@ -89,6 +94,14 @@ impl PublicKeys {
     /// Reads the bytes of a set.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Unusable> {
         Self::read(&serde_json::from_slice(bytes).map_err(|_| Unusable::NotASet)?)
+    }
+
+    /// A digest of the keys, in whatever order they are.
+    pub(crate) fn digest(&self) -> Digest {
+        let mut thumbprints: Vec<_> =
+            self.0.iter().map(|key| key.jwk.thumbprint(ThumbprintHash::SHA256).unwrap_or_default()).collect();
+        thumbprints.sort_unstable();
+        Digest::of_parts(&thumbprints.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// The key for a signature: the one with this `kid`; without a `kid`, the only one for the algorithm. Which of

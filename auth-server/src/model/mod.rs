@@ -15,6 +15,7 @@ pub(crate) mod jws;
 pub(crate) mod pkce;
 pub(crate) mod place;
 pub(crate) mod redirect;
+pub(crate) mod redirect_list;
 pub(crate) mod registration;
 pub(crate) mod request;
 pub(crate) mod resource;

@@ -54,20 +54,6 @@ pub(crate) enum Target {
 }
 
 impl RedirectUri {
-    /// Checks `text` against the rules that hold for every client, and against the operator's list.
-    ///
-    /// An empty list allows every https and loopback URI. Another scheme is allowed only if listed.
-    pub(crate) fn register(text: &str, allowed: &[Self]) -> Result<Self, Unacceptable> {
-        let uri = Self::parse(text)?;
-        let listed = allowed.iter().any(|entry| entry.accepts(text));
-        let ordinary = matches!(uri.target(), Target::Web(_) | Target::Loopback { .. });
-        match (listed, ordinary, allowed.is_empty()) {
-            (true, ..) | (false, true, true) => Ok(uri),
-            (false, true, false) => Err(Unacceptable::NotListed),
-            (false, false, _) => Err(Unacceptable::SchemeNotListed),
-        }
-    }
-
     /// Checks the rules that hold for every client, whoever registers it.
     pub(crate) fn parse(text: &str) -> Result<Self, Unacceptable> {
         if text.len() > MAX_BYTES || !text.bytes().all(|byte| matches!(byte, 0x21..=0x7E) && byte != b'\\') {
@@ -212,22 +198,8 @@ mod tests {
             ("javascript:alert(1)", Unacceptable::DangerousScheme),
             ("data:text/html,x", Unacceptable::DangerousScheme),
             ("file:///etc/passwd", Unacceptable::DangerousScheme),
-            ("myapp:/cb", Unacceptable::SchemeNotListed),
-            ("com.example.app://host/cb", Unacceptable::SchemeNotListed),
         ] {
-            assert_eq!(RedirectUri::register(text, &[]), Err(wanted), "{text}");
-        }
-    }
-
-    #[test]
-    fn an_operator_list_opens_schemes_and_closes_the_rest() {
-        let listed = [RedirectUri::parse("cursor://anysphere.cursor-mcp/oauth/callback").unwrap()];
-        assert!(RedirectUri::register("cursor://anysphere.cursor-mcp/oauth/callback", &listed).is_ok());
-        for (text, wanted) in [
-            ("cursor://other/oauth/callback", Unacceptable::SchemeNotListed),
-            ("https://a.test/cb", Unacceptable::NotListed),
-        ] {
-            assert_eq!(RedirectUri::register(text, &listed), Err(wanted));
+            assert_eq!(RedirectUri::parse(text), Err(wanted), "{text}");
         }
     }
 

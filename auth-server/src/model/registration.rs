@@ -11,7 +11,7 @@ use url::{Host, Url};
 use super::{
     client::{Client, Links, Origin, Restrictions, Service, WebLink},
     grant_type::{GrantType, GrantTypes},
-    redirect::RedirectUri,
+    redirect_list::AllowedRedirectUris,
     secret::Secret,
     text,
 };
@@ -24,7 +24,7 @@ use crate::{
 /// What the operator lets clients say of themselves.
 #[derive(Debug)]
 pub(crate) struct Rules {
-    pub(crate) allowed_redirect_uris: Vec<RedirectUri>,
+    pub(crate) redirect_uris: AllowedRedirectUris,
     /// Whether keys may be at a URL, and the hosts on loopback that they are fetched from all the same. `None`: nothing
     /// is ever fetched.
     pub(crate) fetched_keys: Option<Vec<InsecureHost>>,

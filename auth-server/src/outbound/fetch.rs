@@ -206,6 +206,54 @@ mod tests {
         }
     }
 
+    /// K9: the blocks themselves are in `tests/it/documents.rs`. In IPv6, all outside of 2000::/3 is reserved, so that only
+    /// blocks within it have neighbours that are somebody's.
+    #[tokio::test]
+    async fn addresses_just_outside_of_every_block_pass() {
+        for address in [
+            "1.0.0.0",
+            "9.255.255.255",
+            "11.0.0.0",
+            "100.63.255.255",
+            "100.128.0.0",
+            "126.255.255.255",
+            "128.0.0.0",
+            "169.253.255.255",
+            "169.255.0.0",
+            "172.15.255.255",
+            "172.32.0.0",
+            "191.255.255.255",
+            "192.0.1.0",
+            "192.0.1.255",
+            "192.0.3.0",
+            "192.167.255.255",
+            "192.169.0.0",
+            "198.17.255.255",
+            "198.20.0.0",
+            "198.51.99.255",
+            "198.51.101.0",
+            "203.0.112.255",
+            "203.0.114.0",
+            "223.255.255.255",
+            "::ffff:9.255.255.255",
+            "::ffff:11.0.0.0",
+            "64:ff9b::9ff:ffff",
+            "64:ff9b::b00:0",
+            "2000:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+            "2001:200::",
+            "2001:db7:ffff:ffff:ffff:ffff:ffff:ffff",
+            "2001:db9::",
+            "2002:7eff:ffff::",
+            "2002:8000::",
+            "3ffe:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+            "3fff:1000::",
+        ] {
+            assert!(resolve(&[address]).await.is_ok(), "{address} as the answer for a name");
+            let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+            assert!(FetchUrl::normalised(&format!("https://{host}/c"), &[]).is_ok(), "{address} as a host");
+        }
+    }
+
     #[tokio::test]
     async fn an_answer_with_any_inside_address_is_refused_whole() {
         for addresses in [&[][..], &["127.0.0.1"], &["8.8.8.8", "10.0.0.1"], &["2606:4700::1111", "::1"]] {

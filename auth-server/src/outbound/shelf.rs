@@ -49,6 +49,8 @@ pub(crate) struct Terms {
 pub(crate) enum NotHad {
     #[error("not a URL to fetch: {0}")]
     Url(#[from] NotFetchable),
+    #[error("the operator does not allow its host")]
+    NotAllowed,
     #[error("it could not be fetched: {0}")]
     Fetch(Arc<FetchFailed>),
     #[error("what is there is refused: {0}")]

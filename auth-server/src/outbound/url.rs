@@ -95,6 +95,11 @@ impl FetchUrl {
         &self.host
     }
 
+    /// The host alone.
+    pub(crate) fn host_name(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
     pub(crate) const fn is_insecure(&self) -> bool {
         self.insecure
     }

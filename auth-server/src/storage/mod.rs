@@ -154,6 +154,8 @@ pub(crate) trait Clients {
     async fn client(&self, id: &str, unused_since: Timestamp) -> Result<Option<RegisteredClient>>;
     /// Replaces the registration of a client and its management token. False if `current` is not its token.
     async fn replace_client(&self, client: &RegisteredClient, current: &Digest) -> Result<bool>;
+    /// Keeps what the document of a client says now. Nothing happens unless a user said yes to the client before.
+    async fn renew_document(&self, client: &Client) -> Result<()>;
     /// Removes a client with its grants and consents. False if there was none.
     async fn delete_client(&self, id: &str, now: Timestamp) -> Result<bool>;
     /// False if there is no such client.

@@ -3,7 +3,11 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reqwest::{Method, StatusCode};
 
-use crate::harness::{Answer, CONF1_SECRET, Form, R1, START, Server, VERIFIER, az, claims, part, redeem};
+use url::form_urlencoded;
+
+use crate::harness::{
+    Answer, CONF1_SECRET, Form, R1, START, Server, Setup, VERIFIER, az, claims, part, redeem,
+};
 
 fn basic(text: &str) -> String {
     format!("Basic {}", STANDARD.encode(text))
@@ -227,14 +231,29 @@ async fn a_public_client_with_a_secret_is_refused() {
 /// E11
 #[tokio::test]
 async fn basic_credentials_are_form_encoded_inside() {
-    let server = Server::start().await;
-    let form = conf1_code(&server).await;
-    let encoded = CONF1_SECRET.replace('-', "%2D");
-    let header = basic(&format!("conf1:{encoded}"));
-    assert_eq!(
-        server.post_with("/oauth2/token", &[("authorization", &header)], &form).await.status,
-        StatusCode::OK
-    );
+    let secret = "a:b%c+d\u{e9} e&f=g-0123456789-0123456789";
+    let more = "[[clients.registered]]\nid = \"conf:2\"\nredirect_uris = [\"https://conf.test/cb\"]\n\
+                secret_file = \"conf2.secret\"\n";
+    let files = vec![("conf2.secret", secret.to_owned())];
+    let server = Setup { more: more.to_owned(), files, ..Setup::default() }.start().await;
+    let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let percent = |text: &str| encode(text).replace('+', "%20");
+    let az = az().with("client_id", "conf:2").with("redirect_uri", "https://conf.test/cb");
+    for (case, credentials, proven) in [
+        ("form-encoded", format!("{}:{}", encode("conf:2"), encode(secret)), true),
+        ("percent-encoded", format!("{}:{}", percent("conf:2"), percent(secret)), true),
+        ("not encoded", format!("{}:{secret}", encode("conf:2")), false),
+        ("id not encoded", format!("conf:2:{}", encode(secret)), false),
+        ("not UTF-8", format!("{}:{}%ff", encode("conf:2"), encode(secret)), false),
+    ] {
+        let code = server.code(&az).await;
+        let form =
+            Form::of(&[("grant_type", "authorization_code"), ("code", &code), ("code_verifier", VERIFIER)]);
+        let header = basic(&credentials);
+        let answer = server.post_with("/oauth2/token", &[("authorization", &header)], &form).await;
+        let wanted = if proven { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+        assert_eq!(answer.status, wanted, "{case}: {}", answer.body);
+    }
 }
 
 /// E13

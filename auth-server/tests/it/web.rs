@@ -1,6 +1,7 @@
 //! A web server that publishes metadata documents, over real TLS, and misbehaves on request.
 
 use std::{
+    collections::HashMap,
     net::IpAddr,
     sync::{
         Arc, Mutex,
@@ -47,6 +48,7 @@ pub(crate) struct Web {
     pub(crate) connections: Arc<AtomicUsize>,
     pub(crate) requests: Arc<Mutex<Vec<String>>>,
     reply: Arc<Mutex<Reply>>,
+    at: Arc<Mutex<HashMap<String, Reply>>>,
 }
 
 impl Web {
@@ -74,17 +76,22 @@ impl Web {
             connections: Arc::default(),
             requests: Arc::default(),
             reply: Arc::new(Mutex::new(Reply::NoTls)),
+            at: Arc::default(),
         };
-        let (connections, requests, reply) =
-            (Arc::clone(&web.connections), Arc::clone(&web.requests), Arc::clone(&web.reply));
+        let (connections, requests, reply, at) = (
+            Arc::clone(&web.connections),
+            Arc::clone(&web.requests),
+            Arc::clone(&web.reply),
+            Arc::clone(&web.at),
+        );
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 connections.fetch_add(1, Ordering::SeqCst);
-                let (acceptor, requests, reply) =
-                    (acceptor.clone(), Arc::clone(&requests), reply.lock().unwrap().clone());
+                let (acceptor, requests, reply, at) =
+                    (acceptor.clone(), Arc::clone(&requests), reply.lock().unwrap().clone(), Arc::clone(&at));
                 tokio::spawn(async move {
-                    if matches!(reply, Reply::NoTls) {
+                    if matches!(reply, Reply::NoTls) && at.lock().unwrap().is_empty() {
                         std::future::pending::<()>().await;
                     }
                     let Ok(mut stream) = acceptor.accept(stream).await else { return };
@@ -96,8 +103,11 @@ impl Web {
                                 Err(_) => return,
                             }
                         }
-                        requests.lock().unwrap().push(String::from_utf8(head).unwrap());
-                        answer(&mut stream, reply.clone()).await;
+                        let head = String::from_utf8(head).unwrap();
+                        let path = head.split(' ').nth(1).unwrap().to_owned();
+                        requests.lock().unwrap().push(head);
+                        let reply = at.lock().unwrap().get(&path).cloned().unwrap_or_else(|| reply.clone());
+                        answer(&mut stream, reply).await;
                     }
                 });
             }
@@ -114,6 +124,12 @@ impl Web {
         *self.reply.lock().unwrap() = reply;
     }
 
+    /// Replies with JSON at one path, whatever is replied elsewhere.
+    pub(crate) fn publish_at(&self, path: &str, document: &str) {
+        let reply = Reply::Bytes(ok("application/json", "", document));
+        self.at.lock().unwrap().insert(path.to_owned(), reply);
+    }
+
     /// Replies with a document and headers beside its type and length.
     pub(crate) fn publish(&self, document: &str, headers: &str) {
         self.reply(Reply::Bytes(ok("application/json", headers, document)));
@@ -123,6 +139,22 @@ impl Web {
         self.requests.lock().unwrap().len()
     }
 
+    /// The keys of `[clients]` that let an authorization server fetch from here.
+    fn clients(&self) -> String {
+        format!("insecure_document_hosts = [\"{HOST}:{}\"]\nextra_ca_file = \"ca.pem\"\n", self.port)
+    }
+
+    /// One with more keys in `[clients]`.
+    pub(crate) async fn authorization_server_with_clients(
+        &self,
+        addresses: Arc<Addresses>,
+        more: &str,
+    ) -> Server {
+        let clients = self.clients() + more;
+        let files = vec![("ca.pem", self.ca.clone())];
+        Setup { clients, files, resolver: Some(addresses), ..Setup::default() }.start().await
+    }
+
     /// An authorization server that may fetch from here.
     pub(crate) async fn authorization_server(&self, addresses: Arc<Addresses>) -> Server {
         self.authorization_server_with(addresses, "").await
@@ -130,8 +162,7 @@ impl Web {
 
     /// One with more in its configuration.
     pub(crate) async fn authorization_server_with(&self, addresses: Arc<Addresses>, more: &str) -> Server {
-        let clients =
-            format!("insecure_document_hosts = [\"{HOST}:{}\"]\nextra_ca_file = \"ca.pem\"", self.port);
+        let clients = self.clients();
         let files = vec![("ca.pem", self.ca.clone())];
         let more = more.to_owned();
         Setup { clients, files, more, resolver: Some(addresses), ..Setup::default() }.start().await

@@ -16,6 +16,9 @@ const POLICY: &str = include_str!("../../../config/policy.toml");
 
 const POLICY_FILE: &str = "policy.toml";
 
+/// The configuration that is shipped: it has the list of native apps that people use.
+const AUTH_SERVER: &str = include_str!("../../../config/auth-server.toml");
+
 /// Where the files are.
 #[derive(Debug)]
 pub(crate) struct Files {
@@ -153,6 +156,7 @@ policy = {policy}
 dynamic_registration = true
 metadata_documents = true
 allowed_redirect_uris = []
+allowed_native_redirect_uris = {native}
 insecure_document_hosts = {hosts}
 extra_ca_file = {extra_ca}
 {tokens}",
@@ -160,9 +164,16 @@ extra_ca_file = {extra_ca}
         issuer = quoted(&places.issuer),
         resource = quoted(&places.mcp),
         policy = quoted(POLICY_FILE),
+        native = native_redirect_uris()?,
         hosts = list(&arguments.insecure_document_host),
         extra_ca = quoted(&extra_ca),
     ))
+}
+
+fn native_redirect_uris() -> anyhow::Result<String> {
+    let shipped: toml::Table = AUTH_SERVER.parse().context("the shipped configuration cannot be read")?;
+    let list = shipped.get("clients").and_then(|clients| clients.get("allowed_native_redirect_uris"));
+    Ok(list.context("the shipped configuration lists no native apps")?.to_string())
 }
 
 fn quoted(text: &str) -> String {
@@ -265,6 +276,8 @@ mod tests {
         assert_eq!(auth_server["server"]["trusted_proxies"][0].as_str(), Some("127.0.0.1"));
         assert_eq!(auth_server["resources"][0]["url"].as_str(), Some("https://g.example/mcp"));
         assert_eq!(auth_server["clients"]["insecure_document_hosts"][0].as_str(), Some("localhost:9443"));
+        let native = auth_server["clients"]["allowed_native_redirect_uris"].as_array().unwrap();
+        assert!(native.contains(&"cursor://anysphere.cursor-mcp/oauth/callback".into()));
         assert_eq!(
             auth_server["clients"]["extra_ca_file"].as_str(),
             authority.path().canonicalize().unwrap().to_str()

@@ -23,7 +23,7 @@ use super::{client::authenticate, form, paths, proof};
 use crate::{
     app::App,
     model::{
-        client::{Authentication, Client},
+        client::Client,
         grant::{Grant, Use},
         grant_type::GrantType,
         session::User,
@@ -69,7 +69,7 @@ impl Asking<'_> {
     /// Refresh tokens of a public client are bound to the key that it has proven first, since nothing else tells the
     /// client from a thief (RFC 9449 §5).
     fn used(&self) -> Use {
-        let is_public = matches!(self.client.authentication, Authentication::None);
+        let is_public = self.client.authentication.is_public();
         Use {
             at: self.now,
             address: self.address.to_string(),
@@ -134,7 +134,7 @@ fn check_grant_type(client: &Client, grant_type: GrantType) -> Result<(), ApiErr
     if grant_type == GrantType::RefreshToken || client.may_use(grant_type) {
         return Ok(());
     }
-    if grant_type == GrantType::JwtBearer && matches!(client.authentication, Authentication::None) {
+    if grant_type == GrantType::JwtBearer && client.authentication.is_public() {
         return Err(ApiError::invalid_client(false));
     }
     Err(ApiError::new(ErrorCode::UnauthorizedClient, "this client may not use this grant type"))

@@ -34,7 +34,7 @@ pub(super) fn redirect_uris(
     let mut accepted = Vec::with_capacity(listed.len());
     let mut unlisted = None;
     for text in listed {
-        match RedirectUri::register(text, &rules.allowed_redirect_uris) {
+        match rules.redirect_uris.admit(text) {
             Ok(uri) => accepted.push(uri),
             // some clients register all that they may ever use at once; the ones that this server does not allow are
             // left out, and the answer shows it

@@ -4,6 +4,7 @@ use crate::storage::{ClientUsage, PushedRequest, StoredTransaction};
 on_both!(
     unused_clients_are_evicted_and_used_ones_never,
     a_registration_is_managed_by_its_own_token,
+    a_document_is_renewed_in_place,
     a_deleted_client_takes_its_grants_along,
     initial_access_tokens_are_used_up,
     transactions_end_once,
@@ -45,6 +46,25 @@ async fn a_registration_is_managed_by_its_own_token(storage: &Database) {
     assert!(storage.approve_client("c", NOW).await.unwrap());
     assert!(storage.approve_client("c", NOW.plus_seconds(5)).await.unwrap());
     assert_eq!(storage.client("c", LONG_AGO).await.unwrap().unwrap().approved_at, Some(NOW));
+}
+
+async fn a_document_is_renewed_in_place(storage: &Database) {
+    with_a_grant(storage).await;
+    let document = |name: &str| Client {
+        id: "https://app.test/c.json".into(),
+        name: name.into(),
+        origin: Origin::Document { host: "app.test".into() },
+        ..client("", NOW.plus_seconds(5))
+    };
+    let found = async |id: &str| storage.client(id, LONG_AGO).await.unwrap().map(|found| found.client);
+    storage.renew_document(&document("never seen")).await.unwrap();
+    assert_eq!(found("https://app.test/c.json").await, None, "nobody said yes to it");
+    storage.approve(None, &approval("h", document("first"))).await.unwrap();
+    storage.renew_document(&document("then")).await.unwrap();
+    assert_eq!(found("https://app.test/c.json").await, Some(document("then")));
+    // a registration is its own client's to change
+    storage.renew_document(&Client { id: "c".into(), ..document("stolen") }).await.unwrap();
+    assert_eq!(found("c").await, Some(client("c", NOW)));
 }
 
 async fn a_deleted_client_takes_its_grants_along(storage: &Database) {

@@ -9,7 +9,10 @@ use super::{
     writer::Outcome::Keep,
 };
 use crate::{
-    model::secret::Digest,
+    model::{
+        client::{Client, DOCUMENT},
+        secret::Digest,
+    },
     outside::Timestamp,
     storage::{ClientUsage, Clients, ListedClient, RegisteredClient, Result, Which},
 };
@@ -76,6 +79,16 @@ impl Clients for Database {
         .bind(json(&client.client)?)
         .bind(client.management.as_ref());
         Ok(self.change(statement).await? == 1)
+    }
+
+    async fn renew_document(&self, client: &Client) -> Result<()> {
+        let statement =
+            sql("UPDATE clients SET metadata = $2, registered_at = $3 WHERE id = $1 AND origin = $4")
+                .bind(&client.id)
+                .bind(json(client)?)
+                .bind(client.registered_at)
+                .bind(DOCUMENT);
+        self.change(statement).await.map(drop)
     }
 
     async fn delete_client(&self, id: &str, now: Timestamp) -> Result<bool> {

@@ -224,7 +224,7 @@ async fn remember_consent(
     asked: &ScopeSet,
     resource: &str,
 ) -> Result<()> {
-    let fingerprint = approval.client.redirect_fingerprint();
+    let fingerprint = approval.client.consent_fingerprint();
     let row = sql("SELECT scopes FROM consents \
          WHERE user_id = $1 AND client_id = $2 AND resource = $3 AND redirect_uris = $4")
     .bind(user_id)
