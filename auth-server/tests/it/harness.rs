@@ -145,6 +145,7 @@ token_endpoint_auth_method = "client_secret_basic"
             .build()
             .unwrap();
         let prefix = Url::parse(&issuer).unwrap().path().trim_end_matches('/').to_owned();
+        let dir = Arc::new(dir);
         Server { at, issuer, prefix, dir, database, clock, running, http }
     }
 }
@@ -154,7 +155,7 @@ pub(crate) struct Server {
     pub(crate) at: String,
     pub(crate) issuer: String,
     pub(crate) prefix: String,
-    pub(crate) dir: TempDir,
+    pub(crate) dir: Arc<TempDir>,
     /// The PostgreSQL database, where these tests run on one.
     pub(crate) database: Option<String>,
     pub(crate) clock: Arc<ManualClock>,
@@ -233,6 +234,25 @@ impl Server {
         let answer = self.token(&redeem(&code)).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
         answer.json()
+    }
+
+    /// Another server on the same database, at a port of its own, that calls itself by the same name.
+    pub(crate) async fn replica(&self) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = format!("http://{}", listener.local_addr().unwrap());
+        let config = Config::load(&self.dir.path().join("auth-server.toml")).unwrap();
+        let outside = Outside { clock: Arc::clone(&self.clock) as _, ..Outside::default() };
+        let running = start_with(config, vec![listener], outside).await.unwrap();
+        Self {
+            at,
+            issuer: self.issuer.clone(),
+            prefix: self.prefix.clone(),
+            dir: Arc::clone(&self.dir),
+            database: self.database.clone(),
+            clock: Arc::clone(&self.clock),
+            running,
+            http: self.http.clone(),
+        }
     }
 
     /// Stops the server and starts it again, on the same port and database.

@@ -32,6 +32,7 @@ mod pkce;
 mod postgres;
 mod refresh;
 mod register;
+mod replicas;
 mod resources;
 mod revoke;
 mod rules;
