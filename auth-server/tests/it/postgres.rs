@@ -4,7 +4,7 @@
 
 use sqlx::{Connection as _, Executor as _, Row as _};
 
-/// The URL of a new database, if these tests run on PostgreSQL.
+/// The URL of a schema of its own, if these tests run on PostgreSQL.
 pub(crate) async fn database_of_its_own() -> Option<String> {
     match std::env::var("AUTH_SERVER_TEST_DATABASE").as_deref() {
         Err(_) | Ok("sqlite") => return None,
@@ -16,7 +16,7 @@ pub(crate) async fn database_of_its_own() -> Option<String> {
     Some(new_database().await)
 }
 
-/// The URL of a new database on the server that the tests were given.
+/// The URL of a new schema on the server that the tests were given.
 pub(crate) async fn new_database() -> String {
     let server = std::env::var("TEST_POSTGRES_URL").unwrap_or_else(|_| {
         panic!(
@@ -28,16 +28,17 @@ pub(crate) async fn new_database() -> String {
     mcp_auth_server::outside::Rng::fill(&mcp_auth_server::outside::SystemRng, &mut bytes).unwrap();
     let name = format!("it_{}", u64::from_be_bytes(bytes));
     let mut connection = sqlx::PgConnection::connect(&server).await.unwrap();
-    connection.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
+    connection.execute(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {name}"))).await.unwrap();
     let mut url = url::Url::parse(&server).unwrap();
-    url.set_path(&name);
+    // a schema takes a tenth of the room of a database
+    url.query_pairs_mut().append_pair("options[search_path]", &name);
     url.into()
 }
 
 /// Every row of every table, as text.
 pub(crate) async fn everything(url: &str) -> Vec<u8> {
     let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
-    let tables = sqlx::query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    let tables = sqlx::query("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
         .fetch_all(&mut connection)
         .await
         .unwrap();

@@ -191,8 +191,8 @@ impl Database {
             }
             Engine::Postgres(_) => {
                 "SELECT table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable AS name \
-                FROM information_schema.columns WHERE table_schema = 'public' \
-                UNION ALL SELECT indexname || ' ' || tablename FROM pg_indexes WHERE schemaname = 'public' \
+                FROM information_schema.columns WHERE table_schema = current_schema() \
+                UNION ALL SELECT indexname || ' ' || tablename FROM pg_indexes WHERE schemaname = current_schema() \
                 AND indexname NOT LIKE '%_pkey' ORDER BY 1"
             }
         };
