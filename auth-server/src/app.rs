@@ -33,7 +33,7 @@ pub(crate) struct App {
     pub(crate) session_lifetime: i64,
     pub(crate) consent_rules: Vec<ConsentRule>,
     pub(crate) storage: Arc<dyn Storage>,
-    pub(crate) keys: SigningKeys,
+    pub(crate) keys: Arc<SigningKeys>,
     /// How clients prove that they hold a key.
     pub(crate) dpop: DpopOptions,
     pub(crate) status_places: Places,

@@ -6,6 +6,7 @@ use serde_json::{Value, value::RawValue};
 
 use crate::{
     app::App,
+    keys::TokenType,
     model::{
         grant::{AccessToken, Grant, RefreshToken},
         resource,
@@ -100,18 +101,21 @@ pub(crate) async fn access_token(
     };
     let signed = app
         .keys
-        .sign(&AccessTokenClaims {
-            iss: app.issuer.as_str(),
-            sub: &grant.subject(),
-            aud: &order.resource,
-            client_id: &grant.client_id,
-            scope: &scopes.to_string(),
-            iat: now.unix_seconds(),
-            exp: expires_at.unix_seconds(),
-            jti: &jti,
-            cnf: key.map(|jkt| Confirmation { jkt }),
-            act: actor.as_deref(),
-        })
+        .sign(
+            TokenType::Access,
+            &AccessTokenClaims {
+                iss: app.issuer.as_str(),
+                sub: &grant.subject(),
+                aud: &order.resource,
+                client_id: &grant.client_id,
+                scope: &scopes.to_string(),
+                iat: now.unix_seconds(),
+                exp: expires_at.unix_seconds(),
+                jti: &jti,
+                cnf: key.map(|jkt| Confirmation { jkt }),
+                act: actor.as_deref(),
+            },
+        )
         .map_err(|error| internal(&error))?;
     let stored = AccessToken {
         digest: Digest::of(signed.as_bytes()),
@@ -147,7 +151,7 @@ pub(crate) fn id_token(
         nonce,
         about_user: about_user(user, &order.scopes),
     };
-    app.keys.sign_id_token(&claims).map(Some).map_err(|error| internal(&error))
+    app.keys.sign(TokenType::Id, &claims).map(Some).map_err(|error| internal(&error))
 }
 
 /// The claims about a user that the scopes stand for (OpenID Connect Core §5.4).

@@ -3,15 +3,13 @@
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::{SystemTime, UNIX_EPOCH},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 /// Whole seconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -42,42 +40,62 @@ impl Timestamp {
 }
 
 /// Where the server reads the time.
+#[async_trait]
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The current time.
     fn now(&self) -> Timestamp;
+
+    /// Waits until the clock shows `at`, or a later time.
+    async fn sleep_until(&self, at: Timestamp);
 }
 
 /// The clock of the machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
+/// Whoever waits for the machine's clock looks at it so often: it may be set while they wait.
+const LONGEST_SLEEP: Duration = Duration::from_mins(1);
+
+#[async_trait]
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
     fn now(&self) -> Timestamp {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs());
         Timestamp(i64::try_from(seconds).unwrap_or(i64::MAX))
     }
+
+    async fn sleep_until(&self, at: Timestamp) {
+        while let Ok(seconds @ 1..) = u64::try_from(at.seconds_since(self.now())) {
+            tokio::time::sleep(Duration::from_secs(seconds).min(LONGEST_SLEEP)).await;
+        }
+    }
 }
 
 /// A clock that moves only when told to.
 #[derive(Debug)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock(watch::Sender<Timestamp>);
 
 impl ManualClock {
     /// A clock that stands at `start`.
-    pub const fn new(start: Timestamp) -> Self {
-        Self(AtomicI64::new(start.0))
+    pub fn new(start: Timestamp) -> Self {
+        Self(watch::Sender::new(start))
     }
 
-    /// Moves the clock forward.
+    /// Moves the clock forward, or back by a negative number.
     pub fn advance_seconds(&self, seconds: i64) {
-        self.0.fetch_add(seconds, Ordering::SeqCst);
+        self.0.send_modify(|now| *now = now.plus_seconds(seconds));
     }
 }
 
+#[async_trait]
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        *self.0.borrow()
+    }
+
+    async fn sleep_until(&self, at: Timestamp) {
+        // it ends with an error only when the clock is gone, and with it whoever waits
+        self.0.subscribe().wait_for(|now| *now >= at).await.ok();
     }
 }
 

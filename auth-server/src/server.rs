@@ -86,7 +86,9 @@ pub async fn start_with(
     // signature would then end in a panic. An error says that the choice was made already.
     let _chosen_before = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
     let storage: Arc<dyn Storage> = Arc::new(open(&config).await?);
-    let keys = SigningKeys::load(&*storage, outside.clock.now()).await?;
+    let keys =
+        SigningKeys::start(Arc::clone(&storage), Arc::clone(&outside.clock), config.key_settings()).await?;
+    let keys = Arc::new(keys);
     let outbound = match config.clients.rules.fetched_keys {
         Some(_) => Some(Arc::new(Outbound::new(&config.clients, &outside)?)),
         None => None,
@@ -115,7 +117,7 @@ pub async fn start_with(
         session_lifetime: config.session_lifetime,
         consent_rules: config.consent_rules,
         storage: Arc::clone(&storage),
-        keys,
+        keys: Arc::clone(&keys),
         dpop: config.dpop,
         status_places: Places::default(),
         documents,
@@ -126,6 +128,8 @@ pub async fn start_with(
         outside,
     });
     tokio::spawn(purge(Arc::clone(&app), shutdown.clone()));
+    let stop = shutdown.clone();
+    tokio::spawn(async move { stop.run_until_cancelled(keys.look_after_always()).await });
     tracing::info!(issuer = app.issuer.as_str(), "authorization server started");
     let server = tokio::spawn(serve(listeners, router(app), shutdown.clone(), GRACE));
     Ok(Running { shutdown, server, storage })

@@ -105,6 +105,11 @@ impl Report {
         }
     }
 
+    /// Notes a fault of an environment variable that stands for no key.
+    pub fn fault_in_variable(&mut self, name: &str, message: impl Into<String>) {
+        self.faults.push(Fault::in_variable(name, message));
+    }
+
     /// Notes that the value at `path` loads and is perhaps not meant, in the caller's own words. It stops nothing.
     pub fn warning(&mut self, path: &KeyPath, message: impl Into<String>) {
         let message = message.into();

@@ -5,6 +5,7 @@ mod client;
 mod data;
 mod desk;
 mod grant;
+mod key;
 mod resource;
 mod text;
 mod user;
@@ -51,6 +52,9 @@ enum Command {
     /// Gives people what is kept about them.
     #[command(subcommand)]
     Data(data::Command),
+    /// Manages the keys that tokens are signed with.
+    #[command(subcommand)]
+    Key(key::Command),
 }
 
 /// The configuration that a command works with.
@@ -89,6 +93,7 @@ impl Cli {
             Command::Grant(command) => command.run().await,
             Command::Audit(command) => command.run().await,
             Command::Data(command) => command.run().await,
+            Command::Key(command) => command.run().await,
         }
     }
 }

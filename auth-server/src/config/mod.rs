@@ -3,6 +3,7 @@
 mod consent;
 mod grants;
 mod issuer;
+mod keys;
 mod raw;
 mod registered_clients;
 
@@ -19,11 +20,12 @@ use mcp_auth_runtime::config::{self, ConfigError, Report};
 use mcp_auth_runtime::files;
 use secrecy::SecretString;
 
-pub(crate) use self::issuer::Issuer;
+pub(crate) use self::{issuer::Issuer, keys::Keys};
 use crate::{
     assertions::AssertionIssuer,
     catalogue::ScopeCatalogue,
     cimd::hosts::{HostPattern, HostPolicy},
+    keys::Settings,
     model::{
         client::Client,
         consent_rules::ConsentRule,
@@ -52,6 +54,7 @@ pub struct Config {
     pub(crate) resources: Vec<ConfiguredResource>,
     pub(crate) clients: Clients,
     pub(crate) tokens: Tokens,
+    pub(crate) keys: Keys,
     /// Seconds.
     pub(crate) session_lifetime: i64,
     pub(crate) consent_rules: Vec<ConsentRule>,
@@ -139,6 +142,15 @@ impl Config {
         self.issuer.as_str()
     }
 
+    /// What the signing keys are to be like.
+    pub(crate) fn key_settings(&self) -> Settings {
+        Settings {
+            schedule: self.keys.schedule.clone(),
+            sealing: self.keys.sealing.clone(),
+            longest_lifetime: self.tokens.access,
+        }
+    }
+
     fn understand(raw: raw::Raw, report: &mut Report) -> Option<Self> {
         let server = KeyPath::root().key("server");
         let listen = listen(&raw.server.listen, &server.key("listen"), report);
@@ -156,6 +168,7 @@ impl Config {
         let consent_rules = consent::rules(raw.consent.auto, &resources, report);
         let clients = clients(raw.clients, report);
         let tokens = tokens(&raw.tokens, report);
+        let keys = keys::understand(&raw.keys, report);
         let session_lifetime = seconds(
             raw.sessions.lifetime_seconds,
             60..=90 * 86_400,
@@ -174,6 +187,7 @@ impl Config {
             resources,
             clients,
             tokens,
+            keys,
             session_lifetime,
             consent_rules,
             dpop,

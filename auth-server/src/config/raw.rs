@@ -13,6 +13,7 @@ pub(super) struct Raw {
     pub(super) resources: Vec<Resource>,
     pub(super) clients: Clients,
     pub(super) tokens: Tokens,
+    pub(super) keys: Keys,
     pub(super) sessions: Sessions,
     pub(super) consent: Consent,
     pub(super) dpop: Dpop,
@@ -234,6 +235,33 @@ impl Default for Tokens {
             refresh_token_idle_seconds: 30 * 86_400,
             refresh_token_max_seconds: 180 * 86_400,
             refresh_retry_window_seconds: 30,
+        }
+    }
+}
+
+/// `[keys]`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Keys {
+    /// `ES256`, `RS256`, `EdDSA`: the first signs, and of each there is a published key, so that another can become the
+    /// first.
+    pub(super) algorithms: Vec<String>,
+    /// Days after which a key is replaced; 0 for never.
+    pub(super) rotate_after_days: u16,
+    /// Seconds that a key is published before it signs, 10 to 30 days: others may keep a copy of the keys for half as long.
+    pub(super) publish_before_seconds: i64,
+    /// A file with the key that private keys are encrypted with in the database, 32 bytes in base64, relative to this file.
+    /// Instead of the environment variable `MCP_AUTH_SERVER_KEY_ENCRYPTION_KEY`.
+    pub(super) encryption_key_file: String,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self {
+            algorithms: vec!["ES256".to_owned()],
+            rotate_after_days: 90,
+            publish_before_seconds: 3600,
+            encryption_key_file: String::new(),
         }
     }
 }

@@ -13,5 +13,6 @@ use crate::app::App;
 
 /// Handles the request.
 pub(crate) async fn jwks(State(app): State<Arc<App>>) -> Response {
-    ([(header::CACHE_CONTROL, "public, max-age=300")], Json(app.keys.published())).into_response()
+    let cached = format!("public, max-age={}", app.keys.published_max_age());
+    ([(header::CACHE_CONTROL, cached)], Json(app.keys.published())).into_response()
 }

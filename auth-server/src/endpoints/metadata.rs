@@ -45,7 +45,7 @@ struct Metadata<'a> {
     /// RFC 9449 §5.1.
     dpop_signing_alg_values_supported: [&'static str; 4],
     subject_types_supported: [&'static str; 1],
-    id_token_signing_alg_values_supported: [&'static str; 1],
+    id_token_signing_alg_values_supported: Vec<&'static str>,
     /// OpenID Connect Discovery §3.
     claims_supported: [&'static str; 9],
     prompt_values_supported: [&'static str; 4],
@@ -104,7 +104,7 @@ fn document(app: &App) -> Response {
         introspection_endpoint_auth_signing_alg_values_supported: ALGORITHM_NAMES,
         dpop_signing_alg_values_supported: ["ES256", "EdDSA", "PS256", "RS256"],
         subject_types_supported: ["public"],
-        id_token_signing_alg_values_supported: ["ES256"],
+        id_token_signing_alg_values_supported: app.keys.algorithms(),
         claims_supported: [
             "sub",
             "iss",

@@ -13,6 +13,10 @@ use crate::outside::Timestamp;
 /// does not cost the honest client its sign-in; more would be guessing.
 pub(crate) const MAX_CODE_FAILURES: i64 = 5;
 
+/// For so many seconds after its end, a token may still pass somewhere, since clocks differ: more than that, the gateway
+/// cannot be told to put up with.
+pub(crate) const MOST_LEEWAY_SECONDS: i64 = 300;
+
 /// How a grant came about: the grant type that it was first used with (RFC 6749 §1.3 and its extensions).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GrantKind {

@@ -96,6 +96,8 @@ pub(crate) struct StoredKey {
     pub(crate) created_at: Timestamp,
     /// Published from its creation, it signs from then on.
     pub(crate) activates_at: Timestamp,
+    /// When the last of what it signed has expired.
+    pub(crate) needed_until: Timestamp,
 }
 
 impl fmt::Debug for StoredKey {
@@ -114,6 +116,8 @@ pub(crate) trait Keys {
     async fn insert_signing_key(&self, key: &StoredKey, unless_after: Option<Timestamp>) -> Result<bool>;
     /// Replaces the stored form of a private key, as when it is encrypted with another key.
     async fn reseal_signing_key(&self, key: &StoredKey) -> Result<()>;
+    /// Notes that a key is needed until then, or longer if that was noted before.
+    async fn prolong_signing_key(&self, kid: &str, needed_until: Timestamp) -> Result<()>;
     async fn delete_signing_key(&self, kid: &str) -> Result<bool>;
 }
 

@@ -1,6 +1,10 @@
 //! A server to test, and a browser and a client to test it with.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use mcp_auth_server::{
     Config, Running, add_user,
@@ -21,6 +25,8 @@ pub(crate) const R2: &str = "https://gw.test/other";
 pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 pub(crate) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 pub(crate) const CONF1_SECRET: &str = "conf1-secret-0123456789-0123456789";
+/// How long what happens in the background may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// What the tests change about the server.
@@ -32,6 +38,8 @@ pub(crate) struct Setup {
     pub(crate) more: String,
     pub(crate) resolver: Option<Arc<dyn Resolver>>,
     pub(crate) files: Vec<(&'static str, String)>,
+    /// What the server's clock shows when it starts.
+    pub(crate) start_at: i64,
 }
 
 impl Default for Setup {
@@ -70,6 +78,7 @@ name = "Slash"
             more: String::new(),
             resolver: None,
             files: Vec::new(),
+            start_at: START,
         }
     }
 }
@@ -132,7 +141,7 @@ token_endpoint_auth_method = "client_secret_basic"
         for name in ["alice", "bob"] {
             add_user(&load(), name, &PASSWORD.into()).await.unwrap();
         }
-        let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(START)));
+        let clock = Arc::new(ManualClock::new(Timestamp::from_unix_seconds(self.start_at)));
         let outside = Outside {
             clock: Arc::clone(&clock) as _,
             rng: Arc::new(SystemRng),
@@ -314,6 +323,18 @@ impl Server {
             }
         }
         bytes
+    }
+}
+
+/// Asks until there is an answer; `what` names it when there is none in time.
+pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = probe().await {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        tokio::task::yield_now().await;
     }
 }
 

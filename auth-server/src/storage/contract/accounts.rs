@@ -170,6 +170,7 @@ async fn keys_are_made_once(storage: &Database) {
         sealed_with: None,
         created_at,
         activates_at: created_at,
+        needed_until: created_at,
     };
     let kids = async || {
         let keys = storage.signing_keys().await.unwrap();
@@ -194,6 +195,12 @@ async fn keys_are_made_once(storage: &Database) {
     let found = storage.signing_keys().await.unwrap().into_iter().find(|key| key.kid == "third").unwrap();
     assert_eq!(secrecy::ExposeSecret::expose_secret(&found.pkcs8), "sealed");
     assert_eq!(found.sealed_with.as_deref(), Some("k"));
+    for (until, noted) in [(50, 50), (60, 60), (55, 60)] {
+        storage.prolong_signing_key("third", NOW.plus_seconds(until)).await.unwrap();
+        let keys = storage.signing_keys().await.unwrap();
+        let needed = |kid: &str| keys.iter().find(|key| key.kid == kid).unwrap().needed_until;
+        assert_eq!((needed("third"), needed("first")), (NOW.plus_seconds(noted), NOW));
+    }
     assert!(storage.delete_signing_key("first").await.unwrap());
     assert!(!storage.delete_signing_key("first").await.unwrap());
     assert_eq!(kids().await, ["other", "third"]);

@@ -24,6 +24,7 @@ impl Keys for Database {
                 sealed_with: row.optional_text("sealed_with")?,
                 created_at: row.time("created_at")?,
                 activates_at: row.time("activates_at")?,
+                needed_until: row.time("needed_until")?,
             })
         })
         .await
@@ -47,16 +48,16 @@ impl Keys for Database {
                 if there {
                     return Ok(Undo(false));
                 }
-                sql(
-                    "INSERT INTO signing_keys (kid, algorithm, pkcs8, sealed_with, created_at, activates_at) \
-                     VALUES ($1, $2, $3, $4, $5, $6)",
-                )
+                sql("INSERT INTO signing_keys \
+                     (kid, algorithm, pkcs8, sealed_with, created_at, activates_at, needed_until) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7)")
                 .bind(&key.kid)
                 .bind(&key.algorithm)
                 .bind(key.pkcs8.expose_secret())
                 .bind(&key.sealed_with)
                 .bind(key.created_at)
                 .bind(key.activates_at)
+                .bind(key.needed_until)
                 .execute(&mut database)
                 .await?;
                 Ok(Keep(true))
@@ -70,6 +71,13 @@ impl Keys for Database {
             .bind(&key.kid)
             .bind(key.pkcs8.expose_secret())
             .bind(&key.sealed_with);
+        self.change(statement).await.map(drop)
+    }
+
+    async fn prolong_signing_key(&self, kid: &str, needed_until: Timestamp) -> Result<()> {
+        let statement = sql("UPDATE signing_keys SET needed_until = $2 WHERE kid = $1 AND needed_until < $2")
+            .bind(kid)
+            .bind(needed_until);
         self.change(statement).await.map(drop)
     }
 

@@ -230,6 +230,8 @@ async fn connect_sqlite(file: &Path, schema: Option<Schema>) -> anyhow::Result<E
         // a redeemed code or a revocation must survive a power cut
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(PATIENCE)
+        // what was replaced, such as a private key that is encrypted by now, does not stay in the free part of a page
+        .pragma("secure_delete", "FAST")
         // slow statements are seen in the metrics; their text in the log helps nobody
         .disable_statement_logging();
     let mut connection = options.connect().await?;
