@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use mcp_auth_runtime::serve::serve;
+use mcp_auth_runtime::{
+    serve::{Terms, serve_on},
+    tls::Tls,
+};
 use secrecy::SecretString;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -85,6 +88,18 @@ pub async fn start_with(
     // Another crate in the same program may switch on a second crypto backend; without this choice, the first
     // signature would then end in a panic. An error says that the choice was made already.
     let _chosen_before = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+    for listener in &listeners {
+        config
+            .listening
+            .admits(listener.local_addr().context("a listener does not say where it listens")?)?;
+    }
+    let shutdown = CancellationToken::new();
+    // what follows files ends with a start that fails
+    let failed = shutdown.clone().drop_guard();
+    let tls = config.listening.tls.clone().map(Tls::new).transpose()?;
+    if let Some(tls) = &tls {
+        tokio::spawn(tls.clone().follow(shutdown.clone()).await?);
+    }
     let storage: Arc<dyn Storage> = Arc::new(open(&config).await?);
     let keys =
         SigningKeys::start(Arc::clone(&storage), Arc::clone(&outside.clock), config.key_settings()).await?;
@@ -98,7 +113,6 @@ pub async fn start_with(
         .filter(|_| config.clients.metadata_documents)
         .map(|outbound| Documents::new(outbound, &config.clients));
     let decoy = SecretString::from(Secret::generate(&*outside.rng)?.expose());
-    let shutdown = CancellationToken::new();
     let mut resources = Vec::new();
     for configured in config.resources {
         if let Some(policy) = configured.policy {
@@ -108,7 +122,7 @@ pub async fn start_with(
     }
     let app = Arc::new(App {
         issuer: config.issuer,
-        trusted_proxies: config.trusted_proxies,
+        trusted_proxies: config.listening.trusted_proxies,
         resources,
         registrations: Throttle::new(config.clients.registrations_per_minute, 60),
         authorizations: Throttle::new(AUTHORIZATIONS_PER_MINUTE, 60),
@@ -131,7 +145,9 @@ pub async fn start_with(
     let stop = shutdown.clone();
     tokio::spawn(async move { stop.run_until_cancelled(keys.look_after_always()).await });
     tracing::info!(issuer = app.issuer.as_str(), "authorization server started");
-    let server = tokio::spawn(serve(listeners, router(app), shutdown.clone(), GRACE));
+    failed.disarm();
+    let terms = Terms { tls, ..Terms::default() };
+    let server = tokio::spawn(serve_on(terms, listeners, router(app), shutdown.clone(), GRACE));
     Ok(Running { shutdown, server, storage })
 }
 

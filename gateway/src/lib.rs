@@ -30,6 +30,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use mcp_auth::clock::{Clock, SystemClock};
 use mcp_auth_runtime::serve::serve;
+use mcp_auth_runtime::tls::Tls;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -41,7 +42,7 @@ use observe::Observe;
 use observe::admin::{self, Admin};
 use reload::{Reloading, Started};
 use router::Router;
-use server::{Server, Tls};
+use server::Server;
 use snapshot::Snapshot;
 
 /// How long who reads metrics may take at the end.

@@ -3,9 +3,12 @@
 
 mod build;
 pub mod config;
+pub mod connections;
 pub mod cut_off;
 pub mod files;
+pub mod network;
 pub mod serve;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tls;
 pub mod watch;

@@ -1,8 +1,10 @@
-//! The accept loop: HTTP/1.1 and HTTP/2 on plain TCP, with the limits that keep one peer from holding up the others.
+//! The accept loop: HTTP/1.1 and HTTP/2, on plain TCP or in TLS, with the limits that keep one peer from holding up the
+//! others.
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
@@ -15,13 +17,18 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
+
+use crate::connections::{Admitted, PerAddress};
+use crate::tls::Tls;
 
 /// How long a new connection may take to bring its first request; before, it has shown nothing but that it costs.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,7 +39,7 @@ const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(75);
 const H2_KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Requests at once on one HTTP/2 connection.
 const H2_MAX_STREAMS: u32 = 200;
-/// Connections at once; further ones wait in the listener's backlog.
+/// Connections at once, unless somebody says otherwise; further ones wait in the listener's backlog.
 const MAX_CONNECTIONS: usize = 4096;
 /// The head of a request in all.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
@@ -42,6 +49,41 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 /// The address that a request came from, in the request's extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);
+
+/// On what terms connections are taken.
+#[derive(Clone)]
+pub struct Terms {
+    /// With this TLS, and none without it.
+    pub tls: Option<Tls>,
+    /// So many at once; further ones wait in the listener's backlog.
+    pub max_connections: usize,
+    /// So many of one address (the /64 of an IPv6 address); further ones are closed.
+    pub max_connections_per_address: u32,
+    /// Addresses for which that does not count: proxies, which speak for many.
+    pub speaks_for_many: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
+}
+
+impl Default for Terms {
+    /// Plain, 4096 connections, all of one address if it comes to that.
+    fn default() -> Self {
+        Self {
+            tls: None,
+            max_connections: MAX_CONNECTIONS,
+            max_connections_per_address: u32::MAX,
+            speaks_for_many: Arc::new(|_| false),
+        }
+    }
+}
+
+impl fmt::Debug for Terms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Terms")
+            .field("tls", &self.tls.is_some())
+            .field("max_connections", &self.max_connections)
+            .field("max_connections_per_address", &self.max_connections_per_address)
+            .finish_non_exhaustive()
+    }
+}
 
 /// Opens a listener per address; port 0 gives a free port.
 ///
@@ -72,31 +114,43 @@ pub async fn serve<S, B>(
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
+    serve_on(Terms::default(), listeners, service, shutdown, grace).await;
+}
+
+/// As [`serve`], on terms of the caller's.
+pub async fn serve_on<S, B>(
+    terms: Terms,
+    listeners: Vec<TcpListener>,
+    service: S,
+    shutdown: CancellationToken,
+    grace: Duration,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
     let graceful = GracefulShutdown::new();
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut accepting = JoinSet::new();
     let mut connections = JoinSet::new();
-    let (accepted, mut incoming) = tokio::sync::mpsc::channel(64);
+    let (accepted, mut incoming) = mpsc::channel(64);
+    let tls = terms.tls.clone();
+    let acceptor = Acceptor::new(terms, accepted);
     for listener in listeners {
-        accepting.spawn(accept(listener, Arc::clone(&slots), accepted.clone(), shutdown.clone()));
+        accepting.spawn(acceptor.clone().accept(listener, shutdown.clone()));
     }
-    drop(accepted);
+    drop(acceptor);
 
     loop {
         tokio::select! {
             next = incoming.recv() => match next {
-                Some((stream, peer, slot)) => {
+                Some(Accepted { stream, peer, slot }) => {
                     let spoken = Arc::new(AtomicBool::new(false));
                     let service = WithPeer { service: service.clone(), peer, spoken: Arc::clone(&spoken) };
-                    let service = TowerToHyperService::new(service);
-                    let connection = builder().serve_connection(TokioIo::new(stream), service).into_owned();
-                    let connection = graceful.watch(connection);
+                    let (watcher, tls) = (graceful.watcher(), tls.clone());
                     connections.spawn(async move {
                         tokio::select! {
-                            ended = connection => if let Err(reason) = ended {
-                                // a client that goes away is no fault of the server's
-                                tracing::debug!(%peer, reason = %reason, "connection ended early");
-                            },
+                            () = open(stream, tls, service, watcher) => {}
                             () = silence(&spoken) => tracing::debug!(%peer, "connection without a request closed"),
                         }
                         drop(slot);
@@ -119,6 +173,39 @@ pub async fn serve<S, B>(
     }
 }
 
+/// Serves a connection until it ends. A client that goes away is no fault of the server's.
+async fn open<S, B>(stream: TcpStream, tls: Option<Tls>, service: WithPeer<S>, watcher: Watcher)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    match tls {
+        None => speak(stream, service, watcher).await,
+        Some(tls) => match TlsAcceptor::from(tls.in_force()).accept(stream).await {
+            Ok(stream) => speak(stream, service, watcher).await,
+            Err(reason) => tracing::debug!(peer = %service.peer, %reason, "the handshake failed"),
+        },
+    }
+}
+
+async fn speak<I, S, B>(io: I, service: WithPeer<S>, watcher: Watcher)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let peer = service.peer;
+    let service = TowerToHyperService::new(service);
+    let connection = builder().serve_connection(TokioIo::new(io), service).into_owned();
+    if let Err(reason) = watcher.watch(connection).await {
+        tracing::debug!(%peer, reason = %reason, "connection ended early");
+    }
+}
+
 /// Returns where no request has come in time. Hyper's own limit covers neither the wait for the first bytes, which
 /// tell HTTP/1 from HTTP/2, nor the opening of HTTP/2.
 async fn silence(spoken: &AtomicBool) {
@@ -128,31 +215,70 @@ async fn silence(spoken: &AtomicBool) {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
+/// A connection on its way to be served.
+struct Accepted {
+    stream: TcpStream,
+    peer: SocketAddr,
+    slot: Slot,
+}
+
+/// A connection's place among all, and among those of its address.
+struct Slot {
+    _in_all: OwnedSemaphorePermit,
+    _of_address: Option<Admitted>,
+}
+
+/// Takes connections as far as there is room for them.
+#[derive(Clone)]
+struct Acceptor {
     slots: Arc<Semaphore>,
-    accepted: tokio::sync::mpsc::Sender<(TcpStream, SocketAddr, OwnedSemaphorePermit)>,
-    shutdown: CancellationToken,
-) {
-    let next = async || {
-        let slot = Arc::clone(&slots).acquire_owned().await.map_err(std::io::Error::other)?;
-        let (stream, peer) = listener.accept().await?;
-        // a small event of a stream must not wait for the next one
-        stream.set_nodelay(true)?;
-        Ok::<_, std::io::Error>((stream, peer, slot))
-    };
-    while let Some(outcome) = shutdown.run_until_cancelled(next()).await {
-        match outcome {
-            Ok(connection) => {
-                if accepted.send(connection).await.is_err() {
-                    return;
+    per_address: PerAddress,
+    speaks_for_many: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    accepted: mpsc::Sender<Accepted>,
+}
+
+impl Acceptor {
+    fn new(terms: Terms, accepted: mpsc::Sender<Accepted>) -> Self {
+        Self {
+            slots: Arc::new(Semaphore::new(terms.max_connections.min(Semaphore::MAX_PERMITS))),
+            per_address: PerAddress::new(terms.max_connections_per_address),
+            speaks_for_many: terms.speaks_for_many,
+            accepted,
+        }
+    }
+
+    async fn accept(self, listener: TcpListener, shutdown: CancellationToken) {
+        while let Some(outcome) = shutdown.run_until_cancelled(self.next(&listener)).await {
+            match outcome {
+                Ok(Some(connection)) => {
+                    if self.accepted.send(connection).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(None) => {}
+                Err(reason) => {
+                    tracing::warn!(%reason, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_BACKOFF).await;
                 }
             }
-            Err(reason) => {
-                tracing::warn!(%reason, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_BACKOFF).await;
-            }
         }
+    }
+
+    /// The next connection; none where it was one too many of its address.
+    async fn next(&self, listener: &TcpListener) -> std::io::Result<Option<Accepted>> {
+        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(std::io::Error::other)?;
+        let (stream, peer) = listener.accept().await?;
+        let of_address = if (self.speaks_for_many)(peer.ip().to_canonical()) {
+            None
+        } else if let Some(admitted) = self.per_address.admit(peer.ip()) {
+            Some(admitted)
+        } else {
+            tracing::debug!(%peer, "a connection too many of one address closed");
+            return Ok(None);
+        };
+        // a small event of a stream must not wait for the next one
+        stream.set_nodelay(true)?;
+        Ok(Some(Accepted { stream, peer, slot: Slot { _in_all: slot, _of_address: of_address } }))
     }
 }
 
@@ -198,145 +324,4 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for WithPeer<S> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::convert::Infallible;
-    use std::net::SocketAddr;
-    use std::pin::Pin;
-    use std::sync::Arc;
-    use std::task::{Context, Poll};
-    use std::time::Duration;
-
-    use hyper::body::Incoming;
-    use hyper::{Request, Response};
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpStream;
-    use tokio::sync::Notify;
-    use tokio::task::JoinHandle;
-    use tokio_util::sync::CancellationToken;
-
-    use super::{PeerAddr, bind, serve};
-
-    const LONG: Duration = Duration::from_secs(30);
-
-    /// Answers with the peer's address; under `/wait` only once it is told to.
-    #[derive(Clone, Default)]
-    struct Echo {
-        entered: Arc<Notify>,
-        release: Arc<Notify>,
-    }
-
-    impl tower_service::Service<Request<Incoming>> for Echo {
-        type Response = Response<String>;
-        type Error = Infallible;
-        type Future = Pin<Box<dyn Future<Output = Result<Response<String>, Infallible>> + Send>>;
-
-        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-            let this = self.clone();
-            Box::pin(async move {
-                if request.uri().path() == "/wait" {
-                    this.entered.notify_one();
-                    this.release.notified().await;
-                }
-                let peer = request.extensions().get::<PeerAddr>().map(|peer| peer.0.to_string());
-                Ok(Response::new(peer.unwrap_or_default()))
-            })
-        }
-    }
-
-    async fn start(echo: &Echo, grace: Duration) -> (SocketAddr, CancellationToken, JoinHandle<()>) {
-        let listeners = bind(&["127.0.0.1:0".parse().unwrap()]).await.unwrap();
-        let addr = listeners[0].local_addr().unwrap();
-        let shutdown = CancellationToken::new();
-        let server = tokio::spawn(serve(listeners, echo.clone(), shutdown.clone(), grace));
-        (addr, shutdown, server)
-    }
-
-    async fn get(addr: SocketAddr, path: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(addr).await.unwrap();
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
-        stream
-    }
-
-    #[tokio::test]
-    async fn lets_requests_under_way_finish_and_accepts_no_more() {
-        let echo = Echo::default();
-        let (addr, shutdown, server) = start(&echo, LONG).await;
-        let mut idle = get(addr, "/").await;
-        let mut answer = [0; 15];
-        idle.read_exact(&mut answer).await.unwrap();
-        let mut busy = get(addr, "/wait").await;
-        echo.entered.notified().await;
-
-        shutdown.cancel();
-        // the idle connection is closed, which also shows that the drain has begun
-        idle.read_to_end(&mut Vec::new()).await.unwrap();
-        assert!(!server.is_finished());
-        echo.release.notify_one();
-        let mut answer = String::new();
-        busy.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        assert!(answer.ends_with(&busy.local_addr().unwrap().to_string()), "{answer}");
-        tokio::time::timeout(LONG, server).await.unwrap().unwrap();
-        assert!(TcpStream::connect(addr).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn cuts_what_outlasts_the_grace_period() {
-        let echo = Echo::default();
-        let (addr, shutdown, server) = start(&echo, Duration::from_millis(50)).await;
-        let mut busy = get(addr, "/wait").await;
-        echo.entered.notified().await;
-        shutdown.cancel();
-        tokio::time::timeout(LONG, server).await.unwrap().unwrap();
-        let mut answer = Vec::new();
-        // a reset is as good as an end
-        let _ = busy.read_to_end(&mut answer).await;
-        assert_eq!(answer, b"");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn closes_connections_that_bring_no_request() {
-        let echo = Echo::default();
-        let (addr, _shutdown, _server) = start(&echo, LONG).await;
-        let beginnings = [
-            "",
-            "P",
-            "PRI * HTTP/2.0\r\n\r\nSM\r\n",
-            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-            "GET / HTTP/1.1\r\nhost: x\r\nslow",
-        ];
-        for beginning in beginnings {
-            let mut stream = TcpStream::connect(addr).await.unwrap();
-            stream.write_all(beginning.as_bytes()).await.unwrap();
-            // the clock runs ahead while everybody waits
-            let mut answer = Vec::new();
-            let ended =
-                tokio::time::timeout(super::FIRST_REQUEST_TIMEOUT * 2, stream.read_to_end(&mut answer)).await;
-            assert!(ended.is_ok(), "{beginning:?} keeps a connection open");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn keeps_connections_that_brought_one() {
-        let echo = Echo::default();
-        let (addr, _shutdown, _server) = start(&echo, LONG).await;
-        let mut stream = get(addr, "/").await;
-        let mut answer = vec![0; 1024];
-        let length = stream.read(&mut answer).await.unwrap();
-        tokio::time::sleep(super::FIRST_REQUEST_TIMEOUT * 2).await;
-        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-        assert_eq!(stream.read(&mut answer).await.unwrap(), length);
-    }
-
-    #[tokio::test]
-    async fn says_which_address_cannot_be_listened_on() {
-        let taken = bind(&["127.0.0.1:0".parse().unwrap()]).await.unwrap();
-        let addr = taken[0].local_addr().unwrap();
-        let error = bind(&[addr]).await.unwrap_err();
-        assert_eq!(error.to_string(), format!("cannot listen on {addr}"));
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@ mod consent;
 mod grants;
 mod issuer;
 mod keys;
+mod listening;
 mod raw;
 mod registered_clients;
 
@@ -20,7 +21,7 @@ use mcp_auth_runtime::config::{self, ConfigError, Report};
 use mcp_auth_runtime::files;
 use secrecy::SecretString;
 
-pub(crate) use self::{issuer::Issuer, keys::Keys};
+pub(crate) use self::{issuer::Issuer, keys::Keys, listening::Listening};
 use crate::{
     assertions::AssertionIssuer,
     catalogue::ScopeCatalogue,
@@ -36,7 +37,6 @@ use crate::{
         scope::{ScopeSet, is_own, is_scope_token},
     },
     outbound::url::InsecureHost,
-    peer::ProxyBlock,
 };
 
 /// Environment variables that begin with this override keys of the file: `MCP_AUTH_SERVER__SERVER__ISSUER`.
@@ -45,10 +45,9 @@ pub const ENVIRONMENT_PREFIX: &str = "MCP_AUTH_SERVER";
 /// A configuration that was read and understood.
 #[derive(Debug)]
 pub struct Config {
-    listen: Vec<SocketAddr>,
+    pub(crate) listening: Listening,
     log_json: bool,
     pub(crate) issuer: Issuer,
-    pub(crate) trusted_proxies: Vec<ProxyBlock>,
     pub(crate) database: DatabaseUrl,
     pub(crate) migrate: bool,
     pub(crate) resources: Vec<ConfiguredResource>,
@@ -129,7 +128,7 @@ impl Config {
 
     /// The addresses to listen on.
     pub fn listen(&self) -> &[SocketAddr] {
-        &self.listen
+        &self.listening.addresses
     }
 
     /// Whether logs are JSON, one object a line.
@@ -153,7 +152,6 @@ impl Config {
 
     fn understand(raw: raw::Raw, report: &mut Report) -> Option<Self> {
         let server = KeyPath::root().key("server");
-        let listen = listen(&raw.server.listen, &server.key("listen"), report);
         let issuer = Issuer::parse(&raw.server.issuer);
         if issuer.is_none() {
             report.unexpected(
@@ -161,8 +159,7 @@ impl Config {
                 "an absolute https URL (http on loopback) without query and trailing slash",
             );
         }
-        let trusted_proxies =
-            trusted_proxies(&raw.server.trusted_proxies, &server.key("trusted_proxies"), report);
+        let listening = Listening::understand(&raw.server, issuer.as_ref(), &server, report);
         let database = database(&raw.database.url, report);
         let resources = resources(raw.resources, report);
         let consent_rules = consent::rules(raw.consent.auto, &resources, report);
@@ -178,10 +175,9 @@ impl Config {
         let dpop = grants::dpop(&raw.dpop, report);
         let assertion_issuers = grants::assertion_issuers(raw.assertion_issuers, report);
         Some(Self {
-            listen,
+            listening,
             log_json: raw.server.log_json,
             issuer: issuer?,
-            trusted_proxies,
             database: database?,
             migrate: raw.database.migrate,
             resources,
@@ -194,33 +190,6 @@ impl Config {
             assertion_issuers,
         })
     }
-}
-
-fn listen(addresses: &[String], path: &KeyPath, report: &mut Report) -> Vec<SocketAddr> {
-    if addresses.is_empty() {
-        report.unexpected(path, "at least one address");
-    }
-    let mut parsed = Vec::new();
-    for (index, address) in addresses.iter().enumerate() {
-        match address.parse() {
-            Ok(address) => parsed.push(address),
-            Err(_) => {
-                report.unexpected(&path.index(index), "an IP address with a port, such as `127.0.0.1:4000`");
-            }
-        }
-    }
-    parsed
-}
-
-fn trusted_proxies(blocks: &[String], path: &KeyPath, report: &mut Report) -> Vec<ProxyBlock> {
-    let mut parsed = Vec::new();
-    for (index, block) in blocks.iter().enumerate() {
-        match ProxyBlock::parse(block) {
-            Some(block) => parsed.push(block),
-            None => report.unexpected(&path.index(index), "an IP address or a block such as `10.0.0.0/8`"),
-        }
-    }
-    parsed
 }
 
 fn database(url: &str, report: &mut Report) -> Option<DatabaseUrl> {

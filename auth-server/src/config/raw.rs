@@ -24,8 +24,12 @@ pub(super) struct Raw {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Server {
-    /// Addresses to listen on, plain HTTP. Put a proxy with TLS in front of anything but loopback.
+    /// Addresses to listen on. Anything but loopback needs `tls` or `behind_proxy`.
     pub(super) listen: Vec<String>,
+    /// `{ certificate = "FILE", key = "FILE" }`: https instead of http. Files that change are taken over without a restart.
+    pub(super) tls: Option<Tls>,
+    /// That a proxy with TLS is in front: plain HTTP is then allowed on addresses that are not loopback.
+    pub(super) behind_proxy: bool,
     /// The issuer identifier, without trailing slash. Everything published derives from it, never from a header. http
     /// only on loopback.
     pub(super) issuer: String,
@@ -40,11 +44,23 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             listen: vec!["127.0.0.1:4000".to_owned()],
+            tls: None,
+            behind_proxy: false,
             issuer: String::new(),
             trusted_proxies: Vec::new(),
             log_json: true,
         }
     }
+}
+
+/// `server.tls`
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Tls {
+    /// The certificate and those between it and the authority, in PEM, relative to this file; watched.
+    pub(super) certificate: String,
+    /// Its private key, in PEM, relative to this file; watched.
+    pub(super) key: String,
 }
 
 /// `[database]`

@@ -40,5 +40,6 @@ mod revoke;
 mod rules;
 mod services;
 mod signer;
+mod tls;
 mod token;
 mod web;

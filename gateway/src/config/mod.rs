@@ -47,6 +47,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use mcp_auth::document::{Fault, KeyPath};
 use mcp_auth_runtime::config::{Report, load};
+use mcp_auth_runtime::tls::TlsConfig;
 use serde_json::Value;
 use url::Url;
 
@@ -77,7 +78,6 @@ pub(crate) use secret::one_line;
 pub(crate) use state::{DpopConfig, RedisConfig, SessionSecrets, StateConfig};
 pub(crate) use status_list::StatusListConfig;
 pub(crate) use stdio::StdioConfig;
-pub(crate) use tls::{CertificateFiles, TlsConfig};
 
 pub(crate) use raw::LogRequests;
 

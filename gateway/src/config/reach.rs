@@ -7,12 +7,11 @@ use http::Uri;
 use mcp_auth::document::KeyPath;
 use mcp_auth_runtime::config::Report;
 use mcp_auth_runtime::files;
+use mcp_auth_runtime::tls::{self, CertificateFiles};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use super::raw;
-use super::tls::CertificateFiles;
-use crate::server::tls::{self, FileFault};
 use crate::upstream::{ClientCertificate, EndpointConfig, Limits};
 
 /// What all addresses of one route have in common.
@@ -108,13 +107,7 @@ fn client_certificate(
     let files = CertificateFiles { certificate: report.resolve(certificate), key: report.resolve(key) };
     match tls::certified_key(&files) {
         Ok(key) => return Some(Some(ClientCertificate(Arc::new(key)))),
-        Err(FileFault::Certificate(fault)) => {
-            report.fault(&at_certificate, format!("expected a certificate in PEM, but {fault}"));
-        }
-        Err(FileFault::Key(fault)) => {
-            report.fault(&at_key, format!("expected a private key in PEM, but {fault}"));
-        }
-        Err(FileFault::Mismatch(fault)) => report.fault(&at_certificate, fault),
+        Err(fault) => fault.report(&at_certificate, &at_key, &at_certificate, report),
     }
     None
 }

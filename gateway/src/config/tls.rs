@@ -1,31 +1,12 @@
 //! `[server.tls]`
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use mcp_auth::document::KeyPath;
 use mcp_auth_runtime::config::Report;
+use mcp_auth_runtime::tls::{self, CertificateFiles, TlsConfig};
 
 use super::raw::{ClientCertificates, TlsTable};
-use crate::server::tls::{self, FileFault};
-
-/// What the listeners show to clients, and which clients they ask for a certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TlsConfig {
-    /// The first one is for names that no certificate is for.
-    pub(crate) certificates: Vec<CertificateFiles>,
-    /// Authorities of clients that authenticate by a certificate.
-    pub(crate) client_ca_file: Option<PathBuf>,
-    /// Whether a client without a certificate is turned away.
-    pub(crate) client_certificate_required: bool,
-}
-
-/// A certificate and its key, where they are found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CertificateFiles {
-    pub(crate) certificate: PathBuf,
-    pub(crate) key: PathBuf,
-}
 
 pub(super) fn understand(raw: &TlsTable, at: &KeyPath, report: &mut Report) -> Option<Arc<TlsConfig>> {
     let certificates = certificates(raw, &at.key("certificates"), report);
@@ -63,16 +44,7 @@ fn certificates(raw: &TlsTable, at: &KeyPath, report: &mut Report) -> Option<Vec
         let files = CertificateFiles { certificate: report.resolve(certificate), key: report.resolve(key) };
         match tls::certified_key(&files) {
             Ok(_) => all.push(files),
-            Err(FileFault::Certificate(fault)) => {
-                report.fault(
-                    &at.key("certificate_file"),
-                    format!("expected a certificate in PEM, but {fault}"),
-                );
-            }
-            Err(FileFault::Key(fault)) => {
-                report.fault(&at.key("key_file"), format!("expected a private key in PEM, but {fault}"));
-            }
-            Err(FileFault::Mismatch(fault)) => report.fault(&at, fault),
+            Err(fault) => fault.report(&at.key("certificate_file"), &at.key("key_file"), &at, report),
         }
     }
     Some(all)

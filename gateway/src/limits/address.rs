@@ -6,8 +6,8 @@ use std::sync::Arc;
 use mcp_auth::clock::Clock;
 use mcp_auth::state::{NotNow, Rates};
 
+use super::Network;
 use super::limited::{Limited, LimitedBy};
-use super::network::Network;
 use crate::config::{AddressQuota, AddressRatesConfig};
 use crate::server::ClientAddr;
 

@@ -11,12 +11,12 @@
 mod address;
 mod gate;
 mod limited;
-mod network;
 mod route;
 mod shared;
 
+pub(crate) use mcp_auth_runtime::network::Network;
+
 pub(crate) use address::AddressRates;
 pub(crate) use gate::{Entered, Gate};
-pub(crate) use network::Network;
 pub(crate) use route::RateLimits;
 pub(crate) use shared::SharedRates;

@@ -8,8 +8,8 @@ use mcp_auth::policy::{BadPattern, ByName};
 use mcp_auth::resource::ResourceUri;
 use mcp_auth::state::{Bucket, NotNow, Quota, Rates};
 
+use super::Network;
 use super::limited::{Limited, LimitedBy};
-use super::network::Network;
 use super::shared::SharedRates;
 use crate::config::RouteRatesConfig;
 use crate::server::ClientAddr;

@@ -8,12 +8,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mcp_auth_runtime::connections::PerAddress;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::address::TrustedProxies;
-use super::count::{PerAddress, Slot};
+use super::count::Slot;
 use super::drain::{Drain, Stage};
 use super::request::Serves;
 use super::worker::{Accepted, Worker};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use mcp_auth::possession::PeerCertificate;
+use mcp_auth_runtime::tls::Tls;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
@@ -17,7 +18,6 @@ use super::deadline::{Graceful, Limited};
 use super::drain::{Drain, Stage};
 use super::io::{Io, Opening, Protocol, Transport};
 use super::request::{OfConnection, Serves};
-use super::tls::Tls;
 use crate::config::LimitsConfig;
 use crate::observe::metrics::OpenConnection;
 

@@ -20,13 +20,14 @@ mod drain;
 pub(crate) mod handover;
 mod io;
 mod request;
-pub(crate) mod tls;
 mod worker;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use mcp_auth_runtime::connections::PerAddress;
+use mcp_auth_runtime::tls::Tls;
 use tokio::net::TcpListener;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
@@ -37,11 +38,9 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use address::{CameFrom, ClientAddr, ForwardedFor, TrustedProxies};
 pub(crate) use request::{Serves, vet};
-pub(crate) use tls::Tls;
 
 use accept::Acceptor;
 use connection::Common;
-use count::PerAddress;
 use drain::{Drain, Stage};
 use worker::Worker;
 

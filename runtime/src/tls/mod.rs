@@ -1,41 +1,63 @@
-//! TLS towards clients: which certificate they see, and which they are asked for.
+//! TLS towards clients: which certificate they see, and which they are asked for. Files that are renewed are taken over
+//! while connections stand.
 
 mod certificate;
 mod reload;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use mcp_auth_runtime::files;
 use rustls::RootCertStore;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::server::WebPkiClientVerifier;
 
-use crate::config::TlsConfig;
+use crate::files;
 
-pub(crate) use certificate::{FileFault, certified_key};
+pub use certificate::{FileFault, certified_key};
+
+/// What the listeners show to clients, and which clients they ask for a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// The first one is for names that no certificate is for.
+    pub certificates: Vec<CertificateFiles>,
+    /// Authorities of clients that authenticate by a certificate.
+    pub client_ca_file: Option<PathBuf>,
+    /// Whether a client without a certificate is turned away.
+    pub client_certificate_required: bool,
+}
+
+/// A certificate and its key, where they are found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The certificate and those between it and the authority, in PEM.
+    pub certificate: PathBuf,
+    /// Its private key, in PEM.
+    pub key: PathBuf,
+}
 
 /// The TLS of all listeners, as the files last said that could be used.
 #[derive(Clone, Debug)]
-pub(crate) struct Tls {
+pub struct Tls {
     files: Arc<TlsConfig>,
     in_force: Arc<ArcSwap<ServerConfig>>,
 }
 
 impl Tls {
+    /// Reads the files.
+    ///
     /// # Errors
     ///
     /// In words: what is wrong with which file. They were in order when the configuration was read.
-    pub(crate) fn new(files: Arc<TlsConfig>) -> anyhow::Result<Self> {
+    pub fn new(files: Arc<TlsConfig>) -> anyhow::Result<Self> {
         let config = server_config(&files).map_err(anyhow::Error::msg)?;
         Ok(Self { files, in_force: Arc::new(ArcSwap::from_pointee(config)) })
     }
 
     /// What the next handshake is made with; one that has begun keeps what it began with.
-    pub(super) fn in_force(&self) -> Arc<ServerConfig> {
+    pub fn in_force(&self) -> Arc<ServerConfig> {
         self.in_force.load_full()
     }
 }
@@ -45,7 +67,7 @@ impl Tls {
 /// # Errors
 ///
 /// In words that go on after "but".
-pub(crate) fn authorities(file: &Path) -> Result<RootCertStore, String> {
+pub fn authorities(file: &Path) -> Result<RootCertStore, String> {
     let named = |fault: String| format!("`{}` {fault}", file.display());
     let pem = files::read(file).map_err(|reason| named(format!("cannot be read: {reason}")))?;
     let mut store = RootCertStore::empty();

@@ -1,28 +1,49 @@
-//! The gateway's own certificates.
+//! The server's own certificates.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use mcp_auth_runtime::files;
+use mcp_auth::document::KeyPath;
 use rustls::client::verify_server_name;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use crate::config::{CertificateFiles, TlsConfig};
+use super::{CertificateFiles, TlsConfig};
+use crate::config::Report;
+use crate::files;
 
 /// What is wrong with a certificate and its key, in words that go on after "but".
 #[derive(Debug)]
-pub(crate) enum FileFault {
+pub enum FileFault {
+    /// With the certificate.
     Certificate(String),
+    /// With its key.
     Key(String),
     /// Each may be well; together they are not.
     Mismatch(String),
 }
 
+impl FileFault {
+    /// Says it of the keys of a configuration that name the two files; `at` is what holds both.
+    pub fn report(self, certificate: &KeyPath, key: &KeyPath, at: &KeyPath, report: &mut Report) {
+        match self {
+            Self::Certificate(fault) => {
+                report.fault(certificate, format!("expected a certificate in PEM, but {fault}"));
+            }
+            Self::Key(fault) => report.fault(key, format!("expected a private key in PEM, but {fault}")),
+            Self::Mismatch(fault) => report.fault(at, fault),
+        }
+    }
+}
+
 /// The certificate chain and the key, which belong together.
-pub(crate) fn certified_key(files: &CertificateFiles) -> Result<CertifiedKey, FileFault> {
+///
+/// # Errors
+///
+/// What is wrong with which of the two.
+pub fn certified_key(files: &CertificateFiles) -> Result<CertifiedKey, FileFault> {
     let named = |file: &Path, fault: String| format!("`{}` {fault}", file.display());
     let chain = || -> Result<Vec<CertificateDer<'static>>, String> {
         let pem = files::read(&files.certificate).map_err(|reason| format!("cannot be read: {reason}"))?;

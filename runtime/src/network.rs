@@ -5,13 +5,17 @@ use std::net::IpAddr;
 /// An IPv4 address, or the /64 of an IPv6 address: whoever has one address of a /64 has all of them (RFC 6177, RFC 4291
 /// §2.5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Network {
+pub enum Network {
+    /// One address.
     V4([u8; 4]),
+    /// The first half of the address.
     V6([u16; 4]),
 }
 
 impl Network {
-    pub(crate) fn of(address: IpAddr) -> Self {
+    /// Whom an address counts for.
+    #[inline]
+    pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.octets()),
             IpAddr::V6(address) => {

@@ -1,15 +1,15 @@
-//! Certificates and keys that are renewed while the gateway runs.
+//! Certificates and keys that are renewed while the server runs.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use mcp_auth_runtime::watch::SettledFile;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Tls, server_config};
+use crate::watch::SettledFile;
 
 impl Tls {
     /// Starts to follow all of its files; the watch ends with `stop`.
@@ -20,10 +20,7 @@ impl Tls {
     /// # Errors
     ///
     /// If a file can no longer be read.
-    pub(crate) async fn follow(
-        self,
-        stop: CancellationToken,
-    ) -> anyhow::Result<impl Future<Output = ()> + Send> {
+    pub async fn follow(self, stop: CancellationToken) -> anyhow::Result<impl Future<Output = ()> + Send> {
         let mut files: Vec<PathBuf> = self
             .files
             .certificates

@@ -1,0 +1,186 @@
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{PeerAddr, Terms, bind, serve, serve_on};
+
+const LONG: Duration = Duration::from_secs(30);
+
+/// Answers with the peer's address; under `/wait` only once it is told to.
+#[derive(Clone, Default)]
+struct Echo {
+    entered: Arc<Notify>,
+    release: Arc<Notify>,
+}
+
+impl tower_service::Service<Request<Incoming>> for Echo {
+    type Response = Response<String>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<String>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move {
+            if request.uri().path() == "/wait" {
+                this.entered.notify_one();
+                this.release.notified().await;
+            }
+            let peer = request.extensions().get::<PeerAddr>().map(|peer| peer.0.to_string());
+            Ok(Response::new(peer.unwrap_or_default()))
+        })
+    }
+}
+
+async fn start(echo: &Echo, grace: Duration) -> (SocketAddr, CancellationToken, JoinHandle<()>) {
+    let listeners = bind(&["127.0.0.1:0".parse().unwrap()]).await.unwrap();
+    let addr = listeners[0].local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    let server = tokio::spawn(serve(listeners, echo.clone(), shutdown.clone(), grace));
+    (addr, shutdown, server)
+}
+
+async fn get(addr: SocketAddr, path: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn lets_requests_under_way_finish_and_accepts_no_more() {
+    let echo = Echo::default();
+    let (addr, shutdown, server) = start(&echo, LONG).await;
+    let mut idle = get(addr, "/").await;
+    let mut answer = [0; 15];
+    idle.read_exact(&mut answer).await.unwrap();
+    let mut busy = get(addr, "/wait").await;
+    echo.entered.notified().await;
+
+    shutdown.cancel();
+    // the idle connection is closed, which also shows that the drain has begun
+    idle.read_to_end(&mut Vec::new()).await.unwrap();
+    assert!(!server.is_finished());
+    echo.release.notify_one();
+    let mut answer = String::new();
+    busy.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.ends_with(&busy.local_addr().unwrap().to_string()), "{answer}");
+    tokio::time::timeout(LONG, server).await.unwrap().unwrap();
+    assert!(TcpStream::connect(addr).await.is_err());
+}
+
+#[tokio::test]
+async fn cuts_what_outlasts_the_grace_period() {
+    let echo = Echo::default();
+    let (addr, shutdown, server) = start(&echo, Duration::from_millis(50)).await;
+    let mut busy = get(addr, "/wait").await;
+    echo.entered.notified().await;
+    shutdown.cancel();
+    tokio::time::timeout(LONG, server).await.unwrap().unwrap();
+    let mut answer = Vec::new();
+    // a reset is as good as an end
+    let _ = busy.read_to_end(&mut answer).await;
+    assert_eq!(answer, b"");
+}
+
+#[tokio::test(start_paused = true)]
+async fn closes_connections_that_bring_no_request() {
+    let echo = Echo::default();
+    let (addr, _shutdown, _server) = start(&echo, LONG).await;
+    let beginnings = [
+        "",
+        "P",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: x\r\nslow",
+    ];
+    for beginning in beginnings {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        stream.write_all(beginning.as_bytes()).await.unwrap();
+        // the clock runs ahead while everybody waits
+        let mut answer = Vec::new();
+        let ended =
+            tokio::time::timeout(super::FIRST_REQUEST_TIMEOUT * 2, stream.read_to_end(&mut answer)).await;
+        assert!(ended.is_ok(), "{beginning:?} keeps a connection open");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn keeps_connections_that_brought_one() {
+    let echo = Echo::default();
+    let (addr, _shutdown, _server) = start(&echo, LONG).await;
+    let mut stream = get(addr, "/").await;
+    let mut answer = vec![0; 1024];
+    let length = stream.read(&mut answer).await.unwrap();
+    tokio::time::sleep(super::FIRST_REQUEST_TIMEOUT * 2).await;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert_eq!(stream.read(&mut answer).await.unwrap(), length);
+}
+
+#[tokio::test]
+async fn says_which_address_cannot_be_listened_on() {
+    let taken = bind(&["127.0.0.1:0".parse().unwrap()]).await.unwrap();
+    let addr = taken[0].local_addr().unwrap();
+    let error = bind(&[addr]).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot listen on {addr}"));
+}
+
+/// Whether a new connection is served.
+async fn is_served(addr: SocketAddr) -> Option<TcpStream> {
+    let mut stream = get(addr, "/").await;
+    let mut answer = [0; 12];
+    // one that is closed may have been reset
+    let read = stream.read_exact(&mut answer).await;
+    (read.is_ok() && &answer == b"HTTP/1.1 200").then_some(stream)
+}
+
+#[tokio::test]
+async fn an_address_has_so_many_connections_unless_it_speaks_for_many() {
+    for (speaks_for_many, wanted) in [(false, 2), (true, 3)] {
+        let listeners = bind(&["127.0.0.1:0".parse().unwrap()]).await.unwrap();
+        let addr = listeners[0].local_addr().unwrap();
+        let terms = Terms {
+            max_connections_per_address: 2,
+            speaks_for_many: Arc::new(move |ip| speaks_for_many && ip.is_loopback()),
+            ..Terms::default()
+        };
+        tokio::spawn(serve_on(terms, listeners, Echo::default(), CancellationToken::new(), LONG));
+        let mut open = Vec::new();
+        for _ in 0..3 {
+            open.extend(is_served(addr).await);
+        }
+        assert_eq!(open.len(), wanted, "{speaks_for_many}");
+        if !speaks_for_many {
+            open.clear();
+            // their end has to be seen first
+            while is_served(addr).await.is_none() {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn connections_beyond_the_most_wait_for_their_turn() {
+    let listeners = bind(&["127.0.0.1:0".parse().unwrap()]).await.unwrap();
+    let addr = listeners[0].local_addr().unwrap();
+    let terms = Terms { max_connections: 1, ..Terms::default() };
+    tokio::spawn(serve_on(terms, listeners, Echo::default(), CancellationToken::new(), LONG));
+    let first = is_served(addr).await.unwrap();
+    let mut second = Box::pin(is_served(addr));
+    assert!(tokio::time::timeout(Duration::from_millis(200), &mut second).await.is_err());
+    drop(first);
+    assert!(second.await.is_some());
+}
