@@ -35,13 +35,18 @@ struct Answer {
 }
 
 /// Handles the request.
-pub(crate) async fn par(
-    State(app): State<Arc<App>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let params = form::read_of_client(&headers, body).await?;
-    let client = authenticate_newcomer(&app, &headers, &params, paths::PAR).await?;
+pub(crate) async fn par(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Response {
+    let mut response = match answer(&app, &headers, body).await {
+        Ok(pushed) => pushed,
+        Err(error) => error.into_response(),
+    };
+    proof::offer_nonce(&app, response.headers_mut());
+    response
+}
+
+async fn answer(app: &App, headers: &HeaderMap, body: Body) -> Result<Response, ApiError> {
+    let params = form::read_of_client(headers, body).await?;
+    let client = authenticate_newcomer(app, headers, &params, paths::PAR).await?;
     let refused = |description| ApiError::new(ErrorCode::InvalidRequest, description);
     if !client.may_use(GrantType::AuthorizationCode) {
         return Err(ApiError::new(ErrorCode::UnauthorizedClient, "this client does not sign users in"));
@@ -49,7 +54,7 @@ pub(crate) async fn par(
     if params.has("request_uri") {
         return Err(refused("request_uri is what this endpoint gives"));
     }
-    let proof = proof::read(&app, &headers, "POST", paths::PAR, None).await?;
+    let proof = proof::read(app, headers, "POST", paths::PAR, None).await?;
     // all that the authorization endpoint would refuse is refused here, where the client can see it
     let requested =
         params.one("redirect_uri").map_err(|_| refused("redirect_uri is given more than once"))?;
@@ -78,7 +83,6 @@ pub(crate) async fn par(
     let answer = Answer { request_uri: format!("{PREFIX}{}", secret.expose()), expires_in: LIFETIME_SECONDS };
     let mut response = (StatusCode::CREATED, Json(answer)).into_response();
     no_store(response.headers_mut());
-    proof::offer_nonce(&app, response.headers_mut());
     Ok(response)
 }
 

@@ -130,6 +130,17 @@ async fn where_nonces_are_wanted_the_client_is_told_which() {
     let late = proof_by(&KEY, &server, &json!({}), &json!({"nonce": nonce, "iat": START + 900}));
     let answer = token(&server, &redeem("x"), &late).await;
     answer.assert_json_error(400, "use_dpop_nonce", "an old one");
+
+    let pushed = |claims: Value| {
+        let changes =
+            with(json!({"htu": format!("{}/oauth2/par", server.issuer), "iat": START + 900}), &claims);
+        proof_by(&KEY, &server, &json!({}), &changes)
+    };
+    let push = async |proof: &str| server.post_with("/oauth2/par", &[("dpop", proof)], &az()).await;
+    let answer = push(&pushed(json!({}))).await;
+    answer.assert_json_error(400, "use_dpop_nonce", "a pushed request without nonce");
+    let nonce = answer.header("dpop-nonce").expect("a nonce for the pushed request").to_owned();
+    assert_eq!(push(&pushed(json!({"nonce": nonce}))).await.status, StatusCode::CREATED);
 }
 
 /// N8
