@@ -17,6 +17,7 @@ mod documents;
 mod grants;
 mod harness;
 mod lifecycle;
+mod oauth_clients;
 mod pages;
 mod policy;
 mod readme;

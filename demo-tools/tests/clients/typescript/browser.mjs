@@ -13,9 +13,11 @@ export class Browser {
     this.#user = user;
   }
 
-  /** Walks from the authorization URL to the redirect URI; that last redirect is caught, not followed. */
-  async authorize(authorizationUrl) {
-    const redirectUri = authorizationUrl.searchParams.get('redirect_uri');
+  /**
+   * Walks from the authorization URL to the redirect URI; that last redirect is caught, not followed. The URL of a
+   * request that was pushed does not say what the redirect URI is.
+   */
+  async authorize(authorizationUrl, redirectUri = authorizationUrl.searchParams.get('redirect_uri')) {
     const pages = [];
     let request = { method: 'GET', url: authorizationUrl };
     for (let hop = 0; hop < MAX_HOPS; hop += 1) {

@@ -6,6 +6,7 @@ pub(crate) mod chromium;
 pub(crate) mod demo;
 pub(crate) mod mcp;
 pub(crate) mod oauth;
+pub(crate) mod script;
 pub(crate) mod sdk;
 pub(crate) mod stand;
 

@@ -1,16 +1,12 @@
 //! The official SDKs, each as a process that reads its task and prints a report.
 
 use std::path::PathBuf;
-use std::process::Stdio;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 
 use super::demo::User;
-use super::{Demo, clients, installed};
+use super::{Demo, installed, script};
 
 /// An SDK and the era that it shall speak.
 #[derive(Debug, Clone, Copy)]
@@ -143,7 +139,7 @@ impl Sdk {
     /// The same at another server, with the calls of the scenario `calls`; `answers` is whether the client answers
     /// what a server asks it.
     pub(crate) async fn run_at(self, mcp_url: &str, task: Task<'_>, calls: &[Call], answers: bool) -> Report {
-        let (program, folder, script) = self.command();
+        let (program, folder, name) = self.command();
         let users: Vec<_> = task
             .users
             .iter()
@@ -161,33 +157,8 @@ impl Sdk {
         if let Some(url) = task.client_metadata_url {
             input["client_metadata_url"] = url.into();
         }
-        let folder = clients().join(folder);
-        if folder.join("package.json").exists() {
-            assert!(
-                folder.join("node_modules").exists(),
-                "the SDKs are not installed: run ./test, or demo-tools/tests/setup"
-            );
-        }
-        let mut child = Command::new(program)
-            .arg(script)
-            .current_dir(folder)
-            .env("PYTHONDONTWRITEBYTECODE", "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(input.to_string().as_bytes()).await.unwrap();
-        drop(stdin);
-        let output = tokio::time::timeout(Duration::from_mins(3), child.wait_with_output())
-            .await
-            .unwrap_or_else(|_| panic!("{self:?} does not come to an end"))
-            .unwrap();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{self:?} failed:\n{stderr}");
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{self:?}: {error}:\n{stderr}"))
+        let report = script::run(&program, folder, name, &input).await;
+        serde_json::from_value(report).unwrap_or_else(|error| panic!("{self:?}: {error}"))
     }
 }
 
