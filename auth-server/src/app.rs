@@ -12,6 +12,7 @@ use crate::{
     config::{Clients, Issuer, Tokens},
     keys::SigningKeys,
     login_limits::LoginLimits,
+    metrics,
     model::{audit::AuditEvent, consent_rules::ConsentRule, resource::Resource, scope::own_scopes},
     outside::{Outside, Timestamp},
     passwords::Passwords,
@@ -60,6 +61,7 @@ impl App {
     /// log has it.
     pub(crate) async fn record(&self, event: AuditEvent) {
         if let Err(error) = audit::record(&*self.storage, &event).await {
+            metrics::count_lost_event();
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 kind = event.kind.as_str(),

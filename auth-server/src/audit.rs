@@ -1,6 +1,7 @@
 //! Keeping what happened: in the log and in the database.
 
 use crate::{
+    metrics,
     model::audit::AuditEvent,
     storage::{Housekeeping, Result},
 };
@@ -17,5 +18,6 @@ pub(crate) async fn record(storage: &(impl Housekeeping + Sync + ?Sized), event:
         detail = ?event.detail,
         "audit event"
     );
+    metrics::count_event(event.kind);
     storage.insert_audit_event(event).await
 }

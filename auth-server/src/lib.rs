@@ -20,6 +20,7 @@ mod endpoints;
 mod issue;
 mod keys;
 mod login_limits;
+mod metrics;
 mod model;
 mod outbound;
 pub mod outside;

@@ -10,7 +10,7 @@ use argon2::{
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::outside::Rng;
+use crate::{metrics::Counted, outside::Rng};
 
 /// Longest password, in characters. Long enough for any passphrase; bounds what one request may make the server hash.
 pub(crate) const MAX_CHARS: usize = 128;
@@ -18,6 +18,8 @@ pub(crate) const MAX_CHARS: usize = 128;
 pub(crate) const MIN_CHARS: usize = 8;
 /// Each hash takes 19 MiB and a core for a while: more at once would only be slower for everybody.
 const AT_ONCE: usize = 2;
+/// Sign-ins that wait for their turn. More than these would wait for longer than anybody does.
+const WAITING: usize = 256;
 /// How long a sign-in waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -25,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(crate) struct Passwords {
     turns: Arc<Semaphore>,
+    /// Of those that wait for a turn.
+    places: Semaphore,
     /// Of a password that nobody has, verified against when there is no such user, so that it takes as long.
     decoy: String,
 }
@@ -35,7 +39,11 @@ pub(crate) struct Overloaded;
 
 impl Passwords {
     pub(crate) async fn new(decoy: SecretString, rng: &dyn Rng) -> anyhow::Result<Self> {
-        Ok(Self { turns: Arc::new(Semaphore::new(AT_ONCE)), decoy: hash(decoy, rng).await? })
+        Ok(Self {
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            places: Semaphore::new(WAITING),
+            decoy: hash(decoy, rng).await?,
+        })
     }
 
     /// Whether `password` is the one that `hash` was made of. Without a hash, the answer is no, and takes as long.
@@ -67,10 +75,21 @@ impl Passwords {
         hashed
     }
 
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, Overloaded> {
+    async fn turn(&self) -> Result<Turn, Overloaded> {
+        // as good as a place in the queue: whoever would be last gives up at once
+        let place = self.places.try_acquire().map_err(|_| Overloaded)?;
+        let waiting = Counted::password_waiting();
         let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
-        turn.map_err(|_| Overloaded)?.map_err(|_| Overloaded)
+        drop((place, waiting));
+        let turn = turn.map_err(|_| Overloaded)?.map_err(|_| Overloaded)?;
+        Ok(Turn { _turn: turn, _counted: Counted::password_hashing() })
     }
+}
+
+/// The right to hash, until it is dropped.
+struct Turn {
+    _turn: OwnedSemaphorePermit,
+    _counted: Counted,
 }
 
 /// Hashes a password with argon2id and a random salt.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::State,
+    middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -21,6 +22,7 @@ use crate::{
         authorize, consent, device, introspect, jwks, login, metadata, par, paths, register, revoke, token,
         userinfo,
     },
+    metrics::Endpoints,
     model::place::Place,
     pages::{self, Problem},
     wire::error::{ApiError, ErrorCode},
@@ -29,8 +31,8 @@ use crate::{
 const AUTHORIZATION_SERVER: &str = "/.well-known/oauth-authorization-server";
 const OPEN_ID: &str = "/.well-known/openid-configuration";
 
-/// All routes of the server.
-pub(crate) fn router(app: Arc<App>) -> Router {
+/// All routes of the server, counted where somebody wants to know.
+pub(crate) fn router(app: Arc<App>, counted: Option<Endpoints>) -> Router {
     let below = app.issuer.path().to_owned();
     let at = |path: &str| format!("{below}{path}");
 
@@ -69,12 +71,17 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     // what every response has, whatever it is; pages bring more of their own
     let always = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
     let transport = app.issuer.is_https().then_some(pages::STRICT_TRANSPORT_SECURITY);
-    api.merge(pages)
+    let all = api
+        .merge(pages)
         .fallback(not_found)
         .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(always(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
         .layer(SetResponseHeaderLayer::if_not_present(header::STRICT_TRANSPORT_SECURITY, transport))
-        .with_state(app)
+        .with_state(app);
+    match counted {
+        Some(endpoints) => all.layer(middleware::from_fn_with_state(endpoints, Endpoints::count)),
+        None => all,
+    }
 }
 
 fn cors() -> CorsLayer {

@@ -1,6 +1,6 @@
 //! Starting and stopping.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use mcp_auth_runtime::{
@@ -19,6 +19,10 @@ use crate::{
     directory::UNUSED_SECONDS,
     keys::SigningKeys,
     login_limits::LoginLimits,
+    metrics::{
+        Endpoints,
+        listener::{Asked, Listening},
+    },
     model::secret::{Secret, identifier},
     outbound::Outbound,
     outside::Outside,
@@ -48,9 +52,15 @@ pub struct Running {
     shutdown: CancellationToken,
     server: JoinHandle<()>,
     storage: Arc<dyn Storage>,
+    metrics: Option<Listening>,
 }
 
 impl Running {
+    /// Where operators ask for metrics and health, if anywhere.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|listening| listening.address)
+    }
+
     /// Asks the server to stop: no new connections, and running requests have ten seconds.
     pub fn shutdown(&self) {
         self.shutdown.cancel();
@@ -63,8 +73,12 @@ impl Running {
     pub async fn stopped(self) -> anyhow::Result<()> {
         let ended = self.server.await.context("the server broke off");
         self.shutdown.cancel();
+        let unwatched = match self.metrics {
+            Some(listening) => listening.stopped().await,
+            None => Ok(()),
+        };
         self.storage.close().await;
-        ended
+        ended.and(unwatched)
     }
 }
 
@@ -145,10 +159,19 @@ pub async fn start_with(
     let stop = shutdown.clone();
     tokio::spawn(async move { stop.run_until_cancelled(keys.look_after_always()).await });
     tracing::info!(issuer = app.issuer.as_str(), "authorization server started");
+    let endpoints = Endpoints::new(app.issuer.path());
+    let metrics = match &config.metrics {
+        Some(listener) => {
+            let (endpoints, storage, stopping) = (endpoints.clone(), Arc::clone(&storage), shutdown.clone());
+            Some(Listening::start(listener, Asked { endpoints, storage, stopping }).await?)
+        }
+        None => None,
+    };
     failed.disarm();
     let terms = Terms { tls, ..Terms::default() };
-    let server = tokio::spawn(serve_on(terms, listeners, router(app), shutdown.clone(), GRACE));
-    Ok(Running { shutdown, server, storage })
+    let router = router(app, metrics.is_some().then_some(endpoints));
+    let server = tokio::spawn(serve_on(terms, listeners, router, shutdown.clone(), GRACE));
+    Ok(Running { shutdown, server, storage, metrics })
 }
 
 /// Brings the tables up to date.

@@ -6,6 +6,7 @@ pub mod config;
 pub mod connections;
 pub mod cut_off;
 pub mod files;
+pub mod metrics;
 pub mod network;
 pub mod serve;
 pub mod shutdown;

@@ -5,6 +5,7 @@ mod grants;
 mod issuer;
 mod keys;
 mod listening;
+mod metrics;
 mod raw;
 mod registered_clients;
 
@@ -21,7 +22,7 @@ use mcp_auth_runtime::config::{self, ConfigError, Report};
 use mcp_auth_runtime::files;
 use secrecy::SecretString;
 
-pub(crate) use self::{issuer::Issuer, keys::Keys, listening::Listening};
+pub(crate) use self::{issuer::Issuer, keys::Keys, listening::Listening, metrics::MetricsListener};
 use crate::{
     assertions::AssertionIssuer,
     catalogue::ScopeCatalogue,
@@ -47,6 +48,7 @@ pub const ENVIRONMENT_PREFIX: &str = "MCP_AUTH_SERVER";
 pub struct Config {
     pub(crate) listening: Listening,
     log_json: bool,
+    pub(crate) metrics: Option<MetricsListener>,
     pub(crate) issuer: Issuer,
     pub(crate) database: DatabaseUrl,
     pub(crate) migrate: bool,
@@ -160,6 +162,7 @@ impl Config {
             );
         }
         let listening = Listening::understand(&raw.server, issuer.as_ref(), &server, report);
+        let metrics = MetricsListener::understand(&raw.metrics, &listening.addresses, report);
         let database = database(&raw.database.url, report);
         let resources = resources(raw.resources, report);
         let consent_rules = consent::rules(raw.consent.auto, &resources, report);
@@ -177,6 +180,7 @@ impl Config {
         Some(Self {
             listening,
             log_json: raw.server.log_json,
+            metrics,
             issuer: issuer?,
             database: database?,
             migrate: raw.database.migrate,

@@ -15,6 +15,7 @@ pub(super) struct Raw {
     pub(super) tokens: Tokens,
     pub(super) keys: Keys,
     pub(super) sessions: Sessions,
+    pub(super) metrics: Metrics,
     pub(super) consent: Consent,
     pub(super) dpop: Dpop,
     pub(super) assertion_issuers: Vec<AssertionIssuer>,
@@ -319,4 +320,15 @@ pub(super) struct AutoConsent {
     pub(super) resources: Vec<String>,
     /// All scopes of a request must be listed, `offline_access` too where it is asked for.
     pub(super) scopes: Vec<String>,
+}
+
+/// `[metrics]`
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Metrics {
+    /// An address of its own, such as `127.0.0.1:9401`, for `/metrics`, `/healthz` and `/readyz`. It has no
+    /// authentication: whoever reaches it may ask. Empty: none.
+    pub(super) listen: String,
+    /// Values of `Host` that are answered beside IP addresses and `localhost`, such as `auth-server:9401`.
+    pub(super) allowed_hosts: Vec<String>,
 }

@@ -16,7 +16,7 @@ use super::{
     fetch::{FetchFailed, Fetched, Limits},
     url::{FetchUrl, NotFetchable},
 };
-use crate::{outside::Timestamp, throttle::Exceeded};
+use crate::{metrics, outside::Timestamp, throttle::Exceeded};
 
 /// Things of one kind, by their URL.
 pub(crate) struct Shelf<T> {
@@ -61,6 +61,21 @@ pub(crate) enum NotHad {
     Paused,
     #[error("the fetch broke off")]
     BrokeOff,
+}
+
+impl NotHad {
+    /// For the counter.
+    const fn code(&self) -> &'static str {
+        match self {
+            Self::Url(_) => "url",
+            Self::NotAllowed => "not-allowed",
+            Self::Fetch(_) => "failed",
+            Self::Refused(_) => "refused",
+            Self::Busy(_) => "busy",
+            Self::Paused => "paused",
+            Self::BrokeOff => "broke-off",
+        }
+    }
 }
 
 /// One thing. The lock is held while it is fetched.
@@ -160,6 +175,10 @@ impl Fetch {
     ) -> OwnedMutexGuard<State<T>> {
         state.attempted_at = Some(self.now);
         let outcome = self.refresh(&mut state.held, read).await;
+        metrics::count_fetch(match &outcome {
+            Ok(_) => "good",
+            Err(reason) => reason.code(),
+        });
         if let Err(reason) = &outcome {
             tracing::info!(host = self.url.host(), %reason, "nothing usable was fetched");
         }

@@ -7,6 +7,7 @@ use http::{HeaderValue, StatusCode, header};
 use super::{Frame, Page, render};
 use crate::{
     app::App,
+    metrics::Refused,
     model::{
         client::{Client, Origin},
         text,
@@ -229,6 +230,7 @@ impl Problem {
         );
         let page = ProblemPage { frame: Frame::new(app), problem: &self, reference: &reference };
         let mut response = render(app, self.status, &page);
+        response.extensions_mut().insert(Refused(self.code));
         if let Some(seconds) = self.retry_after_seconds {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -11,6 +11,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::{
+    metrics,
     model::{
         audit::{AuditEvent, StoredEvent},
         client::Client,
@@ -29,6 +30,7 @@ pub(crate) struct StorageError(#[source] Box<dyn std::error::Error + Send + Sync
 
 impl StorageError {
     pub(crate) fn new(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        metrics::count_database_error();
         Self(source.into())
     }
 }

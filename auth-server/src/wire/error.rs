@@ -7,6 +7,8 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
+use crate::metrics::Refused;
+
 /// Error codes that this server gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -158,6 +160,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = Body { error: self.code, error_description: self.description };
         let mut response = (self.status, Json(body)).into_response();
+        response.extensions_mut().insert(Refused(self.code.as_str()));
         let headers = response.headers_mut();
         no_store(headers);
         if self.basic_challenge {

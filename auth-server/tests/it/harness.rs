@@ -184,7 +184,19 @@ impl Server {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Answer {
-        let mut request = self.http.request(method, format!("{}{path}", self.at)).body(body);
+        self.request_at(&self.at, method, path, headers, body).await
+    }
+
+    /// A request to another listener.
+    pub(crate) async fn request_at(
+        &self,
+        at: &str,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Answer {
+        let mut request = self.http.request(method, format!("{at}{path}")).body(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

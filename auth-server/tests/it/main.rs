@@ -27,6 +27,7 @@ mod introspection;
 mod keys;
 mod known_clients;
 mod login;
+mod operators;
 mod pages;
 mod par;
 mod pkce;

@@ -6,17 +6,17 @@
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, ORIGIN};
-use http::uri::Authority;
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
+use mcp_auth_runtime::metrics::is_for_operators;
 use tokio::net::TcpListener;
 use tower_service::Service;
 
@@ -83,10 +83,7 @@ impl Admin {
             }
             return response;
         }
-        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-        let host = request.uri().authority().map(Authority::as_str).or(host);
-        // only browsers send an origin, and no page has business here
-        if !host.is_some_and(|host| self.allows(host)) || request.headers().contains_key(ORIGIN) {
+        if !is_for_operators(request, &self.0.allowed_hosts) {
             return answer(StatusCode::FORBIDDEN, JSON, r#"{"error":"forbidden"}"#);
         }
         if !matches!(request.uri().path(), "/metrics" | "/livez" | "/readyz") {
@@ -109,17 +106,6 @@ impl Admin {
             }
             _ => answer(StatusCode::OK, JSON, r#"{"status":"ok"}"#),
         }
-    }
-
-    /// An address is no name that another page could have lead here; `localhost` is this machine's own.
-    fn allows(&self, host: &str) -> bool {
-        let host = host.to_ascii_lowercase();
-        if self.0.allowed_hosts.contains(&host) {
-            return true;
-        }
-        let Ok(authority) = host.parse::<Authority>() else { return false };
-        let name = authority.host().trim_start_matches('[').trim_end_matches(']');
-        !host.contains('@') && (name == "localhost" || name.parse::<IpAddr>().is_ok())
     }
 }
 

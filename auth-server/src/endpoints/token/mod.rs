@@ -22,6 +22,7 @@ use mcp_auth_runtime::serve::PeerAddr;
 use super::{client::authenticate, form, paths, proof};
 use crate::{
     app::App,
+    metrics,
     model::{
         client::Client,
         grant::{Grant, Use},
@@ -119,14 +120,16 @@ async fn answer(
     }
     let asking =
         Asking { app, client: &client, params: &params, proof: proof.as_ref(), address, now: app.now() };
-    match grant_type {
+    let tokens = match grant_type {
         GrantType::AuthorizationCode => code::redeem(&asking).await,
         GrantType::RefreshToken => refresh::refresh(&asking).await,
         GrantType::ClientCredentials => client_credentials::issue(&asking).await,
         GrantType::DeviceCode => device::redeem(&asking).await,
         GrantType::TokenExchange => exchange::exchange(&asking).await,
         GrantType::JwtBearer => assertion::issue(&asking).await,
-    }
+    }?;
+    metrics::count_tokens(grant_type.as_str());
+    Ok(tokens)
 }
 
 /// Whether the client may use a grant type. A refresh token speaks for itself: it was given only where it may be used.
