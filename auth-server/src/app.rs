@@ -17,7 +17,7 @@ use crate::{
     outside::{Outside, Timestamp},
     passwords::Passwords,
     peer::ProxyBlock,
-    status::Places,
+    status::{Places, StatusLists},
     storage::Storage,
     throttle::Throttle,
 };
@@ -38,6 +38,7 @@ pub(crate) struct App {
     /// How clients prove that they hold a key.
     pub(crate) dpop: DpopOptions,
     pub(crate) status_places: Places,
+    pub(crate) status_lists: StatusLists,
     /// `None` where metadata documents are turned off.
     pub(crate) documents: Option<Documents>,
     /// `None` where nothing can be fetched at all.

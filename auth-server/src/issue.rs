@@ -15,11 +15,12 @@ use crate::{
         session::User,
     },
     outside::Timestamp,
+    status,
     storage::StorageError,
     wire::{
         error::{ApiError, ErrorCode},
         params::Params,
-        token::{AccessTokenClaims, Confirmation, IdTokenClaims, TokenResponse},
+        token::{AccessTokenClaims, Confirmation, IdTokenClaims, Status, TokenResponse},
     },
 };
 
@@ -113,6 +114,10 @@ pub(crate) async fn access_token(
                 exp: expires_at.unix_seconds(),
                 jti: &jti,
                 cnf: key.map(|jkt| Confirmation { jkt }),
+                status: app
+                    .tokens
+                    .status_lists
+                    .then(|| Status { status_list: status::reference(&app.issuer, status_index) }),
                 act: actor.as_deref(),
             },
         )

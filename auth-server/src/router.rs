@@ -19,8 +19,8 @@ use crate::{
     app::App,
     endpoints::{
         account::{self, password},
-        authorize, consent, device, introspect, jwks, login, metadata, par, paths, register, revoke, token,
-        userinfo,
+        authorize, consent, device, introspect, jwks, login, metadata, par, paths, register, revoke, status,
+        token, userinfo,
     },
     metrics::Endpoints,
     model::place::Place,
@@ -47,6 +47,7 @@ pub(crate) fn router(app: Arc<App>, counted: Option<Endpoints>) -> Router {
         .route(&at(paths::INTROSPECT), post(introspect::introspect))
         .route(&at(paths::DEVICE), post(device::device))
         .route(&at(paths::PAR), post(par::par))
+        .route(&format!("{}{{list}}", at(paths::STATUS)), get(status::status))
         .route(&at(paths::USERINFO), get(userinfo::userinfo).post(userinfo::userinfo));
     if !below.is_empty() {
         // OpenID Connect Discovery §4: it comes after

@@ -29,7 +29,7 @@ use crate::{
     passwords::Passwords,
     reload,
     router::router,
-    status::Places,
+    status::{Places, StatusLists},
     storage::{
         self, Housekeeping as _, Storage,
         sql::{Database, Schema},
@@ -148,6 +148,7 @@ pub async fn start_with(
         keys: Arc::clone(&keys),
         dpop: config.dpop,
         status_places: Places::default(),
+        status_lists: StatusLists::new(),
         documents,
         client_keys: outbound.map(ClientKeys::new),
         assertion_issuers: config.assertion_issuers,

@@ -38,6 +38,7 @@ use crate::{
         scope::{ScopeSet, is_own, is_scope_token},
     },
     outbound::url::InsecureHost,
+    status::LIST_LIFETIME_SECONDS,
 };
 
 /// Environment variables that begin with this override keys of the file: `MCP_AUTH_SERVER__SERVER__ISSUER`.
@@ -108,6 +109,9 @@ pub(crate) struct Tokens {
     pub(crate) refresh_idle: i64,
     pub(crate) refresh_max: i64,
     pub(crate) refresh_retry_window: i64,
+    /// Whether access tokens name a status list.
+    pub(crate) status_lists: bool,
+    pub(crate) status_list_ttl: i64,
 }
 
 impl Config {
@@ -148,7 +152,7 @@ impl Config {
         Settings {
             schedule: self.keys.schedule.clone(),
             sealing: self.keys.sealing.clone(),
-            longest_lifetime: self.tokens.access,
+            longest_lifetime: self.tokens.access.max(LIST_LIFETIME_SECONDS),
         }
     }
 
@@ -420,6 +424,13 @@ fn tokens(raw: &raw::Tokens, report: &mut Report) -> Tokens {
             raw.refresh_retry_window_seconds,
             0..=300,
             &path.key("refresh_retry_window_seconds"),
+            report,
+        ),
+        status_lists: raw.status_lists,
+        status_list_ttl: seconds(
+            raw.status_list_ttl_seconds,
+            1..=3600,
+            &path.key("status_list_ttl_seconds"),
             report,
         ),
     }

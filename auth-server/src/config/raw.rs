@@ -242,6 +242,10 @@ pub(super) struct Tokens {
     /// Seconds in which a used refresh token still gives its successor, for clients that lost the answer or refresh
     /// twice at once. 0 to 300.
     pub(super) refresh_retry_window_seconds: i64,
+    /// Whether access tokens name a status list, by which gateways learn within seconds that one was revoked.
+    pub(super) status_lists: bool,
+    /// Seconds after which a gateway should fetch a status list again, 1 to 3600.
+    pub(super) status_list_ttl_seconds: i64,
 }
 
 impl Default for Tokens {
@@ -252,6 +256,8 @@ impl Default for Tokens {
             refresh_token_idle_seconds: 30 * 86_400,
             refresh_token_max_seconds: 180 * 86_400,
             refresh_retry_window_seconds: 30,
+            status_lists: true,
+            status_list_ttl_seconds: 3,
         }
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod par;
 mod proof;
 pub(crate) mod register;
 pub(crate) mod revoke;
+pub(crate) mod status;
 pub(crate) mod token;
 mod transaction;
 pub(crate) mod userinfo;
@@ -30,6 +31,8 @@ pub(crate) mod paths {
     pub(crate) const PAR: &str = "/oauth2/par";
     pub(crate) const USERINFO: &str = "/oauth2/userinfo";
     pub(crate) const JWKS: &str = "/oauth2/jwks";
+    /// Followed by the number of a list.
+    pub(crate) const STATUS: &str = "/oauth2/status/";
     /// Where a user types the code of a device.
     pub(crate) const DEVICE_PAGE: &str = "/device";
     pub(crate) const LOGIN: &str = "/login";

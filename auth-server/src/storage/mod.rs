@@ -317,8 +317,9 @@ pub(crate) trait Grants {
     async fn has_consented(&self, user_id: &str, client_id: &str) -> Result<bool>;
     /// Forgets that the user said yes to the client: it must ask again.
     async fn forget_consents(&self, user_id: &str, client_id: &str) -> Result<()>;
-    /// The places in the status lists, from `first` and before `end`, of tokens that were revoked and have not expired.
-    async fn revoked_statuses(&self, first: i64, end: i64, now: Timestamp) -> Result<Vec<i64>>;
+    /// The places in the status lists, from `first` and before `end`, of tokens that were revoked and had not expired at
+    /// `since`.
+    async fn revoked_statuses(&self, first: i64, end: i64, since: Timestamp) -> Result<Vec<i64>>;
 }
 
 /// What several servers share, and what a running server does now and then.
@@ -329,6 +330,8 @@ pub(crate) trait Housekeeping {
     async fn use_once(&self, digest: &Digest, expires_at: Timestamp, now: Timestamp) -> Result<bool>;
     /// Takes `count` numbers that nobody else gets, and returns the first.
     async fn take_numbers(&self, counter: &str, count: i64) -> Result<i64>;
+    /// How many numbers were taken.
+    async fn numbers_taken(&self, counter: &str) -> Result<i64>;
     /// Whether `holder` may do what the lease is for until `until`: nobody else has it, or theirs is over.
     async fn lease(&self, name: &str, holder: &str, now: Timestamp, until: Timestamp) -> Result<bool>;
     async fn insert_audit_event(&self, event: &AuditEvent) -> Result<()>;
@@ -336,7 +339,7 @@ pub(crate) trait Housekeeping {
     async fn audit_events(&self, after: i64, limit: i64) -> Result<Vec<StoredEvent>>;
     /// The sequence number of the event that is `count` from the last.
     async fn audit_events_but_last(&self, count: i64) -> Result<i64>;
-    /// Removes what expired before `now`, clients registered before `unused_since` that were never used, and audit
+    /// Removes what expired before `now` (access tokens while nobody can take them for good any more), clients registered before `unused_since` that were never used, and audit
     /// events from before `audit_since`.
     async fn purge(&self, now: Timestamp, unused_since: Timestamp, audit_since: Timestamp) -> Result<()>;
     /// Everything that is kept about a user, without secrets.

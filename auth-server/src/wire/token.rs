@@ -50,6 +50,8 @@ pub(crate) struct AccessTokenClaims<'a> {
     pub(crate) jti: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cnf: Option<Confirmation<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) status: Option<Status>,
     /// RFC 8693 §4.1, as it is stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) act: Option<&'a RawValue>,
@@ -59,6 +61,36 @@ pub(crate) struct AccessTokenClaims<'a> {
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Confirmation<'a> {
     pub(crate) jkt: &'a str,
+}
+
+/// Where to find out whether a token still is good (draft-ietf-oauth-status-list §6.2).
+#[derive(Debug, Serialize)]
+pub(crate) struct Status {
+    pub(crate) status_list: StatusReference,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct StatusReference {
+    pub(crate) idx: i64,
+    pub(crate) uri: String,
+}
+
+/// The claims of a status list (§5.1).
+#[derive(Debug, Serialize)]
+pub(crate) struct StatusListClaims<'a> {
+    pub(crate) iss: &'a str,
+    pub(crate) sub: &'a str,
+    pub(crate) iat: i64,
+    pub(crate) exp: i64,
+    /// Seconds after which it should be fetched again.
+    pub(crate) ttl: i64,
+    pub(crate) status_list: StatusBits,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct StatusBits {
+    pub(crate) bits: u8,
+    pub(crate) lst: String,
 }
 
 /// The claims of an id token (OpenID Connect Core §2).

@@ -41,6 +41,7 @@ mod revoke;
 mod rules;
 mod services;
 mod signer;
+mod status;
 mod tls;
 mod token;
 mod web;

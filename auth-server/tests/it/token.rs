@@ -38,7 +38,7 @@ async fn an_access_token_says_who_what_where_and_until_when() {
     let claims = claims(token);
     let mut names: Vec<_> = claims.as_object().unwrap().keys().map(String::as_str).collect();
     names.sort_unstable();
-    assert_eq!(names, ["aud", "client_id", "exp", "iat", "iss", "jti", "scope", "sub"]);
+    assert_eq!(names, ["aud", "client_id", "exp", "iat", "iss", "jti", "scope", "status", "sub"]);
     assert_eq!(claims["iss"], server.issuer.as_str());
     assert_eq!(claims["aud"], R1);
     assert_eq!(claims["client_id"], "pub1");

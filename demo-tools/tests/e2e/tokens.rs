@@ -323,3 +323,31 @@ async fn a_token_without_the_scope_is_told_which_one() {
     let list = call_modern(&http, url, Some(&writer), "notes_list", json!({})).await;
     assert_eq!(list.structured(), json!({"notes": []}), "`notes:write` implies `notes:read`: {list:?}");
 }
+
+/// What is revoked at the authorization server is refused at the gateway within five seconds, though it has not expired;
+/// and nothing else is.
+#[tokio::test]
+async fn a_revoked_token_is_refused_within_five_seconds() {
+    let demo = Demo::start(&[]);
+    let client = OauthClient::register(&demo).await;
+    let (mine, others) =
+        (client.tokens(&demo, "alex", "notes:read").await, client.tokens(&demo, "blake", "notes:read").await);
+    let access = |tokens: &Value| tokens["access_token"].as_str().unwrap().to_owned();
+    works(&demo, &access(&mine)).await;
+    works(&demo, &access(&others)).await;
+    let form = [("client_id", client.id.as_str()), ("token", mine["refresh_token"].as_str().unwrap())];
+    let revoked = http().post(client.endpoint("revocation_endpoint")).form(&form).send().await.unwrap();
+    assert_eq!(revoked.status(), StatusCode::OK);
+    let since = std::time::Instant::now();
+    loop {
+        let answer =
+            call_modern(&http(), &demo.ready.mcp_url, Some(&access(&mine)), "notes_list", json!({})).await;
+        if answer.status == StatusCode::UNAUTHORIZED {
+            assert_invalid_answer(&answer, "revoked");
+            break;
+        }
+        assert!(since.elapsed() < std::time::Duration::from_secs(5), "{answer:?}");
+        tokio::task::yield_now().await;
+    }
+    works(&demo, &access(&others)).await;
+}

@@ -1,5 +1,8 @@
 use super::*;
-use crate::model::audit::{AuditEvent, AuditKind};
+use crate::model::{
+    audit::{AuditEvent, AuditKind},
+    grant::MOST_LEEWAY_SECONDS,
+};
 
 on_both!(
     what_may_be_used_once_is_used_once,
@@ -28,6 +31,8 @@ async fn numbers_are_taken_by_one(storage: &Database) {
     let mut firsts: Vec<i64> = taken.into_iter().map(Result::unwrap).collect();
     firsts.sort_unstable();
     assert_eq!(firsts, (0..20).map(|number| number * 10).collect::<Vec<_>>());
+    assert_eq!(storage.numbers_taken("n").await.unwrap(), 200);
+    assert_eq!(storage.numbers_taken("another").await.unwrap(), 0);
     assert_eq!(storage.take_numbers("another", 1).await.unwrap(), 0);
 }
 
@@ -72,6 +77,11 @@ async fn purging_takes_what_is_over(storage: &Database) {
     assert!(storage.client("unused", LONG_AGO).await.unwrap().is_some());
     assert!(storage.access_token(&digest("j")).await.unwrap().is_some());
     assert_eq!(storage.audit_events(0, 9).await.unwrap().len(), 1);
+    // it expired after 100 seconds, and may pass for so long somewhere else
+    storage.purge(NOW.plus_seconds(99 + MOST_LEEWAY_SECONDS), LONG_AGO, LONG_AGO).await.unwrap();
+    assert!(storage.access_token(&digest("j")).await.unwrap().is_some());
+    storage.purge(NOW.plus_seconds(100 + MOST_LEEWAY_SECONDS), LONG_AGO, LONG_AGO).await.unwrap();
+    assert!(storage.access_token(&digest("j")).await.unwrap().is_none());
     storage.purge(NOW.plus_seconds(2000), NOW, NOW).await.unwrap();
     assert!(storage.code(&digest("code g")).await.unwrap().is_none());
     assert!(storage.refresh_token(&digest("r")).await.unwrap().is_none());

@@ -307,12 +307,12 @@ impl Grants for Database {
         self.change(statement).await.map(drop)
     }
 
-    async fn revoked_statuses(&self, first: i64, end: i64, now: Timestamp) -> Result<Vec<i64>> {
+    async fn revoked_statuses(&self, first: i64, end: i64, since: Timestamp) -> Result<Vec<i64>> {
         let statement = sql("SELECT status_index FROM access_tokens WHERE revoked_at IS NOT NULL \
              AND status_index >= $1 AND status_index < $2 AND expires_at > $3 ORDER BY status_index")
         .bind(first)
         .bind(end)
-        .bind(now);
+        .bind(since);
         self.list(statement, |row| row.integer("status_index")).await
     }
 }

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     model::{
         audit::{AuditEvent, StoredEvent},
+        grant::MOST_LEEWAY_SECONDS,
         secret::Digest,
     },
     outside::Timestamp,
@@ -44,6 +45,11 @@ impl Housekeeping for Database {
             })
         })
         .await
+    }
+
+    async fn numbers_taken(&self, counter: &str) -> Result<i64> {
+        let statement = sql("SELECT value FROM counters WHERE name = $1").bind(counter);
+        Ok(self.find(statement, |row| row.integer("value")).await?.unwrap_or(0))
     }
 
     async fn lease(&self, name: &str, holder: &str, now: Timestamp, until: Timestamp) -> Result<bool> {
@@ -85,6 +91,9 @@ impl Housekeeping for Database {
     }
 
     async fn purge(&self, now: Timestamp, unused_since: Timestamp, audit_since: Timestamp) -> Result<()> {
+        // Those that are revoked are in a status list as long as anybody may take them for good.
+        let nowhere_good = now.plus_seconds(-MOST_LEEWAY_SECONDS);
+        self.change(sql("DELETE FROM access_tokens WHERE expires_at <= $1").bind(nowhere_good)).await?;
         // A redeemed code stays as long as its grant, so that a late replay is still recognised; so does a grant while
         // an access token of it may still be asked for.
         for text in [
@@ -95,7 +104,6 @@ impl Housekeeping for Database {
             "DELETE FROM used_once WHERE expires_at <= $1",
             "DELETE FROM initial_access_tokens WHERE expires_at <= $1",
             "DELETE FROM leases WHERE expires_at <= $1",
-            "DELETE FROM access_tokens WHERE expires_at <= $1",
             "DELETE FROM refresh_tokens WHERE expires_at <= $1",
             "DELETE FROM grants WHERE expires_at <= $1 \
              AND NOT EXISTS (SELECT 1 FROM access_tokens WHERE access_tokens.grant_id = grants.id)",

@@ -111,10 +111,15 @@ impl OauthClient {
 
     /// An access token for `username`, the honest way.
     pub(crate) async fn access_token(&self, demo: &Demo, username: &str, scope: &str) -> String {
+        self.tokens(demo, username, scope).await["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// Everything that the token endpoint gives for `username`.
+    pub(crate) async fn tokens(&self, demo: &Demo, username: &str, scope: &str) -> Value {
         let (code, _) = self.code(demo, username, scope).await;
         let (status, tokens) = self.exchange(&code, VERIFIER).await;
         assert_eq!(status, StatusCode::OK, "{tokens}");
-        tokens["access_token"].as_str().unwrap().to_owned()
+        tokens
     }
 }
 

@@ -1,14 +1,13 @@
-//! Places of access tokens in the status lists (draft-ietf-oauth-status-list).
+//! Where the status of each access token is.
 
 use tokio::sync::Mutex;
 
 use crate::storage::{self, Storage};
 
-/// Tokens in one list. As bits, 16 KiB before compression.
-pub(crate) const LIST_SIZE: i64 = 131_072;
 /// Places that a server takes at a time: one write for so many tokens. Those left when it stops stay empty.
 const BLOCK: i64 = 1024;
-const COUNTER: &str = "status";
+/// Counts the places that were given out.
+pub(super) const COUNTER: &str = "status";
 
 /// Gives each token a place of its own, among all servers on the database.
 #[derive(Debug, Default)]
