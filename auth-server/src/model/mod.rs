@@ -23,3 +23,4 @@ pub(crate) mod scope;
 pub(crate) mod secret;
 pub(crate) mod session;
 pub(crate) mod text;
+pub(crate) mod user_agent;

@@ -48,11 +48,14 @@ pub(crate) struct Problem {
 #[derive(Clone, Debug)]
 struct Detail {
     label: &'static str,
-    /// Spelled out in ASCII.
-    value: String,
+    /// Of the request, spelled out in ASCII; or words of ours.
+    text: String,
+    is_of_the_request: bool,
 }
 
 const GO_BACK: &str = "Go back to the app and try again.";
+const TELL_ITS_MAKERS: &str =
+    "Go back to the app and try again. If this page comes again, tell those who make the app.";
 const LATER: &str = "Try again in a minute.";
 
 impl Problem {
@@ -74,8 +77,16 @@ impl Problem {
         }
     }
 
-    fn with(mut self, label: &'static str, value: &str) -> Self {
-        self.details.push(Detail { label, value: text::for_developers(value, MAX_VALUE_CHARS) });
+    /// Adds something that the request said.
+    fn received(mut self, label: &'static str, value: &str) -> Self {
+        let text = text::for_developers(value, MAX_VALUE_CHARS);
+        self.details.push(Detail { label, text, is_of_the_request: true });
+        self
+    }
+
+    /// Adds words for developers.
+    fn explained(mut self, label: &'static str, words: &'static str) -> Self {
+        self.details.push(Detail { label, text: words.to_owned(), is_of_the_request: false });
         self
     }
 
@@ -86,9 +97,9 @@ impl Problem {
             "malformed",
             "This link does not work",
             "The app that sent you here made a mistake in its request.",
-            GO_BACK,
+            TELL_ITS_MAKERS,
         )
-        .with(
+        .explained(
             "What is wrong",
             "The parameters are missing, repeated, too long or not readable as a form in UTF-8.",
         )
@@ -101,9 +112,9 @@ impl Problem {
             "unknown-client",
             "Unknown app",
             "This server does not know the app that sent you here, or could not read its description.",
-            GO_BACK,
+            TELL_ITS_MAKERS,
         )
-        .with(
+        .explained(
             "What to do",
             "Check the client_id. A client that registered itself and was not used for a day must register again; \
              a client id that is a URL must lead to a valid client metadata document.",
@@ -126,12 +137,15 @@ impl Problem {
             "redirect-uri",
             "This app asks for an answer at an unknown address",
             "To protect you, this server redirects only to addresses that the app registered.",
-            GO_BACK,
+            TELL_ITS_MAKERS,
         )
-        .with("client_id", &client.id)
-        .with("redirect_uri received", received.unwrap_or("none, or more than one"))
-        .with("What must hold", "It equals a registered one; only the port of a loopback address may differ.")
-        .with("What to do", how)
+        .received("client_id", &client.id)
+        .received("redirect_uri received", received.unwrap_or("none, or more than one"))
+        .explained(
+            "What must hold",
+            "It equals a registered one; only the port of a loopback address may differ.",
+        )
+        .explained("What to do", how)
     }
 
     pub(crate) fn sign_in_needed() -> Self {
@@ -142,7 +156,7 @@ impl Problem {
             "The app asked to sign you in without showing you anything, which it may not do yet.",
             GO_BACK,
         )
-        .with("What to do", "Send the request without prompt=none.")
+        .explained("What to do", "Send the request without prompt=none.")
     }
 
     pub(crate) fn no_transaction() -> Self {

@@ -1,24 +1,15 @@
 //! Client ID metadata documents, served over https by the test itself.
 
-use std::io::Write;
-use std::net::SocketAddr;
-use std::sync::Arc;
-
 use axum::routing::get;
-use axum::serve::Listener;
 use axum::{Json, Router};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::json;
 use tempfile::NamedTempFile;
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
-use tokio_rustls::server::TlsStream;
+use tokio::net::TcpListener;
 
 use crate::harness::Demo;
 use crate::harness::browser::Browser;
 use crate::harness::oauth::OauthClient;
+use crate::harness::tls::{TlsListener, certified};
 
 /// A web server with one metadata document, under a certificate of its own authority.
 pub(crate) struct DocumentHost {
@@ -50,48 +41,6 @@ impl DocumentHost {
     pub(crate) fn demo(&self) -> Demo {
         let authority = self.authority.path().to_str().unwrap();
         Demo::start(&["--insecure-document-host", &self.host, "--extra-ca", authority])
-    }
-}
-
-/// An authority, as a file, and a server certificate that it signed.
-fn certified() -> (NamedTempFile, TlsAcceptor) {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let leaf =
-        CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
-    let mut file = NamedTempFile::new().unwrap();
-    file.write_all(authority.pem().as_bytes()).unwrap();
-    file.flush().unwrap();
-    let config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(vec![leaf.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
-        .unwrap();
-    (file, TlsAcceptor::from(Arc::new(config)))
-}
-
-struct TlsListener {
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
-}
-
-impl Listener for TlsListener {
-    type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        loop {
-            let (stream, address) = self.listener.accept().await.unwrap();
-            // whoever does not trust the authority hangs up during the handshake
-            if let Ok(stream) = self.acceptor.accept(stream).await {
-                return (stream, address);
-            }
-        }
-    }
-
-    fn local_addr(&self) -> std::io::Result<Self::Addr> {
-        self.listener.local_addr()
     }
 }
 

@@ -22,6 +22,7 @@ mod pages;
 mod policy;
 mod readme;
 mod stdio_upstreams;
+mod targets;
 mod tokens;
 mod upstreams;
 mod widget;

@@ -10,7 +10,7 @@ use crate::{
         scope::OFFLINE_ACCESS,
         secret::Digest,
         session::Session,
-        text,
+        user_agent::browser_name,
     },
     outside::Timestamp,
     pages::{
@@ -99,7 +99,7 @@ fn given_access(
 fn shown_session(session: &Session, signed_in: &SignedIn) -> ShownSession {
     ShownSession {
         name: session_name(session),
-        browser: text::display_name(&session.user_agent).unwrap_or_else(|| "Unknown browser".to_owned()),
+        browser: browser_name(&session.user_agent),
         address: session.address.clone(),
         since: pages::moment(session.authenticated_at),
         is_this: session.digest.matches(&signed_in.session.digest),

@@ -2,7 +2,6 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -11,6 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{OriginalUri, State};
 use axum::response::Html;
+use serde_json::Value;
 use thirtyfour::common::log::LoggingPrefsLogLevel;
 use thirtyfour::prelude::*;
 use tokio::sync::mpsc;
@@ -28,6 +28,11 @@ pub(crate) struct Chromium {
 
 impl Chromium {
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// With more arguments on its command line.
+    pub(crate) async fn start_with(more: &[&str]) -> Self {
         let (driver, port) = started_driver();
         let profile = tempfile::tempdir().unwrap();
         let mut wanted = DesiredCapabilities::chrome();
@@ -44,11 +49,15 @@ impl Chromium {
             "--disable-sync",
             "--no-proxy-server",
             "--window-size=900,760",
-        ] {
+        ]
+        .iter()
+        .chain(more)
+        {
             wanted.add_arg(argument).unwrap();
         }
         wanted.add_arg(&format!("--user-data-dir={}", profile.path().display())).unwrap();
         wanted.set_browser_log_level(LoggingPrefsLogLevel::All).unwrap();
+        wanted.set_logging_prefs("performance", LoggingPrefsLogLevel::All).unwrap();
         let page = WebDriver::new(format!("http://127.0.0.1:{port}"), wanted).await.expect("Chromium starts");
         Self { page, driver, port, _profile: profile }
     }
@@ -66,20 +75,22 @@ impl Chromium {
         self.element("body").await.text().await.unwrap()
     }
 
+    /// The URLs that were asked for since the last time, redirects among them, in order.
+    pub(crate) async fn requested(&self) -> Vec<String> {
+        let log = self.page.get_log("performance").await.unwrap();
+        let events = log.iter().map(|entry| serde_json::from_str::<Value>(&entry.message).unwrap());
+        events
+            .filter(|event| event["message"]["method"] == "Network.requestWillBeSent")
+            .map(|event| event["message"]["params"]["request"]["url"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
     /// Nothing on the console that a developer would have to look into.
     pub(crate) async fn assert_quiet_console(&self) {
         let log = self.page.browser_log().await.unwrap();
         let loud: Vec<_> =
             log.iter().filter(|entry| entry.level == "SEVERE" || entry.level == "WARNING").collect();
         assert!(loud.is_empty(), "{loud:?}");
-    }
-
-    /// Keeps a picture where `E2E_SCREENSHOTS` says, for people to look at.
-    pub(crate) async fn picture(&self, name: &str) {
-        if let Some(folder) = std::env::var_os("E2E_SCREENSHOTS") {
-            let path = PathBuf::from(folder).join(format!("{name}.png"));
-            self.page.screenshot(&path).await.unwrap();
-        }
     }
 }
 

@@ -1,14 +1,17 @@
 //! What the tests share: the demo as a process, a person with a browser, an OAuth client, raw MCP
 //! requests, the foreign clients, and Chromium.
 
+pub(crate) mod auth_server;
 pub(crate) mod browser;
 pub(crate) mod chromium;
 pub(crate) mod demo;
+pub(crate) mod look;
 pub(crate) mod mcp;
 pub(crate) mod oauth;
 pub(crate) mod script;
 pub(crate) mod sdk;
 pub(crate) mod stand;
+pub(crate) mod tls;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
