@@ -50,6 +50,8 @@ pub(crate) struct App {
     pub(crate) registrations: Throttle,
     /// Counts authorization requests, by the address of the browser.
     pub(crate) authorizations: Throttle,
+    /// Counts wrong codes of devices, by session and by address.
+    pub(crate) device_codes: Throttle,
     pub(crate) outside: Outside,
 }
 

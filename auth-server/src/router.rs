@@ -19,8 +19,8 @@ use crate::{
     app::App,
     endpoints::{
         account::{self, password},
-        authorize, consent, device, introspect, jwks, login, metadata, par, paths, register, revoke, status,
-        token, userinfo,
+        authorize, consent, device, device_page, introspect, jwks, login, metadata, par, paths, register,
+        revoke, status, token, userinfo,
     },
     metrics::Endpoints,
     model::place::Place,
@@ -63,6 +63,7 @@ pub(crate) fn router(app: Arc<App>, counted: Option<Endpoints>) -> Router {
         .route(&at(paths::AUTHORIZE), get(authorize::authorize))
         .route(&at(paths::LOGIN), get(login::show).post(login::submit))
         .route(&at(paths::CONSENT), get(consent::show).post(consent::submit))
+        .route(&at(Place::Device.path()), get(device_page::show).post(device_page::submit))
         .route(&at(Place::Account.path()), get(account::show).post(account::submit))
         .route(&at(Place::Password.path()), get(password::show).post(password::submit))
         .route(paths::CHANGE_PASSWORD, get(password::well_known))

@@ -43,6 +43,8 @@ const GRACE: Duration = Duration::from_secs(10);
 const AUTHORIZATIONS_PER_MINUTE: u32 = 300;
 /// Seconds that audit events are kept.
 const AUDIT_SECONDS: i64 = 400 * 86_400;
+/// Wrong codes of devices that are forgiven in ten minutes, which is as long as a code lives.
+const WRONG_DEVICE_CODES: u32 = 10;
 /// How often expired rows are removed.
 const PURGE_EVERY: Duration = Duration::from_mins(1);
 
@@ -140,6 +142,7 @@ pub async fn start_with(
         resources,
         registrations: Throttle::new(config.clients.registrations_per_minute, 60),
         authorizations: Throttle::new(AUTHORIZATIONS_PER_MINUTE, 60),
+        device_codes: Throttle::new(WRONG_DEVICE_CODES, 600),
         clients: config.clients,
         tokens: config.tokens,
         session_lifetime: config.session_lifetime,

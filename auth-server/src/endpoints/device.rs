@@ -19,6 +19,7 @@ use crate::{
     model::{
         device::{Device, DeviceRequest, DeviceState, UserCode},
         grant_type::GrantType,
+        place::Place,
         request::Asked,
         secret::Secret,
     },
@@ -66,7 +67,7 @@ pub(crate) async fn device(
     let secret = Secret::generate(&*app.outside.rng).map_err(|error| internal(&error))?;
     let user_code = store(&app, &secret, content, &client.id).await?;
     tracing::info!(client.id = client.id, "a device waits for its user");
-    let verification_uri = app.issuer.endpoint(paths::DEVICE_PAGE);
+    let verification_uri = app.issuer.endpoint(Place::Device.path());
     let mut response = Json(Answer {
         device_code: secret.expose(),
         user_code: &user_code.shown(),

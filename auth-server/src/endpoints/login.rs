@@ -108,6 +108,7 @@ impl Purpose {
                 destination: Destination::new(&open.pending.client, &open.pending.request.redirect_uri),
             },
             Self::Place(Place::Account | Place::Password) => SignInFor::Account,
+            Self::Place(Place::Device) => SignInFor::Device,
         }
     }
 }

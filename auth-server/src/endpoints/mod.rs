@@ -6,6 +6,7 @@ mod browser;
 mod client;
 pub(crate) mod consent;
 pub(crate) mod device;
+pub(crate) mod device_page;
 mod form;
 pub(crate) mod introspect;
 pub(crate) mod jwks;
@@ -33,8 +34,6 @@ pub(crate) mod paths {
     pub(crate) const JWKS: &str = "/oauth2/jwks";
     /// Followed by the number of a list.
     pub(crate) const STATUS: &str = "/oauth2/status/";
-    /// Where a user types the code of a device.
-    pub(crate) const DEVICE_PAGE: &str = "/device";
     pub(crate) const LOGIN: &str = "/login";
     pub(crate) const CONSENT: &str = "/consent";
     /// At the root of the host, wherever the issuer is.

@@ -5,10 +5,12 @@
 pub(crate) enum Place {
     Account,
     Password,
+    /// Where the code of a device is typed.
+    Device,
 }
 
 impl Place {
-    const ALL: [Self; 2] = [Self::Account, Self::Password];
+    const ALL: [Self; 3] = [Self::Account, Self::Password, Self::Device];
 
     /// Reads a path as [`Place::path`] writes it. There is nothing to parse, and so nothing to be led astray by.
     pub(crate) fn parse(text: &str) -> Option<Self> {
@@ -20,6 +22,7 @@ impl Place {
         match self {
             Self::Account => "/account",
             Self::Password => "/account/password",
+            Self::Device => "/device",
         }
     }
 }

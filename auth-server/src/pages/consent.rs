@@ -48,9 +48,9 @@ pub(crate) struct ShownResource {
 /// Permissions under a heading.
 #[derive(Debug)]
 pub(crate) struct ShownGroup {
-    heading: Option<&'static str>,
-    is_dangerous: bool,
-    permissions: Vec<Permission>,
+    pub(super) heading: Option<&'static str>,
+    pub(super) is_dangerous: bool,
+    pub(super) permissions: Vec<Permission>,
 }
 
 impl Page for ConsentPage {

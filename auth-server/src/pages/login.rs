@@ -25,8 +25,13 @@ pub(crate) struct LoginPage {
 /// itself away.
 #[derive(Debug)]
 pub(crate) enum SignInFor {
-    App { client: ShownClient, destination: Destination },
+    App {
+        client: ShownClient,
+        destination: Destination,
+    },
     Account,
+    /// To let a device in.
+    Device,
 }
 
 /// After signing in, a consent of earlier days may send the user on to the client at once.

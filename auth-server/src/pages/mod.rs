@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod consent;
+pub(crate) mod device;
 pub(crate) mod login;
 pub(crate) mod parts;
 mod problem;

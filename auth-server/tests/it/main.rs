@@ -16,6 +16,7 @@ mod codes;
 mod commands;
 mod config;
 mod consent;
+mod device_pages;
 mod devices;
 mod discovery;
 mod document_changes;
