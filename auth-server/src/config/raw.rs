@@ -229,7 +229,6 @@ pub(super) struct AssertionIssuer {
 /// `[tokens]`
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(clippy::struct_field_names, reason = "the unit belongs into the name of a key")]
 pub(super) struct Tokens {
     /// Seconds that an access token lives, 1 to 86400.
     pub(super) access_token_ttl_seconds: i64,

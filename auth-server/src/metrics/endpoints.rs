@@ -48,13 +48,12 @@ impl Endpoints {
         let name = path.map_or(OTHER, |path| path.strip_prefix(&*self.below).unwrap_or(path));
         let mut latencies = self.latencies.lock().unwrap_or_else(PoisonError::into_inner);
         // as many as there are routes
-        let (endpoint, latency) = match latencies.get_key_value(name) {
-            Some((name, latency)) => (Arc::clone(name), Arc::clone(latency)),
-            None => {
-                let (name, latency): (Arc<str>, Arc<Histogram>) = (name.into(), Arc::default());
-                latencies.insert(Arc::clone(&name), Arc::clone(&latency));
-                (name, latency)
-            }
+        let (endpoint, latency) = if let Some((name, latency)) = latencies.get_key_value(name) {
+            (Arc::clone(name), Arc::clone(latency))
+        } else {
+            let (name, latency): (Arc<str>, Arc<Histogram>) = (name.into(), Arc::default());
+            latencies.insert(Arc::clone(&name), Arc::clone(&latency));
+            (name, latency)
         };
         Counting { endpoint, latency, begun: Instant::now(), status: None, refused: None }
     }

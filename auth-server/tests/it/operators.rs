@@ -1,5 +1,7 @@
 //! What operators see: metrics and health, on a listener of their own.
 
+#![expect(clippy::float_cmp, reason = "metrics are counts, which a float has exactly")]
+
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use reqwest::{Method, StatusCode};
