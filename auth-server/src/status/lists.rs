@@ -109,7 +109,7 @@ fn packed(revoked: impl Iterator<Item = i64>) -> std::io::Result<String> {
     let bytes = usize::try_from(LIST_SIZE / 8).unwrap_or_default();
     let mut bits = vec![0_u8; bytes];
     for place in revoked {
-        let byte = usize::try_from(place / 8).ok().and_then(|byte| bits.get_mut(byte));
+        let byte = usize::try_from(place).ok().and_then(|place| bits.get_mut(place / 8));
         let byte = byte.ok_or_else(|| std::io::Error::other(format!("no place in a list: {place}")))?;
         *byte |= 1 << (place % 8);
     }
