@@ -30,7 +30,8 @@ pub(super) enum Command {
         #[arg(long, value_name = "NUMBER", default_value_t = 1000, value_parser = clap::value_parser!(i64).range(1..))]
         limit: i64,
         /// Only those that wait for approval.
-        #[arg(long)]
+        // nothing makes a client wait yet
+        #[arg(long, hide = true)]
         waiting: bool,
         #[command(flatten)]
         answer: Answer,
@@ -45,10 +46,14 @@ pub(super) enum Command {
         named: Named,
     },
     /// Lets a client that registered itself go on, where the configuration asks for approval.
+    // it cannot yet: shown once it can
+    #[command(hide = true)]
     Approve(Named),
     /// Removes a client, its grants, and that users consented to it.
     Delete(Named),
     /// Makes a token that admits registrations (an initial access token, RFC 7591 §3). It is shown this once.
+    // no registration asks for one yet: shown once it does
+    #[command(hide = true)]
     Token {
         /// What it is for, for the list.
         #[arg(long, value_name = "TEXT")]
