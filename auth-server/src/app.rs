@@ -13,7 +13,12 @@ use crate::{
     keys::SigningKeys,
     login_limits::LoginLimits,
     metrics,
-    model::{audit::AuditEvent, consent_rules::ConsentRule, resource::Resource, scope::own_scopes},
+    model::{
+        audit::AuditEvent,
+        consent_rules::ConsentRule,
+        resource::Resource,
+        scope::{own_scopes, own_words},
+    },
     outside::{Outside, Timestamp},
     passwords::Passwords,
     peer::ProxyBlock,
@@ -76,6 +81,15 @@ impl App {
     /// The resource with a canonical URL, if it is still configured.
     pub(crate) fn resource(&self, url: &str) -> Option<&Arc<Resource>> {
         self.resources.iter().find(|resource| resource.url() == url)
+    }
+
+    /// A scope in words, as one of these resources has them, or the server itself for its own scopes.
+    pub(crate) fn words_of(&self, scope: &str, resources: &[String]) -> Option<String> {
+        let described = resources
+            .iter()
+            .filter_map(|url| self.resource(url))
+            .find_map(|resource| resource.catalogue().description(scope).map(str::to_owned));
+        described.or_else(|| own_words(scope).map(str::to_owned))
     }
 
     /// Every scope that can be asked for, sorted.

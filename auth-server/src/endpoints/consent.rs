@@ -142,9 +142,7 @@ async fn page(
 ) -> Result<Response, Problem> {
     let Pending { client, request, .. } = &open.pending;
     let resources: Vec<_> = request.resources.iter().filter_map(|url| app.resource(url)).collect();
-    let words = |scope: &str| {
-        resources.iter().find_map(|resource| resource.catalogue().description(scope).map(str::to_owned))
-    };
+    let words = |scope: &str| app.words_of(scope, &request.resources);
     let earlier = transaction::earlier_consent(app, &signed_in.user.id, &open.pending).await?;
     let page = ConsentPage {
         frame: Frame::new(app),

@@ -25,7 +25,7 @@ use crate::{
         grant::{Approval, Grant, GrantKind},
         grant_type::GrantType,
         place::Place,
-        scope::{OFFLINE_ACCESS, own_words},
+        scope::OFFLINE_ACCESS,
         secret::{Secret, identifier},
     },
     pages::{
@@ -242,12 +242,7 @@ fn device_page(
     problem: Option<&'static str>,
 ) -> Response {
     let resources: Vec<_> = asked.resources.iter().filter_map(|url| app.resource(url)).collect();
-    let words = |scope: &str| {
-        resources
-            .iter()
-            .find_map(|resource| resource.catalogue().description(scope).map(str::to_owned))
-            .or_else(|| own_words(scope).map(str::to_owned))
-    };
+    let words = |scope: &str| app.words_of(scope, &asked.resources);
     let stays = client.may_use(GrantType::RefreshToken) || asked.scopes.contains(OFFLINE_ACCESS);
     let page = DevicePage {
         frame: Frame::new(app),

@@ -151,6 +151,10 @@ async fn an_id_token_says_who_signed_in_and_is_no_access_token() {
     let plain = server.tokens().await;
     assert!(plain.get("id_token").is_none());
     let az = az().with("scope", "mcp:read openid profile").with("nonce", "n-0S6");
+    let page = server.browser().consent_page(&az).await;
+    for words in ["Know who you are", "See your user name and profile", "Read your notes"] {
+        assert!(page.body.contains(words), "{words}: {}", page.body);
+    }
     let code = server.code(&az).await;
     let tokens = server.token(&redeem(&code)).await.json();
     let id_token = tokens["id_token"].as_str().unwrap();

@@ -71,12 +71,7 @@ fn given_access(
     Connected { grant, shown, last_used_at, last_address }: &Connected,
 ) -> GivenAccess {
     let resources: Vec<_> = grant.resources.iter().map(|url| (url, app.resource(url))).collect();
-    let words = |scope: &str| {
-        resources
-            .iter()
-            .find_map(|(_, resource)| resource.as_ref()?.catalogue().description(scope).map(str::to_owned))
-            .unwrap_or_else(|| scope.to_owned())
-    };
+    let words = |scope: &str| app.words_of(scope, &grant.resources).unwrap_or_else(|| scope.to_owned());
     GivenAccess {
         id: grant.id.clone(),
         resources: resources
