@@ -30,6 +30,11 @@ pub(crate) struct Accounts {
 }
 
 impl AssertionIssuer {
+    /// Whether its keys have to be fetched.
+    pub(crate) const fn has_keys_elsewhere(&self) -> bool {
+        matches!(self.keys, KeysAt::Url(_))
+    }
+
     pub(crate) async fn key(
         &self,
         fetched: Option<&ClientKeys>,

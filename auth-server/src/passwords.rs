@@ -53,8 +53,7 @@ impl Passwords {
         hash: Option<String>,
     ) -> Result<bool, Overloaded> {
         let turn = self.turn().await?;
-        let known = hash.is_some();
-        let hash = hash.unwrap_or_else(|| self.decoy.clone());
+        let (hash, known) = self.verified_against(hash);
         let verified = tokio::task::spawn_blocking(move || {
             let verified = PasswordHash::new(&hash).is_ok_and(|parsed| {
                 Argon2::default().verify_password(password.expose_secret().as_bytes(), &parsed).is_ok()
@@ -64,6 +63,15 @@ impl Passwords {
         })
         .await;
         Ok(verified.unwrap_or(false) && known)
+    }
+
+    /// The hash that a password is held against, and whether it is the user's. One who has no password, having come by
+    /// another way, is told from nobody as little as anybody else.
+    fn verified_against(&self, hash: Option<String>) -> (String, bool) {
+        match hash.filter(|hash| PasswordHash::new(hash).is_ok()) {
+            Some(hash) => (hash, true),
+            None => (self.decoy.clone(), false),
+        }
     }
 
     /// Hashes a new password, when it is its turn.
@@ -128,6 +136,11 @@ mod tests {
         assert!(stored.starts_with("$argon2id$"));
         assert!(passwords.verify("correct horse".into(), Some(stored.clone())).await.unwrap());
         assert!(!passwords.verify("wrong horse".into(), Some(stored)).await.unwrap());
+        // whoever has no password signs in with none, the empty one included, and that takes as long
+        assert_eq!(passwords.verified_against(Some(String::new())), (passwords.decoy.clone(), false));
+        for password in ["", "decoy-password"] {
+            assert!(!passwords.verify(password.into(), Some(String::new())).await.unwrap(), "{password}");
+        }
         // not even whoever guesses the decoy signs in as nobody
         assert!(!passwords.verify("decoy-password".into(), None).await.unwrap());
     }

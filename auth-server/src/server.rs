@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
+    assertions::AssertionIssuer,
     cimd::Documents,
     client_keys::ClientKeys,
     config::{Config, DatabaseUrl},
@@ -120,10 +121,9 @@ pub async fn start_with(
     let keys =
         SigningKeys::start(Arc::clone(&storage), Arc::clone(&outside.clock), config.key_settings()).await?;
     let keys = Arc::new(keys);
-    let outbound = match config.clients.rules.fetched_keys {
-        Some(_) => Some(Arc::new(Outbound::new(&config.clients, &outside)?)),
-        None => None,
-    };
+    let fetches = config.clients.rules.fetched_keys.is_some()
+        || config.assertion_issuers.iter().any(AssertionIssuer::has_keys_elsewhere);
+    let outbound = if fetches { Some(Arc::new(Outbound::new(&config.clients, &outside)?)) } else { None };
     let documents = outbound
         .clone()
         .filter(|_| config.clients.metadata_documents)

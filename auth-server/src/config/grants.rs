@@ -11,6 +11,7 @@ use super::raw;
 use crate::{
     assertions::{Accounts, AssertionIssuer},
     model::{client::KeysAt, jwks::PublicKeys},
+    outbound::url::{FetchUrl, InsecureHost},
     outside::{Rng as _, SystemRng},
 };
 
@@ -49,7 +50,11 @@ pub(super) fn dpop(raw: &raw::Dpop, report: &mut Report) -> DpopOptions {
     options.nonces(DpopNonces::from_key(&key))
 }
 
-pub(super) fn assertion_issuers(raw: Vec<raw::AssertionIssuer>, report: &mut Report) -> Vec<AssertionIssuer> {
+pub(super) fn assertion_issuers(
+    raw: Vec<raw::AssertionIssuer>,
+    insecure_hosts: &[InsecureHost],
+    report: &mut Report,
+) -> Vec<AssertionIssuer> {
     let path = KeyPath::root().key("assertion_issuers");
     let mut issuers: Vec<AssertionIssuer> = Vec::new();
     for (index, entry) in raw.into_iter().enumerate() {
@@ -65,7 +70,7 @@ pub(super) fn assertion_issuers(raw: Vec<raw::AssertionIssuer>, report: &mut Rep
         if entry.create_users && entry.email_domains.is_empty() {
             report.fault(&path.key("create_users"), "expected `email_domains` beside `create_users`");
         }
-        let Some(keys) = keys(&entry, &path, report) else { continue };
+        let Some(keys) = keys(&entry, insecure_hosts, &path, report) else { continue };
         issuers.push(AssertionIssuer {
             issuer: entry.issuer,
             keys,
@@ -77,13 +82,24 @@ pub(super) fn assertion_issuers(raw: Vec<raw::AssertionIssuer>, report: &mut Rep
     issuers
 }
 
-fn keys(entry: &raw::AssertionIssuer, path: &KeyPath, report: &mut Report) -> Option<KeysAt> {
+fn keys(
+    entry: &raw::AssertionIssuer,
+    insecure_hosts: &[InsecureHost],
+    path: &KeyPath,
+    report: &mut Report,
+) -> Option<KeysAt> {
     match (entry.jwks_uri.as_str(), entry.jwks_file.as_str()) {
         ("", "") => {
             report.fault(path, "expected `jwks_uri` or `jwks_file`");
             None
         }
-        (url, "") => Some(KeysAt::Url(url.to_owned())),
+        (url, "") => match FetchUrl::normalised(url, insecure_hosts) {
+            Ok(url) => Some(KeysAt::Url(url.url().to_string())),
+            Err(reason) => {
+                report.unexpected(&path.key("jwks_uri"), format!("a public https URL ({reason})"));
+                None
+            }
+        },
         ("", file) => {
             let file = report.resolve(file);
             let read = files::read(&file)

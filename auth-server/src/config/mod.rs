@@ -170,7 +170,7 @@ impl Config {
         let database = database(&raw.database.url, report);
         let resources = resources(raw.resources, report);
         let consent_rules = consent::rules(raw.consent.auto, &resources, report);
-        let clients = clients(raw.clients, report);
+        let clients = clients(raw.clients, &resources, report);
         let tokens = tokens(&raw.tokens, report);
         let keys = keys::understand(&raw.keys, report);
         let session_lifetime = seconds(
@@ -180,7 +180,8 @@ impl Config {
             report,
         );
         let dpop = grants::dpop(&raw.dpop, report);
-        let assertion_issuers = grants::assertion_issuers(raw.assertion_issuers, report);
+        let assertion_issuers =
+            grants::assertion_issuers(raw.assertion_issuers, &clients.insecure_document_hosts, report);
         Some(Self {
             listening,
             log_json: raw.server.log_json,
@@ -293,7 +294,7 @@ fn catalogue(
     (ScopeCatalogue::new(descriptions, &baseline), None)
 }
 
-fn clients(raw: raw::Clients, report: &mut Report) -> Clients {
+fn clients(raw: raw::Clients, resources: &[ConfiguredResource], report: &mut Report) -> Clients {
     let path = KeyPath::root().key("clients");
     let allowed_redirect_uris =
         redirect_uris(&raw.allowed_redirect_uris, &path.key("allowed_redirect_uris"), report);
@@ -323,6 +324,7 @@ fn clients(raw: raw::Clients, report: &mut Report) -> Clients {
     let registered = registered_clients::understand(
         raw.registered,
         &insecure_document_hosts,
+        resources,
         &path.key("registered"),
         report,
     );

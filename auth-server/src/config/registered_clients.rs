@@ -6,7 +6,7 @@ use jsonwebtoken::Algorithm;
 use mcp_auth::document::KeyPath;
 use mcp_auth_runtime::{config::Report, files};
 
-use super::{raw, redirect_uris};
+use super::{ConfiguredResource, raw, redirect_uris};
 use crate::{
     model::{
         client::{Authentication, Client, KeysAt, Links, Origin, Restrictions, Service},
@@ -27,6 +27,7 @@ const MIN_SECRET_BYTES: usize = 32;
 pub(super) fn understand(
     raw: Vec<raw::RegisteredClient>,
     insecure_hosts: &[InsecureHost],
+    resources: &[ConfiguredResource],
     path: &KeyPath,
     report: &mut Report,
 ) -> BTreeMap<String, Client> {
@@ -68,7 +69,7 @@ pub(super) fn understand(
                 pushed_requests: entry.require_pushed_authorization_requests,
                 dpop: entry.dpop_bound_access_tokens,
             },
-            service: service(&entry, &path, report),
+            service: service(&entry, resources, &path, report),
             origin: Origin::Administrator,
             links: Links::default(),
             registered_at: Timestamp::from_unix_seconds(0),
@@ -78,7 +79,12 @@ pub(super) fn understand(
     clients
 }
 
-fn service(entry: &raw::RegisteredClient, path: &KeyPath, report: &mut Report) -> Service {
+fn service(
+    entry: &raw::RegisteredClient,
+    resources: &[ConfiguredResource],
+    path: &KeyPath,
+    report: &mut Report,
+) -> Service {
     for (index, scope) in entry.service_scopes.iter().enumerate() {
         if !is_scope_token(scope) || is_own(scope) {
             report.unexpected(&path.key("service_scopes").index(index), "a scope of a resource");
@@ -86,8 +92,12 @@ fn service(entry: &raw::RegisteredClient, path: &KeyPath, report: &mut Report) -
     }
     for (key, urls) in [("serves", &entry.serves), ("exchanges_for", &entry.exchanges_for)] {
         for (index, url) in urls.iter().enumerate() {
-            if url.parse::<mcp_auth::resource::ResourceUri>().is_err() {
-                report.unexpected(&path.key(key).index(index), "the `url` of a resource, spelled as there");
+            // tokens have the canonical URL, and another spelling of it would match none
+            if !resources.iter().any(|configured| configured.resource.url() == url) {
+                report.unexpected(
+                    &path.key(key).index(index),
+                    "the `url` of one of `[[resources]]`, spelled as there",
+                );
             }
         }
     }

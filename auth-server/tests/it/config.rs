@@ -55,6 +55,15 @@ secret_file = "short.secret"
 [tokens]
 access_token_ttl_seconds = 0
 code_ttl_seconds = 601
+
+[[clients.registered]]
+id = "b"
+redirect_uris = ["https://b.test/cb"]
+serves = ["https://gw.test/MCP"]
+
+[[assertion_issuers]]
+issuer = "https://idp.test"
+jwks_uri = "https://127.0.0.1/jwks.json"
 "#,
     );
     let text = Config::load(&file).unwrap_err().to_string();
@@ -73,6 +82,8 @@ code_ttl_seconds = 601
         ("auth-server.toml:30:", "at least 32 bytes"),
         ("auth-server.toml:33:", "`tokens.access_token_ttl_seconds`"),
         ("auth-server.toml:34:", "`tokens.code_ttl_seconds`"),
+        ("auth-server.toml:39:", "`clients.registered[1].serves[0]`"),
+        ("auth-server.toml:43:", "`assertion_issuers[0].jwks_uri`"),
     ] {
         assert!(
             text.lines().any(|line| line.contains(place) && line.contains(words)),

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     harness::{Answer, CONF1_SECRET, Form, R1, R2, START, Server, Setup, claims},
     signer::{Signer, with},
+    web::{Addresses, Web},
 };
 
 static IDP: LazyLock<Signer> = LazyLock::new(|| Signer::es256("idp"));
@@ -153,6 +154,31 @@ async fn an_assertion_buys_an_access_token_once() {
     for _ in 0..2 {
         assert_eq!(present(&lenient, &text, &[]).await.status, StatusCode::OK);
     }
+}
+
+/// Keys of an issuer are fetched even where no client has anything to be fetched.
+#[tokio::test]
+async fn the_keys_of_an_issuer_may_be_at_a_url() {
+    let keys = IDP.jwks().to_string();
+    let web = Web::start().await;
+    web.publish_at("/jwks.json", &keys);
+    let host = crate::web::HOST;
+    let more = format!(
+        "[[clients.registered]]\nid = \"agent\"\nsecret_file = \"conf1.secret\"\ngrant_types = [\"{GRANT}\"]\n\
+         [[assertion_issuers]]\nissuer = \"{ISSUER}\"\njwks_uri = \"{}\"\nemail_domains = [\"corp.test\"]\n\
+         create_users = true\n",
+        web.url("/jwks.json")
+    );
+    let clients = format!(
+        "metadata_documents = false\ninsecure_document_hosts = [\"{host}:{}\"]\nextra_ca_file = \"ca.pem\"",
+        web.port
+    );
+    let files = vec![("ca.pem", web.ca.clone())];
+    let server = Setup { more, clients, files, resolver: Some(Addresses::loopback()), ..Setup::default() }
+        .start()
+        .await;
+    let answer = present(&server, &assertion(&server, &json!({}), &json!({})), &[]).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
 }
 
 /// S7
