@@ -75,7 +75,7 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 pub(super) struct Named {
     /// The client's id.
-    #[arg(value_name = "CLIENT_ID")]
+    #[arg(value_name = "CLIENT_ID", allow_hyphen_values = true)]
     id: String,
     #[command(flatten)]
     file: File,

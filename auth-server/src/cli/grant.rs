@@ -45,13 +45,13 @@ pub(super) enum Command {
 #[group(required = true, multiple = true)]
 pub(super) struct Meant {
     /// The grant with this id.
-    #[arg(long, value_name = "GRANT_ID", conflicts_with_all = ["user", "client"])]
+    #[arg(long, value_name = "GRANT_ID", allow_hyphen_values = true, conflicts_with_all = ["user", "client"])]
     id: Option<String>,
     /// Those of this user; with `--client`, those that the user gave to it.
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
     /// Those of this client.
-    #[arg(long, value_name = "CLIENT_ID")]
+    #[arg(long, value_name = "CLIENT_ID", allow_hyphen_values = true)]
     client: Option<String>,
 }
 

@@ -43,6 +43,8 @@ pub(super) enum Command {
     /// needed go by themselves.
     Delete {
         /// The key's name, as `key list` has it.
+        // one in 64 begins with a hyphen
+        #[arg(allow_hyphen_values = true)]
         kid: String,
         #[command(flatten)]
         file: File,

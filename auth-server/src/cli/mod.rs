@@ -107,3 +107,30 @@ async fn run(file: &File) -> anyhow::Result<()> {
     running.shutdown();
     running.stopped().await
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    /// Ids are base64url, of which one in 64 begins with a hyphen.
+    #[test]
+    fn an_id_that_begins_with_a_hyphen_is_no_option() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' '));
+        for line in [
+            "mcp-auth-server key delete -yR --config as.toml",
+            "mcp-auth-server key delete --config as.toml -hR",
+            "mcp-auth-server client show -yR --config as.toml",
+            "mcp-auth-server grant revoke --id -yR --config as.toml",
+            "mcp-auth-server grant revoke --client -yR --config as.toml",
+        ] {
+            assert!(parse(line).is_ok(), "{line}");
+        }
+        let Command::Key(command) = parse("mcp-auth-server key delete -yR --config as.toml").unwrap().command
+        else {
+            panic!("no command on keys");
+        };
+        assert!(format!("{command:?}").contains("kid: \"-yR\""), "{command:?}");
+    }
+}
