@@ -21,7 +21,8 @@ use crate::{
     },
     outside::{Outside, Timestamp},
     passwords::Passwords,
-    peer::ProxyBlock,
+    peer::AddressBlock,
+    registration_limits::RegistrationLimits,
     status::{Places, StatusLists},
     storage::Storage,
     throttle::Throttle,
@@ -31,7 +32,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) issuer: Issuer,
-    pub(crate) trusted_proxies: Vec<ProxyBlock>,
+    pub(crate) trusted_proxies: Vec<AddressBlock>,
     pub(crate) resources: Vec<Arc<Resource>>,
     pub(crate) clients: Clients,
     pub(crate) tokens: Tokens,
@@ -52,7 +53,7 @@ pub(crate) struct App {
     pub(crate) assertion_issuers: Vec<AssertionIssuer>,
     pub(crate) passwords: Passwords,
     pub(crate) login_limits: LoginLimits,
-    pub(crate) registrations: Throttle,
+    pub(crate) registration_limits: RegistrationLimits,
     /// Counts authorization requests, by the address of the browser.
     pub(crate) authorizations: Throttle,
     /// Counts wrong codes of devices, by session and by address.

@@ -30,6 +30,7 @@ pub mod outside;
 mod pages;
 mod passwords;
 mod peer;
+mod registration_limits;
 mod reload;
 mod router;
 mod server;

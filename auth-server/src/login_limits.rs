@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use crate::{
     model::secret::Digest,
     outside::Timestamp,
+    peer::counted,
     throttle::{Exceeded, Throttle},
 };
 
@@ -51,11 +52,11 @@ impl LoginLimits {
         if let Some(browser) = attempt.known_browser {
             return self.known_browser.admit(&browser_key(attempt.name, browser), now);
         }
-        self.address.check(&address_key(attempt.address), now)?;
+        self.address.check(&counted(attempt.address), now)?;
         self.name.check(attempt.name, now)?;
         self.name_and_address.admit(&pair_key(attempt.name, attempt.address), now)?;
         self.name.count(attempt.name, now);
-        self.address.count(&address_key(attempt.address), now);
+        self.address.count(&counted(attempt.address), now);
         Ok(())
     }
 
@@ -65,21 +66,13 @@ impl LoginLimits {
         } else {
             self.name_and_address.clear(&pair_key(attempt.name, attempt.address));
             self.name.uncount(attempt.name);
-            self.address.uncount(&address_key(attempt.address));
+            self.address.uncount(&counted(attempt.address));
         }
     }
 }
 
-/// An IPv6 customer has a whole /64 to come from.
-fn address_key(address: IpAddr) -> String {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => v4.to_string(),
-        IpAddr::V6(v6) => format!("{:x}", v6.to_bits() >> 64),
-    }
-}
-
 fn pair_key(name: &str, address: IpAddr) -> String {
-    format!("{name} {}", address_key(address))
+    format!("{name} {}", counted(address))
 }
 
 fn browser_key(name: &str, browser: &Digest) -> String {

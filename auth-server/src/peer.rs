@@ -1,17 +1,17 @@
 //! Where a request came from: the address that limits are counted for.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use http::HeaderMap;
 
-/// Addresses whose `X-Forwarded-For` is believed.
+/// Addresses that begin alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ProxyBlock {
+pub(crate) struct AddressBlock {
     address: IpAddr,
     prefix: u32,
 }
 
-impl ProxyBlock {
+impl AddressBlock {
     /// Reads an address, or a block such as `10.0.0.0/8`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (address, prefix) = match text.split_once('/') {
@@ -23,7 +23,7 @@ impl ProxyBlock {
         (prefix <= bits).then_some(Self { address, prefix })
     }
 
-    fn contains(self, address: IpAddr) -> bool {
+    pub(crate) fn contains(self, address: IpAddr) -> bool {
         let (own, other, bits) = match (self.address, address) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
                 (u128::from(own.to_bits()), u128::from(other.to_bits()), 32)
@@ -37,11 +37,22 @@ impl ProxyBlock {
     }
 }
 
+/// What limits count by: an IPv4 address, or the 64 bits of an IPv6 one that are given out together, since whoever has one
+/// of those has them all.
+pub(crate) fn counted(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            format!("{}/64", Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))
+        }
+    }
+}
+
 /// The address of whoever is behind the trusted proxies.
 ///
 /// `X-Forwarded-For` is read from the right: each proxy appends whom it heard from, so that what stands left of the
 /// first address that is no trusted proxy was written by that stranger.
-pub(crate) fn client_address(peer: SocketAddr, headers: &HeaderMap, trusted: &[ProxyBlock]) -> IpAddr {
+pub(crate) fn client_address(peer: SocketAddr, headers: &HeaderMap, trusted: &[AddressBlock]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|block| block.contains(address));
     let mut nearest = peer.ip().to_canonical();
     if !is_trusted(nearest) {
@@ -69,7 +80,7 @@ mod tests {
     #[test]
     fn only_trusted_proxies_are_believed() {
         let trusted =
-            ["127.0.0.1", "10.0.0.0/8", "::1", "fd00::/8"].map(|text| ProxyBlock::parse(text).unwrap());
+            ["127.0.0.1", "10.0.0.0/8", "::1", "fd00::/8"].map(|text| AddressBlock::parse(text).unwrap());
         for (peer, lines, wanted) in [
             ("203.0.113.9:1", &["1.2.3.4"][..], "203.0.113.9"),
             ("127.0.0.1:1", &[], "127.0.0.1"),
@@ -94,11 +105,24 @@ mod tests {
     }
 
     #[test]
+    fn one_subscriber_is_counted_as_one() {
+        for (address, wanted) in [
+            ("203.0.113.9", "203.0.113.9"),
+            ("::ffff:203.0.113.9", "203.0.113.9"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("2001:db8:1:2::", "2001:db8:1:2::/64"),
+            ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+        ] {
+            assert_eq!(counted(address.parse().unwrap()), wanted);
+        }
+    }
+
+    #[test]
     fn blocks_are_read_strictly() {
         for bad in ["", "localhost", "10.0.0.0/33", "::/129", "10.0.0.0/-1", "10.0.0/8"] {
-            assert_eq!(ProxyBlock::parse(bad), None, "{bad}");
+            assert_eq!(AddressBlock::parse(bad), None, "{bad}");
         }
-        let everything = ProxyBlock::parse("::/0").unwrap();
+        let everything = AddressBlock::parse("::/0").unwrap();
         assert!(everything.contains("2001:db8::1".parse().unwrap()));
     }
 }

@@ -38,7 +38,23 @@ impl Throttle {
 
     /// Whether one more event would exceed the limit, without counting one.
     pub(crate) fn check(&self, key: &str, now: Timestamp) -> Result<(), Exceeded> {
-        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        self.room(&self.windows.lock().unwrap_or_else(PoisonError::into_inner), key, now)
+    }
+
+    /// Counts one event.
+    pub(crate) fn count(&self, key: &str, now: Timestamp) {
+        self.add(&mut self.windows.lock().unwrap_or_else(PoisonError::into_inner), key, now);
+    }
+
+    /// Counts one event unless the limit is reached; of events at once, no more than there is room for.
+    pub(crate) fn admit(&self, key: &str, now: Timestamp) -> Result<(), Exceeded> {
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        self.room(&windows, key, now)?;
+        self.add(&mut windows, key, now);
+        Ok(())
+    }
+
+    fn room(&self, windows: &HashMap<String, Window>, key: &str, now: Timestamp) -> Result<(), Exceeded> {
         match windows.get(key) {
             Some(window) if self.is_open(*window, now) && window.count >= self.limit => Err(Exceeded {
                 retry_after_seconds: self
@@ -50,9 +66,7 @@ impl Throttle {
         }
     }
 
-    /// Counts one event.
-    pub(crate) fn count(&self, key: &str, now: Timestamp) {
-        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+    fn add(&self, windows: &mut HashMap<String, Window>, key: &str, now: Timestamp) {
         if windows.len() >= MAX_KEYS && !windows.contains_key(key) {
             windows.retain(|_, window| self.is_open(*window, now));
             if windows.len() >= MAX_KEYS {
@@ -64,13 +78,6 @@ impl Throttle {
             *window = Window { started: now, count: 0 };
         }
         window.count = window.count.saturating_add(1);
-    }
-
-    /// Counts one event unless the limit is reached.
-    pub(crate) fn admit(&self, key: &str, now: Timestamp) -> Result<(), Exceeded> {
-        self.check(key, now)?;
-        self.count(key, now);
-        Ok(())
     }
 
     /// Takes back one event that turned out not to count.

@@ -8,8 +8,8 @@ use mcp_auth_runtime::{
     tls::{self, CertificateFiles, TlsConfig},
 };
 
-use super::{Issuer, raw};
-use crate::peer::ProxyBlock;
+use super::{Issuer, address_blocks, raw};
+use crate::peer::AddressBlock;
 
 /// Where the server listens, and for whom.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(crate) struct Listening {
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) tls: Option<Arc<TlsConfig>>,
     behind_proxy: bool,
-    pub(crate) trusted_proxies: Vec<ProxyBlock>,
+    pub(crate) trusted_proxies: Vec<AddressBlock>,
 }
 
 /// Passwords and tokens would cross a network in clear.
@@ -45,7 +45,7 @@ impl Listening {
             addresses: Vec::new(),
             tls,
             behind_proxy: raw.behind_proxy,
-            trusted_proxies: trusted_proxies(&raw.trusted_proxies, &server.key("trusted_proxies"), report),
+            trusted_proxies: address_blocks(&raw.trusted_proxies, &server.key("trusted_proxies"), report),
         };
         let addresses = addresses(&raw.listen, &server.key("listen"), report);
         for (index, address) in &addresses {
@@ -106,15 +106,4 @@ fn certificate(raw: &raw::Tls, at: &KeyPath, report: &mut Report) -> Option<Arc<
         client_ca_file: None,
         client_certificate_required: false,
     }))
-}
-
-fn trusted_proxies(blocks: &[String], path: &KeyPath, report: &mut Report) -> Vec<ProxyBlock> {
-    let mut parsed = Vec::new();
-    for (index, block) in blocks.iter().enumerate() {
-        match ProxyBlock::parse(block) {
-            Some(block) => parsed.push(block),
-            None => report.unexpected(&path.index(index), "an IP address or a block such as `10.0.0.0/8`"),
-        }
-    }
-    parsed
 }

@@ -1,5 +1,6 @@
 //! The configuration: `raw` is what is written, this is what it means. Every fault is reported at once.
 
+mod clients;
 mod consent;
 mod grants;
 mod issuer;
@@ -22,22 +23,19 @@ use mcp_auth_runtime::config::{self, ConfigError, Report};
 use mcp_auth_runtime::files;
 use secrecy::SecretString;
 
-pub(crate) use self::{issuer::Issuer, keys::Keys, listening::Listening, metrics::MetricsListener};
+pub(crate) use self::{
+    clients::Clients, issuer::Issuer, keys::Keys, listening::Listening, metrics::MetricsListener,
+};
 use crate::{
     assertions::AssertionIssuer,
     catalogue::ScopeCatalogue,
-    cimd::hosts::{HostPattern, HostPolicy},
     keys::Settings,
     model::{
-        client::Client,
         consent_rules::ConsentRule,
-        redirect::RedirectUri,
-        redirect_list::{AllowedRedirectUris, NativeRedirectUri},
-        registration::Rules,
         resource::Resource,
         scope::{ScopeSet, is_own, is_scope_token},
     },
-    outbound::url::InsecureHost,
+    peer::AddressBlock,
     status::LIST_LIFETIME_SECONDS,
 };
 
@@ -84,21 +82,6 @@ pub(crate) struct ConfiguredResource {
 pub(crate) struct PolicyFile {
     pub(crate) path: PathBuf,
     pub(crate) text: String,
-}
-
-/// Which clients there may be.
-#[derive(Debug)]
-pub(crate) struct Clients {
-    pub(crate) dynamic_registration: bool,
-    pub(crate) registrations_per_minute: u32,
-    pub(crate) max_unused: i64,
-    pub(crate) rules: Arc<Rules>,
-    pub(crate) metadata_documents: bool,
-    pub(crate) document_hosts: HostPolicy,
-    pub(crate) insecure_document_hosts: Vec<InsecureHost>,
-    /// PEM, if any.
-    pub(crate) extra_ca: Option<Vec<u8>>,
-    pub(crate) registered: BTreeMap<String, Client>,
 }
 
 /// Lifetimes, in seconds.
@@ -170,7 +153,7 @@ impl Config {
         let database = database(&raw.database.url, report);
         let resources = resources(raw.resources, report);
         let consent_rules = consent::rules(raw.consent.auto, &resources, report);
-        let clients = clients(raw.clients, &resources, report);
+        let clients = clients::understand(raw.clients, &resources, report);
         let tokens = tokens(&raw.tokens, report);
         let keys = keys::understand(&raw.keys, report);
         let session_lifetime = seconds(
@@ -294,109 +277,16 @@ fn catalogue(
     (ScopeCatalogue::new(descriptions, &baseline), None)
 }
 
-fn clients(raw: raw::Clients, resources: &[ConfiguredResource], report: &mut Report) -> Clients {
-    let path = KeyPath::root().key("clients");
-    let allowed_redirect_uris =
-        redirect_uris(&raw.allowed_redirect_uris, &path.key("allowed_redirect_uris"), report);
-    let mut insecure_document_hosts = Vec::new();
-    for (index, host) in raw.insecure_document_hosts.iter().enumerate() {
-        match InsecureHost::parse(host) {
-            Some(host) => insecure_document_hosts.push(host),
-            None => report.unexpected(
-                &path.key("insecure_document_hosts").index(index),
-                "a host with a port, such as `localhost:9443`",
-            ),
-        }
-    }
-    let extra_ca = (!raw.extra_ca_file.is_empty())
-        .then(|| {
-            let file = report.resolve(&raw.extra_ca_file);
-            files::read(&file)
-                .map_err(|reason| {
-                    report.fault(
-                        &path.key("extra_ca_file"),
-                        format!("`{}` cannot be read: {reason}", file.display()),
-                    );
-                })
-                .ok()
-        })
-        .flatten();
-    let registered = registered_clients::understand(
-        raw.registered,
-        &insecure_document_hosts,
-        resources,
-        &path.key("registered"),
-        report,
-    );
-    // nothing is ever fetched where nothing was asked for that needs it
-    let fetches = raw.metadata_documents || registered.values().any(Client::has_keys_elsewhere);
-    let native = native_redirect_uris(
-        &raw.allowed_native_redirect_uris,
-        &path.key("allowed_native_redirect_uris"),
-        report,
-    );
-    let rules = Rules {
-        redirect_uris: AllowedRedirectUris::new(allowed_redirect_uris, native),
-        fetched_keys: fetches.then(|| insecure_document_hosts.clone()),
-    };
-    Clients {
-        dynamic_registration: raw.dynamic_registration,
-        registrations_per_minute: raw.registrations_per_minute,
-        max_unused: i64::from(raw.max_unused),
-        rules: Arc::new(rules),
-        metadata_documents: raw.metadata_documents,
-        document_hosts: document_hosts(&raw.document_hosts, &path.key("document_hosts"), report),
-        insecure_document_hosts,
-        extra_ca,
-        registered,
-    }
-}
-
-fn redirect_uris(texts: &[String], path: &KeyPath, report: &mut Report) -> Vec<RedirectUri> {
-    let mut uris = Vec::new();
+/// Addresses, or blocks of them.
+fn address_blocks(texts: &[String], path: &KeyPath, report: &mut Report) -> Vec<AddressBlock> {
+    let mut parsed = Vec::new();
     for (index, text) in texts.iter().enumerate() {
-        match RedirectUri::parse(text) {
-            Ok(uri) => uris.push(uri),
-            Err(reason) => {
-                report.fault(
-                    &path.index(index),
-                    format!("expected a redirect URI, but found `{text}`: {reason}"),
-                );
-            }
+        match AddressBlock::parse(text) {
+            Some(block) => parsed.push(block),
+            None => report.unexpected(&path.index(index), "an IP address or a block such as `10.0.0.0/8`"),
         }
     }
-    uris
-}
-
-fn document_hosts(raw: &raw::DocumentHosts, path: &KeyPath, report: &mut Report) -> HostPolicy {
-    let mut read = |texts: &[String], path: KeyPath| {
-        let mut patterns = Vec::new();
-        for (index, text) in texts.iter().enumerate() {
-            match HostPattern::parse(text) {
-                Some(pattern) => patterns.push(pattern),
-                None => report.unexpected(
-                    &path.index(index),
-                    "a host in lower case and punycode such as `app.example.com`, or `*.example.com` for all below it",
-                ),
-            }
-        }
-        patterns
-    };
-    HostPolicy::new(read(&raw.allow, path.key("allow")), read(&raw.deny, path.key("deny")))
-}
-
-fn native_redirect_uris(texts: &[String], path: &KeyPath, report: &mut Report) -> Vec<NativeRedirectUri> {
-    let mut uris = Vec::new();
-    for (index, text) in texts.iter().enumerate() {
-        match NativeRedirectUri::parse(text) {
-            Some(uri) => uris.push(uri),
-            None => report.unexpected(
-                &path.index(index),
-                "a URI of another scheme than https and http, with at most one `*` in place of a whole path segment",
-            ),
-        }
-    }
-    uris
+    parsed
 }
 
 fn tokens(raw: &raw::Tokens, report: &mut Report) -> Tokens {

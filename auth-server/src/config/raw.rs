@@ -113,6 +113,10 @@ pub(super) struct Clients {
     pub(super) dynamic_registration: bool,
     /// Registrations a minute from one address; the ones beyond get 429.
     pub(super) registrations_per_minute: u32,
+    /// Registrations a minute from all addresses together, but for those of `trusted_egress`.
+    pub(super) registrations_per_minute_in_all: u32,
+    /// `[[clients.trusted_egress]]`
+    pub(super) trusted_egress: Vec<TrustedEgress>,
     /// Registered clients that nobody ever signed in with; beyond this number the oldest go.
     pub(super) max_unused: u32,
     /// Redirect URIs that clients may register; a port of a loopback URI counts for nothing. Empty: any https or
@@ -138,6 +142,8 @@ impl Default for Clients {
         Self {
             dynamic_registration: true,
             registrations_per_minute: 60,
+            registrations_per_minute_in_all: 600,
+            trusted_egress: Vec::new(),
             max_unused: 10_000,
             allowed_redirect_uris: Vec::new(),
             allowed_native_redirect_uris: Vec::new(),
@@ -148,6 +154,17 @@ impl Default for Clients {
             registered: Vec::new(),
         }
     }
+}
+
+/// `[[clients.trusted_egress]]`: addresses that very many people register from, such as those of a hosted client. They
+/// share a budget of their own.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct TrustedEgress {
+    /// Addresses, or blocks such as `203.0.113.0/24`.
+    pub(super) addresses: Vec<String>,
+    /// Registrations a minute from all of them together.
+    pub(super) registrations_per_minute: u32,
 }
 
 /// `[clients.document_hosts]`: whose metadata documents count. `app.example.com` is that host, `*.example.com` all below.

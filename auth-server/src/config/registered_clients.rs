@@ -6,7 +6,7 @@ use jsonwebtoken::Algorithm;
 use mcp_auth::document::KeyPath;
 use mcp_auth_runtime::{config::Report, files};
 
-use super::{ConfiguredResource, raw, redirect_uris};
+use super::{ConfiguredResource, clients::redirect_uris, raw};
 use crate::{
     model::{
         client::{Authentication, Client, KeysAt, Links, Origin, Restrictions, Service},

@@ -40,8 +40,8 @@ pub(crate) async fn register(
 ) -> Result<Response, ApiError> {
     let now = app.now();
     let address = client_address(peer, &headers, &app.trusted_proxies);
-    app.registrations
-        .admit(&address.to_string(), now)
+    app.registration_limits
+        .admit(address, now)
         .map_err(|exceeded| ApiError::too_many_requests(exceeded.retry_after_seconds))?;
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {

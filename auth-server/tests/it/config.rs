@@ -15,6 +15,25 @@ fn write(dir: &Path, toml: &str) -> std::path::PathBuf {
 }
 
 #[test]
+fn an_egress_is_somewhere_and_has_a_budget() {
+    let dir = tempfile::tempdir().unwrap();
+    for (egress, key) in [
+        ("{ registrations_per_minute = 1 }", "addresses"),
+        ("{ addresses = [], registrations_per_minute = 1 }", "addresses"),
+        ("{ addresses = [\"claude.ai\"], registrations_per_minute = 1 }", "addresses[0]"),
+        ("{ addresses = [\"203.0.113.0/33\"], registrations_per_minute = 1 }", "addresses[0]"),
+        ("{ addresses = [\"203.0.113.0/24\"] }", "registrations_per_minute"),
+        ("{ addresses = [\"203.0.113.0/24\"], registrations_per_minute = 0 }", "registrations_per_minute"),
+    ] {
+        let file = write(dir.path(), &format!("{GOOD}[clients]\ntrusted_egress = [{egress}]\n"));
+        let text = Config::load(&file).unwrap_err().to_string();
+        assert!(text.contains(&format!("`clients.trusted_egress[0].{key}`")), "{egress}: {text}");
+    }
+    let good = "{ addresses = [\"203.0.113.0/24\", \"2001:db8::1\"], registrations_per_minute = 1 }";
+    Config::load(&write(dir.path(), &format!("{GOOD}[clients]\ntrusted_egress = [{good}]\n"))).unwrap();
+}
+
+#[test]
 fn all_faults_are_reported_with_line_key_and_what_was_wanted() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("short.secret"), "short").unwrap();

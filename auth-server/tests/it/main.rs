@@ -35,6 +35,7 @@ mod pkce;
 mod postgres;
 mod refresh;
 mod register;
+mod registration_limits;
 mod replicas;
 mod resources;
 mod restart;
