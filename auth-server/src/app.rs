@@ -10,6 +10,7 @@ use crate::{
     cimd::Documents,
     client_keys::ClientKeys,
     config::{Clients, Issuer, Tokens},
+    device_guesses::DeviceGuesses,
     keys::SigningKeys,
     login_limits::LoginLimits,
     metrics,
@@ -22,10 +23,11 @@ use crate::{
     outside::{Outside, Timestamp},
     passwords::Passwords,
     peer::AddressBlock,
+    rates::Rates,
     registration_limits::RegistrationLimits,
     status::{Places, StatusLists},
     storage::Storage,
-    throttle::Throttle,
+    throttle::{Exceeded, Throttle},
 };
 
 /// The running server.
@@ -54,10 +56,10 @@ pub(crate) struct App {
     pub(crate) passwords: Passwords,
     pub(crate) login_limits: LoginLimits,
     pub(crate) registration_limits: RegistrationLimits,
-    /// Counts authorization requests, by the address of the browser.
-    pub(crate) authorizations: Throttle,
-    /// Counts wrong codes of devices, by session and by address.
-    pub(crate) device_codes: Throttle,
+    pub(crate) rates: Rates,
+    pub(crate) device_guesses: DeviceGuesses,
+    /// Counts the events that say that a limit was reached: whoever floods the server must not flood its audit.
+    pub(crate) limit_events: Throttle<()>,
     pub(crate) outside: Outside,
 }
 
@@ -76,6 +78,13 @@ impl App {
                 kind = event.kind.as_str(),
                 "audit event not stored"
             );
+        }
+    }
+
+    /// Keeps that a limit was reached: once for whom it holds and for as long as it does.
+    pub(crate) async fn record_limit(&self, exceeded: Exceeded, event: AuditEvent) {
+        if exceeded.is_first && self.limit_events.admit(&(), self.now()).is_ok() {
+            self.record(event).await;
         }
     }
 

@@ -2,7 +2,10 @@
 
 use crate::{
     app::App,
-    model::client::{Client, Origin},
+    model::{
+        audit::{AuditEvent, AuditKind},
+        client::{Client, Origin},
+    },
     outbound::NotHad,
     storage::StorageError,
     throttle::Exceeded,
@@ -37,10 +40,15 @@ pub(crate) async fn for_authorization(app: &App, id: &str) -> Result<Client, Mis
     }
     if is_document_id(id) {
         let documents = app.documents.as_ref().ok_or(Missing::Unknown)?;
-        return documents.client(id).await.map_err(|reason| match reason {
-            NotHad::Busy(exceeded) => Missing::Busy(exceeded),
-            _ => Missing::Unknown,
-        });
+        return match documents.client(id).await {
+            Ok(client) => Ok(client),
+            Err(NotHad::Busy(exceeded)) => {
+                let event = AuditEvent::new(AuditKind::LimitReached, app.now()).detail("limit", "fetches");
+                app.record_limit(exceeded, event).await;
+                Err(Missing::Busy(exceeded))
+            }
+            Err(_) => Err(Missing::Unknown),
+        };
     }
     stored(app, id).await?.ok_or(Missing::Unknown)
 }

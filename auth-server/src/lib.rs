@@ -18,6 +18,7 @@ mod cimd;
 pub mod cli;
 mod client_keys;
 pub mod config;
+mod device_guesses;
 mod directory;
 mod endpoints;
 mod issue;
@@ -30,6 +31,7 @@ pub mod outside;
 mod pages;
 mod passwords;
 mod peer;
+mod rates;
 mod registration_limits;
 mod reload;
 mod router;
@@ -37,6 +39,7 @@ mod server;
 #[cfg(test)]
 #[path = "../tests/it/signer.rs"]
 mod signer;
+mod slow;
 mod status;
 mod storage;
 mod throttle;

@@ -5,10 +5,11 @@
 
 use std::net::IpAddr;
 
+use mcp_auth_runtime::network::Network;
+
 use crate::{
     model::secret::Digest,
     outside::Timestamp,
-    peer::counted,
     throttle::{Exceeded, Throttle},
 };
 
@@ -21,9 +22,9 @@ const PER_KNOWN_BROWSER: u32 = 20;
 /// The counters of failed sign-ins.
 #[derive(Debug)]
 pub(crate) struct LoginLimits {
-    name_and_address: Throttle,
+    name_and_address: Throttle<Pair>,
     name: Throttle,
-    address: Throttle,
+    address: Throttle<Network>,
     known_browser: Throttle,
 }
 
@@ -52,11 +53,11 @@ impl LoginLimits {
         if let Some(browser) = attempt.known_browser {
             return self.known_browser.admit(&browser_key(attempt.name, browser), now);
         }
-        self.address.check(&counted(attempt.address), now)?;
+        self.address.check(&Network::of(attempt.address), now)?;
         self.name.check(attempt.name, now)?;
         self.name_and_address.admit(&pair_key(attempt.name, attempt.address), now)?;
         self.name.count(attempt.name, now);
-        self.address.count(&counted(attempt.address), now);
+        self.address.count(&Network::of(attempt.address), now);
         Ok(())
     }
 
@@ -66,13 +67,16 @@ impl LoginLimits {
         } else {
             self.name_and_address.clear(&pair_key(attempt.name, attempt.address));
             self.name.uncount(attempt.name);
-            self.address.uncount(&counted(attempt.address));
+            self.address.uncount(&Network::of(attempt.address));
         }
     }
 }
 
-fn pair_key(name: &str, address: IpAddr) -> String {
-    format!("{name} {}", counted(address))
+/// A name, and who tries it.
+type Pair = (String, Network);
+
+fn pair_key(name: &str, address: IpAddr) -> Pair {
+    (name.to_owned(), Network::of(address))
 }
 
 fn browser_key(name: &str, browser: &Digest) -> String {

@@ -16,8 +16,6 @@ use crate::{metrics::Counted, outside::Rng};
 pub(crate) const MAX_CHARS: usize = 128;
 /// Shortest new one.
 pub(crate) const MIN_CHARS: usize = 8;
-/// Each hash takes 19 MiB and a core for a while: more at once would only be slower for everybody.
-const AT_ONCE: usize = 2;
 /// Sign-ins that wait for their turn. More than these would wait for longer than anybody does.
 const WAITING: usize = 256;
 /// How long a sign-in waits for its turn.
@@ -38,9 +36,9 @@ pub(crate) struct Passwords {
 pub(crate) struct Overloaded;
 
 impl Passwords {
-    pub(crate) async fn new(decoy: SecretString, rng: &dyn Rng) -> anyhow::Result<Self> {
+    pub(crate) async fn new(decoy: SecretString, at_once: usize, rng: &dyn Rng) -> anyhow::Result<Self> {
         Ok(Self {
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            turns: Arc::new(Semaphore::new(at_once)),
             places: Semaphore::new(WAITING),
             decoy: hash(decoy, rng).await?,
         })
@@ -131,7 +129,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_right_password_verifies() {
-        let passwords = Passwords::new("decoy-password".into(), &SystemRng).await.unwrap();
+        let passwords = Passwords::new("decoy-password".into(), 2, &SystemRng).await.unwrap();
         let stored = hash("correct horse".into(), &SystemRng).await.unwrap();
         assert!(stored.starts_with("$argon2id$"));
         assert!(passwords.verify("correct horse".into(), Some(stored.clone())).await.unwrap());
@@ -143,5 +141,29 @@ mod tests {
         }
         // not even whoever guesses the decoy signs in as nobody
         assert!(!passwords.verify("decoy-password".into(), None).await.unwrap());
+    }
+
+    /// T5
+    #[tokio::test]
+    async fn so_many_are_hashed_at_once_and_so_many_wait() {
+        let passwords = Arc::new(Passwords::new("decoy-password".into(), 1, &SystemRng).await.unwrap());
+        let hashing = passwords.turn().await.unwrap();
+        let waiting: Vec<_> = (0..WAITING)
+            .map(|_| {
+                let passwords = Arc::clone(&passwords);
+                tokio::spawn(async move { passwords.verify("wrong horse".into(), None).await })
+            })
+            .collect();
+        while passwords.places.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(passwords.verify("wrong horse".into(), None).await.is_err(), "at once");
+        assert_eq!(passwords.turns.available_permits(), 0, "nobody goes before the one whose turn it is");
+        for attempt in waiting {
+            attempt.abort();
+            assert!(attempt.await.unwrap_err().is_cancelled());
+        }
+        drop(hashing);
+        assert!(!passwords.verify("wrong horse".into(), None).await.unwrap());
     }
 }

@@ -2,9 +2,11 @@
 
 use std::net::IpAddr;
 
+use mcp_auth_runtime::network::Network;
+
 use crate::{
     outside::Timestamp,
-    peer::{AddressBlock, counted},
+    peer::AddressBlock,
     throttle::{Exceeded, Throttle},
 };
 
@@ -29,37 +31,36 @@ pub(crate) struct Egress {
 /// Counts registrations.
 #[derive(Debug)]
 pub(crate) struct RegistrationLimits {
-    per_address: Throttle,
-    in_all: Throttle,
-    egresses: Vec<(Vec<AddressBlock>, Throttle)>,
+    per_address: Throttle<Network>,
+    in_all: Throttle<()>,
+    egresses: Vec<(Vec<AddressBlock>, Throttle<()>)>,
 }
 
 impl RegistrationLimits {
     pub(crate) fn new(rates: &RegistrationRates) -> Self {
-        let throttle = |limit| Throttle::new(limit, WINDOW_SECONDS);
         Self {
-            per_address: throttle(rates.per_address),
-            in_all: throttle(rates.in_all),
+            per_address: Throttle::new(rates.per_address, WINDOW_SECONDS),
+            in_all: Throttle::new(rates.in_all, WINDOW_SECONDS),
             egresses: rates
                 .egresses
                 .iter()
-                .map(|egress| (egress.addresses.clone(), throttle(egress.per_minute)))
+                .map(|egress| (egress.addresses.clone(), Throttle::new(egress.per_minute, WINDOW_SECONDS)))
                 .collect(),
         }
     }
 
     /// Counts one registration unless a limit is reached.
     pub(crate) fn admit(&self, address: IpAddr, now: Timestamp) -> Result<(), Exceeded> {
-        let of_egress = |(addresses, _): &&(Vec<AddressBlock>, Throttle)| {
+        let of_egress = |(addresses, _): &&(Vec<AddressBlock>, Throttle<()>)| {
             addresses.iter().any(|block| block.contains(address))
         };
         if let Some((_, budget)) = self.egresses.iter().find(of_egress) {
-            return budget.admit("", now);
+            return budget.admit(&(), now);
         }
-        let address = counted(address);
+        let address = Network::of(address);
         self.per_address.admit(&address, now)?;
         // whoever is over the own limit does not get here, and so uses up nothing of the common one
-        self.in_all.admit("", now).inspect_err(|_| self.per_address.uncount(&address))
+        self.in_all.admit(&(), now).inspect_err(|_| self.per_address.uncount(&address))
     }
 }
 

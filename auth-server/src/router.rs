@@ -1,6 +1,6 @@
 //! The table of contents: every path that this server answers.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -25,6 +25,8 @@ use crate::{
     metrics::Endpoints,
     model::place::Place,
     pages::{self, Problem},
+    rates::{self, Purpose},
+    slow,
     wire::error::{ApiError, ErrorCode},
 };
 
@@ -32,9 +34,10 @@ const AUTHORIZATION_SERVER: &str = "/.well-known/oauth-authorization-server";
 const OPEN_ID: &str = "/.well-known/openid-configuration";
 
 /// All routes of the server, counted where somebody wants to know.
-pub(crate) fn router(app: Arc<App>, counted: Option<Endpoints>) -> Router {
+pub(crate) fn router(app: Arc<App>, body: Duration, counted: Option<Endpoints>) -> Router {
     let below = app.issuer.path().to_owned();
     let at = |path: &str| format!("{below}{path}");
+    let limit = |purpose| middleware::from_fn_with_state((Arc::clone(&app), purpose), rates::limit);
 
     // for any program, browser apps included
     let mut api = Router::new()
@@ -42,13 +45,16 @@ pub(crate) fn router(app: Arc<App>, counted: Option<Endpoints>) -> Router {
         .route(&format!("{AUTHORIZATION_SERVER}{below}"), get(metadata::metadata))
         .route(&format!("{OPEN_ID}{below}"), get(metadata::metadata))
         .route(&at(paths::JWKS), get(jwks::jwks))
-        .route(&at(paths::TOKEN), post(token::token))
-        .route(&at(paths::REVOKE), post(revoke::revoke))
-        .route(&at(paths::INTROSPECT), post(introspect::introspect))
-        .route(&at(paths::DEVICE), post(device::device))
-        .route(&at(paths::PAR), post(par::par))
+        .route(&at(paths::TOKEN), post(token::token).layer(limit(Purpose::Token)))
+        .route(&at(paths::REVOKE), post(revoke::revoke).layer(limit(Purpose::Revocation)))
+        .route(&at(paths::INTROSPECT), post(introspect::introspect).layer(limit(Purpose::Introspection)))
+        .route(&at(paths::DEVICE), post(device::device).layer(limit(Purpose::Device)))
+        .route(&at(paths::PAR), post(par::par).layer(limit(Purpose::Pushed)))
         .route(&format!("{}{{list}}", at(paths::STATUS)), get(status::status))
-        .route(&at(paths::USERINFO), get(userinfo::userinfo).post(userinfo::userinfo));
+        .route(
+            &at(paths::USERINFO),
+            get(userinfo::userinfo).post(userinfo::userinfo).layer(limit(Purpose::UserInfo)),
+        );
     if !below.is_empty() {
         // OpenID Connect Discovery §4: it comes after
         api = api.route(&at(OPEN_ID), get(metadata::metadata));
@@ -60,12 +66,21 @@ pub(crate) fn router(app: Arc<App>, counted: Option<Endpoints>) -> Router {
 
     // for users; no other origin may read any of it (OAuth 2.1 §3.1)
     let pages = Router::new()
-        .route(&at(paths::AUTHORIZE), get(authorize::authorize))
-        .route(&at(paths::LOGIN), get(login::show).post(login::submit))
-        .route(&at(paths::CONSENT), get(consent::show).post(consent::submit))
-        .route(&at(Place::Device.path()), get(device_page::show).post(device_page::submit))
-        .route(&at(Place::Account.path()), get(account::show).post(account::submit))
-        .route(&at(Place::Password.path()), get(password::show).post(password::submit))
+        .route(&at(paths::AUTHORIZE), get(authorize::authorize).layer(limit(Purpose::Authorization)))
+        .route(&at(paths::LOGIN), get(login::show).post(login::submit).layer(limit(Purpose::Page)))
+        .route(&at(paths::CONSENT), get(consent::show).post(consent::submit).layer(limit(Purpose::Page)))
+        .route(
+            &at(Place::Device.path()),
+            get(device_page::show).post(device_page::submit).layer(limit(Purpose::Page)),
+        )
+        .route(
+            &at(Place::Account.path()),
+            get(account::show).post(account::submit).layer(limit(Purpose::Page)),
+        )
+        .route(
+            &at(Place::Password.path()),
+            get(password::show).post(password::submit).layer(limit(Purpose::Page)),
+        )
         .route(paths::CHANGE_PASSWORD, get(password::well_known))
         .route(&at(pages::STYLE_PATH), get(pages::style))
         .method_not_allowed_fallback(method_not_allowed);
@@ -79,6 +94,7 @@ pub(crate) fn router(app: Arc<App>, counted: Option<Endpoints>) -> Router {
         .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(always(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
         .layer(SetResponseHeaderLayer::if_not_present(header::STRICT_TRANSPORT_SECURITY, transport))
+        .layer(middleware::map_request(move |request| async move { slow::within(request, body) }))
         .with_state(app);
     match counted {
         Some(endpoints) => all.layer(middleware::from_fn_with_state(endpoints, Endpoints::count)),

@@ -17,6 +17,7 @@ use crate::{
     cimd::Documents,
     client_keys::ClientKeys,
     config::{Config, DatabaseUrl},
+    device_guesses::DeviceGuesses,
     directory::UNUSED_SECONDS,
     keys::SigningKeys,
     login_limits::LoginLimits,
@@ -28,6 +29,7 @@ use crate::{
     outbound::Outbound,
     outside::Outside,
     passwords::Passwords,
+    rates::Rates,
     registration_limits::RegistrationLimits,
     reload,
     router::router,
@@ -41,12 +43,10 @@ use crate::{
 
 /// How long requests may go on after a shutdown was asked for.
 const GRACE: Duration = Duration::from_secs(10);
-/// Authorization requests of one address: many times what the people behind it start, few enough to store.
-const AUTHORIZATIONS_PER_MINUTE: u32 = 300;
 /// Seconds that audit events are kept.
 const AUDIT_SECONDS: i64 = 400 * 86_400;
-/// Wrong codes of devices that are forgiven in ten minutes, which is as long as a code lives.
-const WRONG_DEVICE_CODES: u32 = 10;
+/// Events of limits that were reached, of all limits together.
+const LIMIT_EVENTS_PER_MINUTE: u32 = 60;
 /// How often expired rows are removed.
 const PURGE_EVERY: Duration = Duration::from_mins(1);
 
@@ -124,7 +124,11 @@ pub async fn start_with(
     let keys = Arc::new(keys);
     let fetches = config.clients.rules.fetched_keys.is_some()
         || config.assertion_issuers.iter().any(AssertionIssuer::has_keys_elsewhere);
-    let outbound = if fetches { Some(Arc::new(Outbound::new(&config.clients, &outside)?)) } else { None };
+    let outbound = if fetches {
+        Some(Arc::new(Outbound::new(&config.clients, config.limits.fetches, &outside)?))
+    } else {
+        None
+    };
     let documents = outbound
         .clone()
         .filter(|_| config.clients.metadata_documents)
@@ -137,13 +141,21 @@ pub async fn start_with(
         }
         resources.push(configured.resource);
     }
+    let egresses: Vec<_> = config
+        .clients
+        .registration_rates
+        .egresses
+        .iter()
+        .flat_map(|egress| egress.addresses.clone())
+        .collect();
     let app = Arc::new(App {
         issuer: config.issuer,
         trusted_proxies: config.listening.trusted_proxies,
         resources,
         registration_limits: RegistrationLimits::new(&config.clients.registration_rates),
-        authorizations: Throttle::new(AUTHORIZATIONS_PER_MINUTE, 60),
-        device_codes: Throttle::new(WRONG_DEVICE_CODES, 600),
+        rates: Rates::new(&config.limits.rates, egresses.clone()),
+        device_guesses: DeviceGuesses::new(),
+        limit_events: Throttle::new(LIMIT_EVENTS_PER_MINUTE, 60),
         clients: config.clients,
         tokens: config.tokens,
         session_lifetime: config.session_lifetime,
@@ -156,7 +168,7 @@ pub async fn start_with(
         documents,
         client_keys: outbound.map(ClientKeys::new),
         assertion_issuers: config.assertion_issuers,
-        passwords: Passwords::new(decoy, &*outside.rng).await?,
+        passwords: Passwords::new(decoy, config.limits.password_hashes_at_once, &*outside.rng).await?,
         login_limits: LoginLimits::new(),
         outside,
     });
@@ -173,8 +185,14 @@ pub async fn start_with(
         None => None,
     };
     failed.disarm();
-    let terms = Terms { tls, ..Terms::default() };
-    let router = router(app, metrics.is_some().then_some(endpoints));
+    let speak_for_many = [app.trusted_proxies.clone(), egresses].concat();
+    let terms = Terms {
+        tls,
+        max_connections: config.limits.max_connections,
+        max_connections_per_address: config.limits.max_connections_per_address,
+        speaks_for_many: Arc::new(move |ip| speak_for_many.iter().any(|block| block.contains(ip))),
+    };
+    let router = router(app, config.limits.body, metrics.is_some().then_some(endpoints));
     let server = tokio::spawn(serve_on(terms, listeners, router, shutdown.clone(), GRACE));
     Ok(Running { shutdown, server, storage, metrics })
 }

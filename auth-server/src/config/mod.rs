@@ -5,6 +5,7 @@ mod consent;
 mod grants;
 mod issuer;
 mod keys;
+mod limits;
 mod listening;
 mod metrics;
 mod raw;
@@ -24,7 +25,12 @@ use mcp_auth_runtime::files;
 use secrecy::SecretString;
 
 pub(crate) use self::{
-    clients::Clients, issuer::Issuer, keys::Keys, listening::Listening, metrics::MetricsListener,
+    clients::Clients,
+    issuer::Issuer,
+    keys::Keys,
+    limits::{Fetches, Limits, RatesPerMinute},
+    listening::Listening,
+    metrics::MetricsListener,
 };
 use crate::{
     assertions::AssertionIssuer,
@@ -48,6 +54,7 @@ pub struct Config {
     pub(crate) listening: Listening,
     log_json: bool,
     pub(crate) metrics: Option<MetricsListener>,
+    pub(crate) limits: Limits,
     pub(crate) issuer: Issuer,
     pub(crate) database: DatabaseUrl,
     pub(crate) migrate: bool,
@@ -150,6 +157,7 @@ impl Config {
         }
         let listening = Listening::understand(&raw.server, issuer.as_ref(), &server, report);
         let metrics = MetricsListener::understand(&raw.metrics, &listening.addresses, report);
+        let limits = Limits::understand(&raw.limits, report);
         let database = database(&raw.database.url, report);
         let resources = resources(raw.resources, report);
         let consent_rules = consent::rules(raw.consent.auto, &resources, report);
@@ -169,6 +177,7 @@ impl Config {
             listening,
             log_json: raw.server.log_json,
             metrics,
+            limits,
             issuer: issuer?,
             database: database?,
             migrate: raw.database.migrate,

@@ -16,6 +16,7 @@ pub(super) struct Raw {
     pub(super) keys: Keys,
     pub(super) sessions: Sessions,
     pub(super) metrics: Metrics,
+    pub(super) limits: Limits,
     pub(super) consent: Consent,
     pub(super) dpop: Dpop,
     pub(super) assertion_issuers: Vec<AssertionIssuer>,
@@ -353,4 +354,61 @@ pub(super) struct Metrics {
     pub(super) listen: String,
     /// Values of `Host` that are answered beside IP addresses and `localhost`, such as `auth-server:9401`.
     pub(super) allowed_hosts: Vec<String>,
+}
+
+/// `[limits]`. The rates are requests a minute of one IPv4 address, or of the /64 of an
+/// IPv6 address. Those of `clients.trusted_egress` are not counted.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Limits {
+    /// Requests for authorization.
+    pub(super) authorizations_per_minute: u32,
+    /// Pages and their forms.
+    pub(super) pages_per_minute: u32,
+    /// Requests to the token endpoint.
+    pub(super) token_requests_per_minute: u32,
+    /// Introspections: a gateway may ask for each request.
+    pub(super) introspections_per_minute: u32,
+    /// Revocations.
+    pub(super) revocations_per_minute: u32,
+    /// Pushed authorization requests.
+    pub(super) pushed_requests_per_minute: u32,
+    /// Devices that ask for a code.
+    pub(super) device_requests_per_minute: u32,
+    /// Requests to the userinfo endpoint.
+    pub(super) userinfo_requests_per_minute: u32,
+    /// Documents and keys of clients that are fetched a minute, from all hosts together.
+    pub(super) fetches_per_minute: u32,
+    /// The same, from one host.
+    pub(super) fetches_per_host_per_minute: u32,
+    /// Connections at once; further ones wait.
+    pub(super) max_connections: u32,
+    /// Connections at once of one address; further ones are closed. Those of trusted proxies and of
+    /// `clients.trusted_egress` are not counted.
+    pub(super) max_connections_per_address: u32,
+    /// Seconds that the body of a request has to come in.
+    pub(super) body_timeout_seconds: u32,
+    /// Passwords hashed at once: each takes 19 MiB and a core.
+    pub(super) password_hashes_at_once: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            authorizations_per_minute: 300,
+            pages_per_minute: 1200,
+            token_requests_per_minute: 1200,
+            introspections_per_minute: 12_000,
+            revocations_per_minute: 600,
+            pushed_requests_per_minute: 300,
+            device_requests_per_minute: 120,
+            userinfo_requests_per_minute: 1200,
+            fetches_per_minute: 120,
+            fetches_per_host_per_minute: 30,
+            max_connections: 4096,
+            max_connections_per_address: 512,
+            body_timeout_seconds: 10,
+            password_hashes_at_once: 2,
+        }
+    }
 }

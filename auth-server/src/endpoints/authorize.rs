@@ -6,13 +6,11 @@
 use std::sync::Arc;
 
 use axum::{
-    Extension,
     extract::{RawQuery, State},
     response::{IntoResponse, Response},
 };
 use axum_extra::extract::CookieJar;
 use http::{HeaderMap, StatusCode};
-use mcp_auth_runtime::serve::PeerAddr;
 
 use super::{
     browser::{self, SignedIn},
@@ -31,7 +29,6 @@ use crate::{
         text,
     },
     pages::{self, Frame, Problem, consent::LeavePage, parts::ShownClient},
-    peer::client_address,
     wire::{error::ErrorCode, params::Params},
 };
 
@@ -41,16 +38,10 @@ const MAX_LOGGED_CHARS: usize = 2048;
 /// Handles the request.
 pub(crate) async fn authorize(
     State(app): State<Arc<App>>,
-    Extension(PeerAddr(peer)): Extension<PeerAddr>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     jar: CookieJar,
 ) -> Response {
-    // each request that is well-formed leaves a row behind for a quarter of an hour
-    let address = client_address(peer, &headers, &app.trusted_proxies).to_string();
-    if let Err(exceeded) = app.authorizations.admit(&address, app.now()) {
-        return Problem::too_many(exceeded).into_page(&app);
-    }
     let arrival = browser::arrival(&headers);
     match answer(&app, query.as_deref().unwrap_or_default(), arrival, jar).await {
         Ok(response) => response,

@@ -35,6 +35,7 @@ use crate::{
         parts::ShownClient,
     },
     peer::client_address,
+    rates::limit_reached,
     storage::StorageError,
     wire::params::Params,
 };
@@ -151,17 +152,15 @@ enum Found {
     Nothing(StatusCode, String),
 }
 
-/// The device that waits with a code. Wrong ones are counted, for the session and for the address: there are some 2^34
-/// codes, and so few guesses leave no hope.
+/// The device that waits with a code.
 async fn find(app: &App, signed_in: &SignedIn, address: IpAddr, typed: &str) -> Result<Found, Problem> {
-    let now = app.now();
-    let keys = [format!("session {}", signed_in.session.digest.as_str()), format!("address {address}")];
-    for key in &keys {
-        if let Err(exceeded) = app.device_codes.check(key, now) {
-            let wait = pages::wait(exceeded.retry_after_seconds);
-            let words = format!("Too many wrong codes. Try again in {wait}.");
-            return Ok(Found::Nothing(StatusCode::TOO_MANY_REQUESTS, words));
-        }
+    let (now, session) = (app.now(), &signed_in.session.digest);
+    if let Err(exceeded) = app.device_guesses.check(session, address, now) {
+        let event = limit_reached("wrong device codes", address, now).user(&signed_in.user.id);
+        app.record_limit(exceeded, event).await;
+        let wait = pages::wait(exceeded.retry_after_seconds);
+        let words = format!("Too many wrong codes. Try again in {wait}.");
+        return Ok(Found::Nothing(StatusCode::TOO_MANY_REQUESTS, words));
     }
     let code = UserCode::typed(typed);
     let device = match &code {
@@ -169,9 +168,7 @@ async fn find(app: &App, signed_in: &SignedIn, address: IpAddr, typed: &str) -> 
         None => None,
     };
     let (Some(code), Some(device)) = (code, device) else {
-        for key in &keys {
-            app.device_codes.count(key, now);
-        }
+        app.device_guesses.count(session, address, now);
         return Ok(Found::Nothing(StatusCode::NOT_FOUND, NO_SUCH_CODE.to_owned()));
     };
     let request = serde_json::from_str(&device.content).map_err(StorageError::new)?;

@@ -3,9 +3,12 @@
 use axum::body::Body;
 use http::{HeaderMap, StatusCode, header};
 
-use crate::wire::{
-    error::{ApiError, ErrorCode},
-    params::{MAX_BYTES, MAX_PARAMS, Params},
+use crate::{
+    slow::TooSlow,
+    wire::{
+        error::{ApiError, ErrorCode},
+        params::{MAX_BYTES, MAX_PARAMS, Params},
+    },
 };
 
 /// Enough for every scope that a resource may have; still nothing that costs anything to read.
@@ -51,7 +54,11 @@ async fn read_up_to(
 
 /// Reads a body of at most `limit` bytes.
 pub(super) async fn bytes(body: Body, limit: usize) -> Result<bytes::Bytes, ApiError> {
-    axum::body::to_bytes(body, limit).await.map_err(|_| {
+    axum::body::to_bytes(body, limit).await.map_err(|error| {
+        if TooSlow::is_behind(&error) {
+            return ApiError::new(ErrorCode::InvalidRequest, "the body did not come in time")
+                .with_status(StatusCode::REQUEST_TIMEOUT);
+        }
         ApiError::new(ErrorCode::InvalidRequest, "the body is too large or incomplete")
             .with_status(StatusCode::PAYLOAD_TOO_LARGE)
     })

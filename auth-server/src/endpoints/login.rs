@@ -181,14 +181,13 @@ async fn sign_in(
     let name = user_name(typed).unwrap_or_else(|_| "?".to_owned());
     let user = app.storage.user_by_name(&name).await?;
     let digest = browser.digest();
-    let known = match &user {
-        Some(user) => app.storage.is_browser_known(&user.id, &digest).await?,
-        None => false,
-    };
+    // asked about nobody as well, so that the answer takes as long
+    let user_id = user.as_ref().map_or("", |user| user.id.as_str());
+    let known = app.storage.is_browser_known(user_id, &digest).await?;
     let attempt = Attempt { name: &name, address, known_browser: known.then_some(&digest) };
     if let Err(exceeded) = app.login_limits.admit(attempt, app.now()) {
         let event = AuditEvent::new(AuditKind::LoginThrottled, app.now()).address(&address);
-        app.record(of_user(event, user.as_ref())).await;
+        app.record_limit(exceeded, of_user(event, user.as_ref())).await;
         let wait = pages::wait(exceeded.retry_after_seconds);
         let words = format!("Too many wrong passwords. Try again in {wait}.");
         let mut response = again(StatusCode::TOO_MANY_REQUESTS, &words);

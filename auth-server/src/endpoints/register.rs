@@ -21,6 +21,7 @@ use crate::{
         registration::{self, Failure},
     },
     peer::client_address,
+    rates::limit_reached,
     storage::RegisteredClient,
     wire::{
         error::{ApiError, ErrorCode, no_store},
@@ -40,9 +41,10 @@ pub(crate) async fn register(
 ) -> Result<Response, ApiError> {
     let now = app.now();
     let address = client_address(peer, &headers, &app.trusted_proxies);
-    app.registration_limits
-        .admit(address, now)
-        .map_err(|exceeded| ApiError::too_many_requests(exceeded.retry_after_seconds))?;
+    if let Err(exceeded) = app.registration_limits.admit(address, now) {
+        app.record_limit(exceeded, limit_reached("registrations", address, now)).await;
+        return Err(ApiError::too_many_requests(exceeded.retry_after_seconds));
+    }
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
         return Err(ApiError::new(ErrorCode::InvalidClientMetadata, "expected application/json"));

@@ -25,17 +25,14 @@ use crate::{
     throttle::{Exceeded, Throttle},
 };
 
-/// Fetches a minute, from one host and in all: anybody may make this server fetch, so it must not become a weapon.
-const PER_HOST: u32 = 30;
-const IN_ALL: u32 = 120;
-
-/// The one way out to addresses that strangers name.
+/// The one way out to addresses that strangers name. Anybody may make this server fetch, so it must not become a weapon:
+/// the budget is for a minute.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     fetcher: Fetcher,
     clock: Arc<dyn Clock>,
     per_host: Throttle,
-    in_all: Throttle,
+    in_all: Throttle<()>,
     insecure_hosts: Vec<InsecureHost>,
 }
 
@@ -47,12 +44,16 @@ enum NotFetched {
 }
 
 impl Outbound {
-    pub(crate) fn new(config: &config::Clients, outside: &Outside) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        config: &config::Clients,
+        fetches: config::Fetches,
+        outside: &Outside,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             fetcher: Fetcher::new(&outside.resolver, config.extra_ca.as_deref())?,
             clock: Arc::clone(&outside.clock),
-            per_host: Throttle::new(PER_HOST, 60),
-            in_all: Throttle::new(IN_ALL, 60),
+            per_host: Throttle::new(fetches.per_host, 60),
+            in_all: Throttle::new(fetches.in_all, 60),
             insecure_hosts: config.insecure_document_hosts.clone(),
         })
     }
@@ -74,7 +75,7 @@ impl Outbound {
     async fn fetch(&self, url: &FetchUrl, etag: Option<&str>, limits: Limits) -> Result<Fetched, NotFetched> {
         let now = self.now();
         self.per_host.admit(url.host(), now).map_err(NotFetched::Busy)?;
-        self.in_all.admit("", now).map_err(NotFetched::Busy)?;
+        self.in_all.admit(&(), now).map_err(NotFetched::Busy)?;
         self.fetcher.fetch(url, etag, limits).await.map_err(NotFetched::Failed)
     }
 }

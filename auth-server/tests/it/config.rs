@@ -34,6 +34,39 @@ fn an_egress_is_somewhere_and_has_a_budget() {
 }
 
 #[test]
+fn every_limit_is_one() {
+    let dir = tempfile::tempdir().unwrap();
+    for (key, least, most) in [
+        ("authorizations_per_minute", 1, 1_000_000_000),
+        ("pages_per_minute", 1, 1_000_000_000),
+        ("token_requests_per_minute", 1, 1_000_000_000),
+        ("introspections_per_minute", 1, 1_000_000_000),
+        ("revocations_per_minute", 1, 1_000_000_000),
+        ("pushed_requests_per_minute", 1, 1_000_000_000),
+        ("device_requests_per_minute", 1, 1_000_000_000),
+        ("userinfo_requests_per_minute", 1, 1_000_000_000),
+        ("fetches_per_minute", 1, 1_000_000_000),
+        ("fetches_per_host_per_minute", 1, 1_000_000_000),
+        ("max_connections", 1, 1_000_000),
+        ("max_connections_per_address", 1, 1_000_000),
+        ("body_timeout_seconds", 1, 300),
+        ("password_hashes_at_once", 1, 1024),
+    ] {
+        let load = |value: u64| {
+            Config::load(&write(dir.path(), &format!("{GOOD}[limits]\n{key} = {value}\n")))
+                .map_err(|error| error.to_string())
+        };
+        for value in [least, most] {
+            assert!(load(value).is_ok(), "{key} = {value}");
+        }
+        for value in [0, most + 1] {
+            let text = load(value).unwrap_err();
+            assert!(text.contains(&format!("`limits.{key}`")), "{key} = {value}: {text}");
+        }
+    }
+}
+
+#[test]
 fn all_faults_are_reported_with_line_key_and_what_was_wanted() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("short.secret"), "short").unwrap();

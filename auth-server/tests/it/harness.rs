@@ -322,6 +322,24 @@ impl Server {
         query.fetch_optional(&mut connection).await.unwrap().map(|row| row.get(0))
     }
 
+    /// What the audit says, the oldest first.
+    pub(crate) async fn audit(&self) -> Vec<serde_json::Value> {
+        let statement = if self.database.is_some() {
+            "SELECT COALESCE(json_agg(e ORDER BY sequence), '[]')::text FROM audit_events e"
+        } else {
+            "SELECT json_group_array(json_object('kind', kind, 'user_id', user_id, 'client_id', client_id, \
+             'grant_id', grant_id, 'address', address, 'detail', detail)) \
+             FROM (SELECT * FROM audit_events ORDER BY sequence)"
+        };
+        let text = self.sql(statement, &[]).await.unwrap();
+        let mut events: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+        for event in &mut events {
+            let detail = serde_json::from_str(event["detail"].as_str().unwrap()).unwrap();
+            event["detail"] = detail;
+        }
+        events
+    }
+
     /// What is stored, in clear: for looking what must not be there.
     pub(crate) async fn database_bytes(&self) -> Vec<u8> {
         if let Some(url) = &self.database {

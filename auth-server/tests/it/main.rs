@@ -27,6 +27,7 @@ mod harness;
 mod introspection;
 mod keys;
 mod known_clients;
+mod limits;
 mod login;
 mod operators;
 mod pages;

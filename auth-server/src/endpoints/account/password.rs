@@ -102,7 +102,7 @@ async fn change(
     let known_browser = digest.as_ref().filter(|_| known);
     let attempt = Attempt { name: &signed_in.user.name, address, known_browser };
     if let Err(exceeded) = app.login_limits.admit(attempt, app.now()) {
-        app.record(event(app, AuditKind::LoginThrottled, &signed_in, address)).await;
+        app.record_limit(exceeded, event(app, AuditKind::LoginThrottled, &signed_in, address)).await;
         let wait = pages::wait(exceeded.retry_after_seconds);
         let words = format!("Too many wrong passwords. Try again in {wait}.");
         let mut response = refuse(StatusCode::TOO_MANY_REQUESTS, words);
