@@ -16,11 +16,14 @@ use crate::{
     metrics,
     model::{
         audit::AuditEvent,
+        consent::Described,
         consent_rules::ConsentRule,
         resource::Resource,
-        scope::{own_scopes, own_words},
+        resources::Resources,
+        scope::{ScopeSet, own_scopes, own_words},
     },
     outside::{Outside, Timestamp},
+    pages,
     passwords::Passwords,
     peer::AddressBlock,
     rates::Rates,
@@ -35,7 +38,7 @@ use crate::{
 pub(crate) struct App {
     pub(crate) issuer: Issuer,
     pub(crate) trusted_proxies: Vec<AddressBlock>,
-    pub(crate) resources: Vec<Arc<Resource>>,
+    pub(crate) resources: Resources,
     pub(crate) clients: Clients,
     pub(crate) tokens: Tokens,
     /// Seconds.
@@ -90,7 +93,22 @@ impl App {
 
     /// The resource with a canonical URL, if it is still configured.
     pub(crate) fn resource(&self, url: &str) -> Option<&Arc<Resource>> {
-        self.resources.iter().find(|resource| resource.url() == url)
+        self.resources.get(url)
+    }
+
+    /// Seconds that a grant lasts. One without refresh tokens must outlive the tokens that its code buys.
+    pub(crate) fn grant_lifetime(&self, resources: &[String], refresh: bool) -> i64 {
+        if refresh {
+            return self.resources.lifetimes(resources).refresh_max;
+        }
+        let each = resources.iter().filter_map(|url| self.resource(url));
+        let longest = each.map(|resource| resource.lifetimes().access).max().unwrap_or_default();
+        self.tokens.code + longest
+    }
+
+    /// How long a client stays signed in, as pages put it.
+    pub(crate) fn stays_signed_in(&self, resources: &[String]) -> String {
+        pages::span(self.resources.lifetimes(resources).refresh_max)
     }
 
     /// A scope in words, as one of these resources has them, or the server itself for its own scopes.
@@ -102,10 +120,24 @@ impl App {
         described.or_else(|| own_words(scope).map(str::to_owned))
     }
 
+    /// A scope as pages put it, with what it is as good as at one of these resources.
+    pub(crate) fn describe(&self, scope: &str, resources: &[String]) -> Described {
+        let alone: ScopeSet = [scope].into_iter().collect();
+        let reached = resources
+            .iter()
+            .filter_map(|url| self.resource(url))
+            .fold(ScopeSet::default(), |all, resource| all.union(&resource.catalogue().reach(&alone)));
+        let includes = reached.without(&alone);
+        let words = |scope: &str| self.words_of(scope, resources);
+        let includes =
+            includes.iter().map(|scope| words(scope).unwrap_or_else(|| scope.to_owned())).collect();
+        Described { words: words(scope), includes }
+    }
+
     /// Every scope that can be asked for, sorted.
     pub(crate) fn scopes(&self) -> Vec<String> {
         let mut scopes: std::collections::BTreeSet<String> = own_scopes().map(str::to_owned).collect();
-        for resource in &self.resources {
+        for resource in self.resources.iter() {
             scopes.extend(resource.catalogue().names().map(str::to_owned));
         }
         scopes.into_iter().collect()

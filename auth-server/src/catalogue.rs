@@ -1,6 +1,6 @@
 //! The scopes of a resource and their words, as its policy file or the configuration gives them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mcp_auth::{document::Faults, policy::Policy};
 
@@ -9,8 +9,17 @@ use crate::model::scope::{OPENID, ScopeSet, is_own};
 /// What a resource offers. The last good one is kept while a policy file is broken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ScopeCatalogue {
-    descriptions: BTreeMap<String, Option<String>>,
+    scopes: BTreeMap<String, Scope>,
     baseline: ScopeSet,
+}
+
+/// One scope that a resource offers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Scope {
+    /// In words, where the operator gave any.
+    pub(crate) description: Option<String>,
+    /// What holding it is as good as holding, directly.
+    pub(crate) implies: BTreeSet<String>,
 }
 
 /// Scopes that a resource does not offer.
@@ -19,9 +28,9 @@ pub(crate) struct UnknownScope;
 
 impl ScopeCatalogue {
     /// `baseline` is what a request without `scope` gets; scopes in it that the resource does not have are left out.
-    pub(crate) fn new(descriptions: BTreeMap<String, Option<String>>, baseline: &ScopeSet) -> Self {
-        let baseline = baseline.iter().filter(|scope| descriptions.contains_key(*scope)).collect();
-        Self { descriptions, baseline }
+    pub(crate) fn new(scopes: BTreeMap<String, Scope>, baseline: &ScopeSet) -> Self {
+        let baseline = baseline.iter().filter(|scope| scopes.contains_key(*scope)).collect();
+        Self { scopes, baseline }
     }
 
     /// What a policy file offers: every scope that it mentions, with the words that it has for it.
@@ -30,24 +39,45 @@ impl ScopeCatalogue {
     /// Every fault of the file.
     pub(crate) fn from_policy(text: &str) -> Result<Self, Faults> {
         let policy = Policy::parse(text)?;
-        let words: BTreeMap<&str, Option<&str>> =
-            policy.scopes().map(|(name, info)| (name, info.description())).collect();
-        let descriptions = policy
+        let described: BTreeMap<&str, Scope> = policy
+            .scopes()
+            .map(|(name, info)| {
+                let implies = info.implies().iter().filter(|name| !is_own(name)).map(str::to_owned).collect();
+                (name, Scope { description: info.description().map(str::to_owned), implies })
+            })
+            .collect();
+        let scopes = policy
             .known_scopes()
             .iter()
             .filter(|name| !is_own(name))
-            .map(|name| (name.to_owned(), words.get(name).copied().flatten().map(str::to_owned)))
+            .map(|name| (name.to_owned(), described.get(name).cloned().unwrap_or_default()))
             .collect();
-        Ok(Self::new(descriptions, &policy.baseline_scopes().iter().collect()))
+        Ok(Self::new(scopes, &policy.baseline_scopes().iter().collect()))
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.descriptions.keys().map(String::as_str)
+        self.scopes.keys().map(String::as_str)
     }
 
     /// The scope in words, where the operator gave any.
     pub(crate) fn description(&self, scope: &str) -> Option<&str> {
-        self.descriptions.get(scope)?.as_deref()
+        self.scopes.get(scope)?.description.as_deref()
+    }
+
+    /// What holding `scope` is as good as holding, directly.
+    pub(crate) fn implied_by(&self, scope: &str) -> impl Iterator<Item = &str> {
+        self.scopes.get(scope).into_iter().flat_map(|scope| &scope.implies).map(String::as_str)
+    }
+
+    /// What whoever holds `held` may do: all of it, and what that implies, directly or not. Tokens name what was granted;
+    /// this is for where something is decided.
+    pub(crate) fn reach(&self, held: &ScopeSet) -> ScopeSet {
+        let mut reached: BTreeSet<&str> = held.iter().collect();
+        let mut open: Vec<&str> = held.iter().collect();
+        while let Some(scope) = open.pop() {
+            open.extend(self.implied_by(scope).filter(|implied| reached.insert(implied)));
+        }
+        reached.into_iter().collect()
     }
 
     /// What a request is granted that asked for `requested`.
@@ -56,7 +86,7 @@ impl ScopeCatalogue {
     /// to the server, and MCP clients that know no scopes omit the parameter. `offline_access` alone counts as none.
     pub(crate) fn resolve(&self, requested: &ScopeSet) -> Result<ScopeSet, UnknownScope> {
         let for_resource = requested.of_resources();
-        if for_resource.iter().any(|scope| !self.descriptions.contains_key(scope)) {
+        if for_resource.iter().any(|scope| !self.scopes.contains_key(scope)) {
             return Err(UnknownScope);
         }
         // whoever asks only who the user is gets only that
@@ -73,8 +103,34 @@ mod tests {
     use super::*;
 
     fn catalogue(baseline: &str) -> ScopeCatalogue {
-        let descriptions = [("read".to_owned(), None), ("write".to_owned(), None)].into();
-        ScopeCatalogue::new(descriptions, &ScopeSet::parse(baseline).unwrap())
+        let scopes = ["read", "write"].map(|name| (name.to_owned(), Scope::default())).into();
+        ScopeCatalogue::new(scopes, &ScopeSet::parse(baseline).unwrap())
+    }
+
+    #[test]
+    fn what_a_scope_implies_is_followed_to_its_end_and_nowhere_else() {
+        let policy = "version = 1\n[scopes.admin]\nimplies = [\"write\", \"audit\"]\n[scopes.write]\nimplies = [\"read\"]\n\
+                      [scopes.read]\n[scopes.other]\nimplies = [\"read\"]\n";
+        let catalogue = ScopeCatalogue::from_policy(policy).unwrap();
+        for (held, reached) in [
+            ("", ""),
+            ("read", "read"),
+            ("write", "read write"),
+            ("admin", "admin audit read write"),
+            ("other", "other read"),
+            ("admin other", "admin audit other read write"),
+            ("unknown offline_access", "offline_access unknown"),
+        ] {
+            assert_eq!(catalogue.reach(&ScopeSet::parse(held).unwrap()).to_string(), reached, "{held}");
+        }
+    }
+
+    #[test]
+    fn a_circle_has_an_end_even_where_nobody_refused_it() {
+        let of = |implied: &str| Scope { implies: [implied.to_owned()].into(), ..Scope::default() };
+        let scopes = [("a".to_owned(), of("b")), ("b".to_owned(), of("a"))].into();
+        let catalogue = ScopeCatalogue::new(scopes, &ScopeSet::default());
+        assert_eq!(catalogue.reach(&ScopeSet::parse("a").unwrap()).to_string(), "a b");
     }
 
     #[test]

@@ -8,8 +8,9 @@ use crate::{
     app::App,
     keys::TokenType,
     model::{
+        client::Client,
         grant::{AccessToken, Grant, RefreshToken},
-        resource,
+        resources::NoTarget,
         scope::{EMAIL, OPENID, PROFILE, ScopeSet},
         secret::{Digest, Secret, identifier},
         session::User,
@@ -38,34 +39,39 @@ impl Order {
     /// # Errors
     /// - `invalid_target`: a resource outside the grant, or more than one (a token has one audience);
     /// - `invalid_scope`: a scope outside the grant.
-    pub(crate) fn read(app: &App, grant: &Grant, params: &Params) -> Result<Self, ApiError> {
+    pub(crate) fn read(app: &App, client: &Client, grant: &Grant, params: &Params) -> Result<Self, ApiError> {
         let outside = ApiError::new(ErrorCode::InvalidTarget, "resource was not granted");
-        let named = resource::find(&app.resources, params.all("resource")).map_err(|_| outside)?;
-        let mut urls: Vec<&str> = named.iter().map(|resource| resource.url()).collect();
-        urls.dedup();
-        let url = match urls.as_slice() {
-            // RFC 8707 §2.2: what was granted; the first of it, since a token has one audience
-            [] => grant.resources.first().map(String::as_str).ok_or(outside)?,
-            [one] if grant.resources.iter().any(|granted| granted == one) => one,
+        let named =
+            app.resources.named(params.all("resource"), &client.origin).map_err(|reason| match reason {
+                NoTarget::Closed => reason.into(),
+                NoTarget::Unknown | NoTarget::Missing => outside,
+            })?;
+        let resource = match named.as_slice() {
+            // RFC 8707 §2.2: what was granted; the first of it, since a token has one audience. A resource that left the
+            // configuration gets no more tokens
+            [] => grant.resources.first().and_then(|url| app.resource(url)).ok_or(outside)?,
+            [one] if grant.resources.iter().any(|granted| granted == one.url()) => *one,
             [_] => return Err(outside),
             _ => return Err(ApiError::new(ErrorCode::InvalidTarget, "name one resource")),
         };
-        // a resource that left the configuration gets no more tokens
-        let resource = app.resource(url).ok_or(outside)?;
+        // nor one that was closed to clients of this kind
+        if !resource.terms().open_to.includes(&client.origin) {
+            return Err(NoTarget::Closed.into());
+        }
+        let catalogue = resource.catalogue();
 
         let wider = ApiError::new(ErrorCode::InvalidScope, "scope was not granted");
         let requested = requested_scopes(params)?;
-        if !requested.is_subset(&grant.scopes) {
+        if !requested.is_subset(&catalogue.reach(&grant.scopes)) {
             return Err(wider);
         }
         let mut scopes = if requested.is_empty() { grant.scopes.clone() } else { requested };
         if grant.resources.len() > 1 {
             // what was granted for the other resource is no business of this one
-            let catalogue = resource.catalogue();
             let own: ScopeSet = catalogue.names().filter(|name| scopes.contains(name)).collect();
             scopes = own.union(&scopes.of_server());
         }
-        Ok(Self { resource: resource.url().to_owned(), scopes, lifetime: app.tokens.access })
+        Ok(Self { resource: resource.url().to_owned(), scopes, lifetime: resource.lifetimes().access })
     }
 }
 
@@ -181,7 +187,9 @@ pub(crate) fn about_user(user: &User, scopes: &ScopeSet) -> BTreeMap<&'static st
 pub(crate) fn refresh_token(app: &App, grant: &Grant, secret: &Secret, now: Timestamp) -> RefreshToken {
     RefreshToken {
         digest: secret.digest(),
-        expires_at: now.plus_seconds(app.tokens.refresh_idle).min(grant.expires_at),
+        expires_at: now
+            .plus_seconds(app.resources.lifetimes(&grant.resources).refresh_idle)
+            .min(grant.expires_at),
         rotation: None,
     }
 }
@@ -203,6 +211,12 @@ pub(crate) fn response(access: Access, refresh: Option<&Secret>, order: &Order) 
 pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> ApiError {
     tracing::error!(error, "request not answered");
     ApiError::unavailable()
+}
+
+impl From<NoTarget> for ApiError {
+    fn from(reason: NoTarget) -> Self {
+        Self::new(ErrorCode::InvalidTarget, reason.description())
+    }
 }
 
 impl From<StorageError> for ApiError {

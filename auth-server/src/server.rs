@@ -25,7 +25,10 @@ use crate::{
         Endpoints,
         listener::{Asked, Listening},
     },
-    model::secret::{Secret, identifier},
+    model::{
+        resources::Resources,
+        secret::{Secret, identifier},
+    },
     outbound::Outbound,
     outside::Outside,
     passwords::Passwords,
@@ -151,7 +154,7 @@ pub async fn start_with(
     let app = Arc::new(App {
         issuer: config.issuer,
         trusted_proxies: config.listening.trusted_proxies,
-        resources,
+        resources: Resources::new(resources, config.tokens.lifetimes),
         registration_limits: RegistrationLimits::new(&config.clients.registration_rates),
         rates: Rates::new(&config.limits.rates, egresses.clone()),
         device_guesses: DeviceGuesses::new(),

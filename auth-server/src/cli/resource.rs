@@ -25,13 +25,22 @@ impl Command {
         let mut rows = Vec::new();
         for configured in &config.resources {
             let (resource, catalogue) = (&configured.resource, configured.resource.catalogue());
+            let terms = resource.terms();
             let scopes: Vec<_> = catalogue
                 .names()
-                .map(|name| json!({ "name": name, "description": catalogue.description(name) }))
+                .map(|name| {
+                    let implies: Vec<_> = catalogue.implied_by(name).collect();
+                    json!({ "name": name, "description": catalogue.description(name), "implies": implies })
+                })
                 .collect();
             described.push(json!({
                 "url": resource.url(),
                 "name": resource.name(),
+                "default": terms.is_default,
+                "provenance": terms.open_to.names().collect::<Vec<_>>(),
+                "access_token_ttl_seconds": terms.lifetimes.access,
+                "refresh_token_idle_seconds": terms.lifetimes.refresh_idle,
+                "refresh_token_max_seconds": terms.lifetimes.refresh_max,
                 "policy": configured.policy.as_ref().map(|policy| policy.path.display().to_string()),
                 "scopes": scopes,
                 "baseline_scopes": catalogue.resolve(&ScopeSet::default()).unwrap_or_default(),

@@ -10,9 +10,9 @@ mod listening;
 mod metrics;
 mod raw;
 mod registered_clients;
+mod resources;
 
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     ops::RangeInclusive,
     path::{Path, PathBuf},
@@ -21,7 +21,6 @@ use std::{
 
 use mcp_auth::{document::KeyPath, possession::DpopOptions};
 use mcp_auth_runtime::config::{self, ConfigError, Report};
-use mcp_auth_runtime::files;
 use secrecy::SecretString;
 
 pub(crate) use self::{
@@ -34,12 +33,10 @@ pub(crate) use self::{
 };
 use crate::{
     assertions::AssertionIssuer,
-    catalogue::ScopeCatalogue,
     keys::Settings,
     model::{
         consent_rules::ConsentRule,
-        resource::Resource,
-        scope::{ScopeSet, is_own, is_scope_token},
+        resource::{Lifetimes, Resource},
     },
     peer::AddressBlock,
     status::LIST_LIFETIME_SECONDS,
@@ -47,6 +44,10 @@ use crate::{
 
 /// Environment variables that begin with this override keys of the file: `MCP_AUTH_SERVER__SERVER__ISSUER`.
 pub const ENVIRONMENT_PREFIX: &str = "MCP_AUTH_SERVER";
+
+/// Lifetimes that make sense, in seconds.
+const ACCESS_SECONDS: RangeInclusive<i64> = 1..=86_400;
+const REFRESH_SECONDS: RangeInclusive<i64> = 60..=366 * 86_400;
 
 /// A configuration that was read and understood.
 #[derive(Debug)]
@@ -94,10 +95,9 @@ pub(crate) struct PolicyFile {
 /// Lifetimes, in seconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tokens {
-    pub(crate) access: i64,
+    /// Where a resource has none of its own.
+    pub(crate) lifetimes: Lifetimes,
     pub(crate) code: i64,
-    pub(crate) refresh_idle: i64,
-    pub(crate) refresh_max: i64,
     pub(crate) refresh_retry_window: i64,
     /// Whether access tokens name a status list.
     pub(crate) status_lists: bool,
@@ -139,10 +139,12 @@ impl Config {
 
     /// What the signing keys are to be like.
     pub(crate) fn key_settings(&self) -> Settings {
+        let each = self.resources.iter().map(|configured| configured.resource.lifetimes().access);
+        let longest = each.max().unwrap_or(self.tokens.lifetimes.access);
         Settings {
             schedule: self.keys.schedule.clone(),
             sealing: self.keys.sealing.clone(),
-            longest_lifetime: self.tokens.access.max(LIST_LIFETIME_SECONDS),
+            longest_lifetime: longest.max(LIST_LIFETIME_SECONDS),
         }
     }
 
@@ -159,10 +161,10 @@ impl Config {
         let metrics = MetricsListener::understand(&raw.metrics, &listening.addresses, report);
         let limits = Limits::understand(&raw.limits, report);
         let database = database(&raw.database.url, report);
-        let resources = resources(raw.resources, report);
+        let tokens = tokens(&raw.tokens, report);
+        let resources = resources::understand(raw.resources, tokens.lifetimes, report);
         let consent_rules = consent::rules(raw.consent.auto, &resources, report);
         let clients = clients::understand(raw.clients, &resources, report);
-        let tokens = tokens(&raw.tokens, report);
         let keys = keys::understand(&raw.keys, report);
         let session_lifetime = seconds(
             raw.sessions.lifetime_seconds,
@@ -213,79 +215,6 @@ fn database(url: &str, report: &mut Report) -> Option<DatabaseUrl> {
     None
 }
 
-fn resources(raw: Vec<raw::Resource>, report: &mut Report) -> Vec<ConfiguredResource> {
-    let path = KeyPath::root().key("resources");
-    if raw.is_empty() {
-        report.fault(&path, "expected at least one `[[resources]]`: tokens are always issued for a resource");
-    }
-    let mut understood: Vec<ConfiguredResource> = Vec::new();
-    for (index, entry) in raw.into_iter().enumerate() {
-        let path = path.index(index);
-        if entry.url.parse::<mcp_auth::resource::ResourceUri>().is_err() {
-            report.unexpected(&path.key("url"), "an absolute http or https URL without fragment");
-            continue;
-        }
-        if understood.iter().any(|other| other.resource.is_named_by(&entry.url)) {
-            report.fault(
-                &path.key("url"),
-                format!("expected each resource once, but found `{}` again", entry.url),
-            );
-        }
-        let (catalogue, policy) = catalogue(&entry, &path, report);
-        let name = if entry.name.is_empty() { entry.url.clone() } else { entry.name };
-        understood.push(ConfiguredResource {
-            resource: Arc::new(Resource::new(entry.url, name, catalogue)),
-            policy,
-        });
-    }
-    understood
-}
-
-fn catalogue(
-    entry: &raw::Resource,
-    path: &KeyPath,
-    report: &mut Report,
-) -> (ScopeCatalogue, Option<PolicyFile>) {
-    let inline = !entry.scopes.is_empty() || !entry.baseline_scopes.is_empty();
-    if !entry.policy.is_empty() {
-        if inline {
-            report.fault(path, "expected either `policy` or `scopes`, but found both");
-        }
-        let file = report.resolve(&entry.policy);
-        let text = files::read_to_string(&file).unwrap_or_else(|reason| {
-            report.fault(&path.key("policy"), format!("`{}` cannot be read: {reason}", file.display()));
-            String::new()
-        });
-        let catalogue = match ScopeCatalogue::from_policy(&text) {
-            Ok(catalogue) => catalogue,
-            Err(faults) => {
-                if !text.is_empty() {
-                    report.include(&file, faults);
-                }
-                ScopeCatalogue::default()
-            }
-        };
-        return (catalogue, Some(PolicyFile { path: file, text }));
-    }
-    let mut descriptions = BTreeMap::new();
-    for (name, scope) in &entry.scopes {
-        if !is_scope_token(name) || is_own(name) {
-            report.fault(
-                &path.key("scopes").key(name),
-                format!("expected a scope of printable ASCII without spaces, quotes and backslashes, but found `{name}`"),
-            );
-        }
-        descriptions.insert(name.clone(), (!scope.description.is_empty()).then(|| scope.description.clone()));
-    }
-    for (index, name) in entry.baseline_scopes.iter().enumerate() {
-        if !descriptions.contains_key(name) {
-            report.unexpected(&path.key("baseline_scopes").index(index), "a scope of this resource");
-        }
-    }
-    let baseline: ScopeSet = entry.baseline_scopes.iter().map(String::as_str).collect();
-    (ScopeCatalogue::new(descriptions, &baseline), None)
-}
-
 /// Addresses, or blocks of them.
 fn address_blocks(texts: &[String], path: &KeyPath, report: &mut Report) -> Vec<AddressBlock> {
     let mut parsed = Vec::new();
@@ -300,27 +229,28 @@ fn address_blocks(texts: &[String], path: &KeyPath, report: &mut Report) -> Vec<
 
 fn tokens(raw: &raw::Tokens, report: &mut Report) -> Tokens {
     let path = KeyPath::root().key("tokens");
-    let year = 366 * 86_400;
     Tokens {
-        access: seconds(
-            raw.access_token_ttl_seconds,
-            1..=86_400,
-            &path.key("access_token_ttl_seconds"),
-            report,
-        ),
+        lifetimes: Lifetimes {
+            access: seconds(
+                raw.access_token_ttl_seconds,
+                ACCESS_SECONDS,
+                &path.key("access_token_ttl_seconds"),
+                report,
+            ),
+            refresh_idle: seconds(
+                raw.refresh_token_idle_seconds,
+                REFRESH_SECONDS,
+                &path.key("refresh_token_idle_seconds"),
+                report,
+            ),
+            refresh_max: seconds(
+                raw.refresh_token_max_seconds,
+                REFRESH_SECONDS,
+                &path.key("refresh_token_max_seconds"),
+                report,
+            ),
+        },
         code: seconds(raw.code_ttl_seconds, 1..=600, &path.key("code_ttl_seconds"), report),
-        refresh_idle: seconds(
-            raw.refresh_token_idle_seconds,
-            60..=year,
-            &path.key("refresh_token_idle_seconds"),
-            report,
-        ),
-        refresh_max: seconds(
-            raw.refresh_token_max_seconds,
-            60..=year,
-            &path.key("refresh_token_max_seconds"),
-            report,
-        ),
         refresh_retry_window: seconds(
             raw.refresh_retry_window_seconds,
             0..=300,

@@ -90,6 +90,15 @@ pub(super) struct Resource {
     pub(super) url: String,
     /// What users are shown. Default: the URL.
     pub(super) name: String,
+    /// Whether requests without `resource` mean this one. Where there is a single resource, they mean that anyway.
+    pub(super) default: bool,
+    /// Which clients may ask for tokens: `administrator` (`[[clients.registered]]`), `document` (metadata documents),
+    /// `registration` (those that registered themselves). Default: all.
+    pub(super) provenance: Option<Vec<String>>,
+    /// Instead of those in `[tokens]`.
+    pub(super) access_token_ttl_seconds: Option<i64>,
+    pub(super) refresh_token_idle_seconds: Option<i64>,
+    pub(super) refresh_token_max_seconds: Option<i64>,
     /// The policy file that the gateway enforces, relative to this file; watched. Its scopes are the ones offered.
     pub(super) policy: String,
     /// The scopes, where there is no policy file.
@@ -104,6 +113,8 @@ pub(super) struct Resource {
 pub(super) struct Scope {
     /// What the consent page says.
     pub(super) description: String,
+    /// What holding it is as good as holding: other scopes of this resource.
+    pub(super) implies: Vec<String>,
 }
 
 /// `[clients]`

@@ -87,7 +87,7 @@ async fn answer(app: &App, query: &str, arrival: Arrival, jar: CookieJar) -> Res
 
     let signed_in = browser::signed_in(app, &jar).await?;
     let request = may_ask(&client, is_pushed)
-        .and_then(|()| AuthorizationRequest::read(&params, redirect_uri.clone(), &app.resources));
+        .and_then(|()| AuthorizationRequest::read(&params, redirect_uri.clone(), &client, &app.resources));
     let request = match request {
         Ok(request) => request,
         Err(refused) => {

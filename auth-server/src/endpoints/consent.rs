@@ -33,7 +33,6 @@ use crate::{
 
 const STEP: &str = "consent";
 const NOTHING_TICKED: &str = "Leave at least one permission ticked, or deny.";
-const SECONDS_OF_A_DAY: i64 = 86_400;
 
 /// Shows what is asked for, or goes on where the user allowed the same before.
 pub(crate) async fn show(State(app): State<Arc<App>>, RawQuery(query): RawQuery, jar: CookieJar) -> Response {
@@ -142,7 +141,7 @@ async fn page(
 ) -> Result<Response, Problem> {
     let Pending { client, request, .. } = &open.pending;
     let resources: Vec<_> = request.resources.iter().filter_map(|url| app.resource(url)).collect();
-    let words = |scope: &str| app.words_of(scope, &request.resources);
+    let describe = |scope: &str| app.describe(scope, &request.resources);
     let earlier = transaction::earlier_consent(app, &signed_in.user.id, &open.pending).await?;
     let page = ConsentPage {
         frame: Frame::new(app),
@@ -158,10 +157,8 @@ async fn page(
                 url: resource.url().to_owned(),
             })
             .collect(),
-        groups: shown_groups(consent::permissions(&request.scopes, earlier.as_ref(), words)),
-        stays_signed_in_days: request
-            .wants_refresh(client)
-            .then(|| (app.tokens.refresh_max / SECONDS_OF_A_DAY).max(1)),
+        groups: shown_groups(consent::permissions(&request.scopes, earlier.as_ref(), describe)),
+        stays_signed_in: request.wants_refresh(client).then(|| app.stays_signed_in(&request.resources)),
         username: signed_in.user.name.clone(),
         account: app.issuer.endpoint(Place::Account.path()),
         problem,

@@ -56,7 +56,7 @@ pub(crate) async fn device(
     if !client.may_use(GrantType::DeviceCode) {
         return Err(ApiError::new(ErrorCode::UnauthorizedClient, "this client may not use this grant type"));
     }
-    let asked = Asked::read(&params, &app.resources)
+    let asked = Asked::read(&params, &client, &app.resources)
         .map_err(|refused| ApiError::new(refused.code, refused.description))?;
     let request = DeviceRequest {
         client: client.clone(),

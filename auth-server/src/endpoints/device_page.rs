@@ -41,7 +41,6 @@ use crate::{
 };
 
 const STEP: &str = "device";
-const SECONDS_OF_A_DAY: i64 = 86_400;
 const NO_SUCH_CODE: &str =
     "There is no device that waits with this code. Look at it again, or start once more on the device.";
 const NOT_WITH_ME: &str = "Tick that you have the device with you, or deny.";
@@ -180,7 +179,7 @@ fn approval(app: &App, signed_in: &SignedIn, request: Box<DeviceRequest>) -> Res
     let now = app.now();
     let refresh = client.may_use(GrantType::RefreshToken) || asked.scopes.contains(OFFLINE_ACCESS);
     // long enough for the device to come for it
-    let lifetime = if refresh { app.tokens.refresh_max } else { app.tokens.code + app.tokens.access };
+    let lifetime = app.grant_lifetime(&asked.resources, refresh);
     let grant = Grant {
         id: identifier(&*app.outside.rng)?,
         kind: GrantKind::DeviceCode,
@@ -239,7 +238,7 @@ fn device_page(
     problem: Option<&'static str>,
 ) -> Response {
     let resources: Vec<_> = asked.resources.iter().filter_map(|url| app.resource(url)).collect();
-    let words = |scope: &str| app.words_of(scope, &asked.resources);
+    let describe = |scope: &str| app.describe(scope, &asked.resources);
     let stays = client.may_use(GrantType::RefreshToken) || asked.scopes.contains(OFFLINE_ACCESS);
     let page = DevicePage {
         frame: Frame::new(app),
@@ -254,8 +253,8 @@ fn device_page(
                 url: resource.url().to_owned(),
             })
             .collect(),
-        groups: shown_groups(consent::permissions(&asked.scopes, None, words)),
-        stays_signed_in_days: stays.then(|| (app.tokens.refresh_max / SECONDS_OF_A_DAY).max(1)),
+        groups: shown_groups(consent::permissions(&asked.scopes, None, describe)),
+        stays_signed_in: stays.then(|| app.stays_signed_in(&asked.resources)),
         asked_at: pages::moment(device.created_at),
         asked_from: address.clone(),
         username: signed_in.user.name.clone(),

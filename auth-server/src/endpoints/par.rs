@@ -63,7 +63,7 @@ async fn answer(app: &App, headers: &HeaderMap, body: Body) -> Result<Response, 
         None => client.sole_redirect_uri().cloned(),
     }
     .ok_or(refused("redirect_uri is not registered"))?;
-    let request = AuthorizationRequest::read(&params, redirect_uri, &app.resources)
+    let request = AuthorizationRequest::read(&params, redirect_uri, &client, &app.resources)
         .map_err(|refused| ApiError::new(refused.code, refused.description))?;
     let pushed = match (&request.key_thumbprint, &proof) {
         (None | Some(_), None) => params.without_credentials(),

@@ -118,6 +118,11 @@ pub(super) fn needs_login(
     (request.prompt.login || too_old) && !within
 }
 
+/// What was allowed at a resource, and what that implies there: whoever may do one thing is not asked about a part of it.
+fn reach(app: &App, resource: &str, allowed: &ScopeSet) -> ScopeSet {
+    app.resource(resource).map_or_else(|| allowed.clone(), |resource| resource.catalogue().reach(allowed))
+}
+
 /// What the user allowed the client before, at all resources of the request together: the part that a new consent adds
 /// to is what it has in common with them. `None` where there is nothing to add to.
 pub(super) async fn earlier_consent(
@@ -130,10 +135,10 @@ pub(super) async fn earlier_consent(
     for resource in &request.resources {
         let earlier = app.storage.consent(user_id, &client.id, resource).await?;
         // one that was given for other redirect URIs is void
-        let Some(earlier) = earlier.filter(|consent| consent.covers(client, &ScopeSet::default())) else {
+        let Some(earlier) = earlier.filter(|consent| consent.stands_for(client)) else {
             continue;
         };
-        allowed = Some(allowed.unwrap_or_default().union(&earlier.scopes));
+        allowed = Some(allowed.unwrap_or_default().union(&reach(app, resource, &earlier.scopes)));
     }
     Ok(allowed)
 }
@@ -148,7 +153,9 @@ pub(super) async fn without_asking(
     let mut earlier_covers = true;
     for resource in &request.resources {
         let earlier = app.storage.consent(user_id, &client.id, resource).await?;
-        earlier_covers &= earlier.is_some_and(|consent| consent.covers(client, &request.scopes));
+        earlier_covers &= earlier.is_some_and(|consent| {
+            consent.stands_for(client) && request.scopes.is_subset(&reach(app, resource, &consent.scopes))
+        });
     }
     Ok(consent_rules::without_asking(client, request, *arrival, earlier_covers, &app.consent_rules))
 }
@@ -165,7 +172,7 @@ pub(super) async fn approve(
     let now = app.now();
     let code = Secret::generate(&*app.outside.rng)?;
     let refresh = request.wants_refresh(&client);
-    let lifetime = if refresh { app.tokens.refresh_max } else { app.tokens.code + app.tokens.access };
+    let lifetime = app.grant_lifetime(&request.resources, refresh);
     let grant = Grant {
         id: identifier(&*app.outside.rng)?,
         kind: GrantKind::AuthorizationCode,

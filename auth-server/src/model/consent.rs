@@ -10,10 +10,19 @@ pub(crate) struct Permission {
     pub(crate) scope: String,
     /// The operator's words, where there are any.
     pub(crate) words: Option<String>,
+    /// What it is as good as besides, in words.
+    pub(crate) includes: Vec<String>,
     /// Whether it comes on top of what the user allowed this client before.
     pub(crate) is_new: bool,
     /// Whether the user may leave it out.
     pub(crate) is_optional: bool,
+}
+
+/// A scope as the operator describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Described {
+    pub(crate) words: Option<String>,
+    pub(crate) includes: Vec<String>,
 }
 
 /// Permissions of one kind.
@@ -74,17 +83,19 @@ impl Effect {
 
 /// What the page lists for a request, grouped by effect, in the order of [`Effect`].
 ///
-/// `earlier` is what the user allowed this client before, if anything: the rest is marked as new.
+/// `earlier` is what the user allowed this client before, with what that implies, if anything: the rest is marked as new.
 pub(crate) fn permissions(
     requested: &ScopeSet,
     earlier: Option<&ScopeSet>,
-    words: impl Fn(&str) -> Option<String>,
+    describe: impl Fn(&str) -> Described,
 ) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for scope in requested.iter().filter(|scope| *scope != OFFLINE_ACCESS) {
+        let Described { words, includes } = describe(scope);
         let permission = Permission {
             scope: scope.to_owned(),
-            words: words(scope),
+            words,
+            includes,
             is_new: earlier.is_some_and(|earlier| !earlier.contains(scope)),
             is_optional: is_optional(scope),
         };
@@ -203,8 +214,9 @@ mod tests {
     #[test]
     fn only_a_second_consent_has_new_permissions() {
         let list = |earlier: Option<&ScopeSet>| {
-            permissions(&set("notes:write notes:read other offline_access"), earlier, |scope| {
-                (scope == "other").then(|| "Words".to_owned())
+            permissions(&set("notes:write notes:read other offline_access"), earlier, |scope| Described {
+                words: (scope == "other").then(|| "Words".to_owned()),
+                ..Described::default()
             })
         };
         assert!(list(None).iter().flat_map(|group| &group.permissions).all(|permission| !permission.is_new));

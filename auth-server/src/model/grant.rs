@@ -192,8 +192,8 @@ pub(crate) struct Approval {
 }
 
 impl Consent {
-    /// Whether this covers a new request.
-    pub(crate) fn covers(&self, client: &Client, scopes: &ScopeSet) -> bool {
-        scopes.is_subset(&self.scopes) && self.redirect_uris.matches(&client.consent_fingerprint())
+    /// Whether it was given for the client as it is now.
+    pub(crate) fn stands_for(&self, client: &Client) -> bool {
+        self.redirect_uris.matches(&client.consent_fingerprint())
     }
 }

@@ -19,6 +19,7 @@ pub(crate) mod redirect_list;
 pub(crate) mod registration;
 pub(crate) mod request;
 pub(crate) mod resource;
+pub(crate) mod resources;
 pub(crate) mod scope;
 pub(crate) mod secret;
 pub(crate) mod session;

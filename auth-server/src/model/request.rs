@@ -9,7 +9,8 @@ use super::{
     grant_type::GrantType,
     pkce::CodeChallenge,
     redirect::RedirectUri,
-    resource::{self, Resource},
+    resource::Resource,
+    resources::{NoTarget, Resources},
     scope::{OFFLINE_ACCESS, OPENID, ScopeSet},
 };
 use crate::wire::{
@@ -61,6 +62,12 @@ impl Refused {
     }
 }
 
+impl From<NoTarget> for Refused {
+    fn from(reason: NoTarget) -> Self {
+        Self::new(ErrorCode::InvalidTarget, reason.description())
+    }
+}
+
 impl From<Repeated> for Refused {
     fn from(_: Repeated) -> Self {
         Self::new(ErrorCode::InvalidRequest, "a parameter is given more than once")
@@ -72,7 +79,8 @@ impl AuthorizationRequest {
     pub(crate) fn read(
         params: &Params,
         redirect_uri: RedirectUri,
-        resources: &[Arc<Resource>],
+        client: &Client,
+        resources: &Resources,
     ) -> Result<Self, Refused> {
         if params.has("request") {
             return Err(Refused::new(ErrorCode::RequestNotSupported, "request objects are not supported"));
@@ -122,7 +130,7 @@ impl AuthorizationRequest {
                 Refused::new(ErrorCode::InvalidRequest, "max_age must be a number of seconds")
             })?),
         };
-        let Asked { resources, scopes } = Asked::read(params, resources)?;
+        let Asked { resources, scopes } = Asked::read(params, client, resources)?;
         Ok(Self {
             redirect_uri,
             state: state.map(str::to_owned),
@@ -179,28 +187,11 @@ impl Asked {
     ///
     /// # Errors
     /// `invalid_target` and `invalid_scope` for what is not offered.
-    pub(crate) fn read(params: &Params, resources: &[Arc<Resource>]) -> Result<Self, Refused> {
-        let targets = targets(params, resources)?;
+    pub(crate) fn read(params: &Params, client: &Client, resources: &Resources) -> Result<Self, Refused> {
+        let targets = resources.targets(params.all("resource"), &client.origin)?;
         let scopes = scopes(params, &targets)?;
         Ok(Self { resources: targets.iter().map(|resource| resource.url().to_owned()).collect(), scopes })
     }
-}
-
-/// The resources asked for (RFC 8707 §2), each once; the only configured one where none is named.
-fn targets<'r>(params: &Params, resources: &'r [Arc<Resource>]) -> Result<Vec<&'r Arc<Resource>>, Refused> {
-    let mut named =
-        resource::find(resources, params.all("resource")).map_err(|resource::UnknownResource| {
-            Refused::new(ErrorCode::InvalidTarget, "resource is not known to this server")
-        })?;
-    if named.is_empty() {
-        return match resources {
-            [only] => Ok(vec![only]),
-            _ => Err(Refused::new(ErrorCode::InvalidTarget, "resource is required")),
-        };
-    }
-    let mut seen = std::collections::HashSet::new();
-    named.retain(|resource| seen.insert(resource.url()));
-    Ok(named)
 }
 
 /// The scopes granted if the user agrees. Each must belong to one of the resources; without `scope`, every resource

@@ -1,35 +1,90 @@
-//! Protected resources and resource indicators (RFC 8707).
+//! A protected resource, and what it is called (RFC 8707).
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::client::Origin;
 use crate::catalogue::ScopeCatalogue;
 
 /// One resource that tokens are issued for.
 #[derive(Debug)]
 pub(crate) struct Resource {
-    /// The canonical URL, which becomes `aud`.
-    url: String,
-    name: String,
+    terms: Terms,
     catalogue: ArcSwap<ScopeCatalogue>,
 }
 
-/// A `resource` parameter that names no resource of this server.
+/// What the configuration says of a resource, besides its scopes.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    /// The canonical URL, which becomes `aud`.
+    pub(crate) url: String,
+    pub(crate) name: String,
+    /// Whether requests that name no resource mean this one.
+    pub(crate) is_default: bool,
+    pub(crate) open_to: OpenTo,
+    pub(crate) lifetimes: Lifetimes,
+}
+
+/// Which clients may ask for tokens, by where they came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct UnknownResource;
+pub(crate) struct OpenTo {
+    pub(crate) administrator: bool,
+    pub(crate) document: bool,
+    pub(crate) registration: bool,
+}
+
+/// How long tokens live, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lifetimes {
+    pub(crate) access: i64,
+    /// After which an unused refresh token is dead.
+    pub(crate) refresh_idle: i64,
+    /// After which the user must sign in again.
+    pub(crate) refresh_max: i64,
+}
+
+impl OpenTo {
+    pub(crate) const EVERYBODY: Self = Self { administrator: true, document: true, registration: true };
+
+    /// As the configuration has them.
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
+        let each = [
+            ("administrator", self.administrator),
+            ("document", self.document),
+            ("registration", self.registration),
+        ];
+        each.into_iter().filter(|(_, is_open)| *is_open).map(|(name, _)| name)
+    }
+
+    pub(crate) const fn includes(self, origin: &Origin) -> bool {
+        match origin {
+            Origin::Administrator => self.administrator,
+            Origin::Document { .. } => self.document,
+            Origin::Registration => self.registration,
+        }
+    }
+}
 
 impl Resource {
-    pub(crate) fn new(url: String, name: String, catalogue: ScopeCatalogue) -> Self {
-        Self { url, name, catalogue: ArcSwap::from_pointee(catalogue) }
+    pub(crate) fn new(terms: Terms, catalogue: ScopeCatalogue) -> Self {
+        Self { terms, catalogue: ArcSwap::from_pointee(catalogue) }
     }
 
     pub(crate) fn url(&self) -> &str {
-        &self.url
+        &self.terms.url
     }
 
     pub(crate) fn name(&self) -> &str {
-        &self.name
+        &self.terms.name
+    }
+
+    pub(crate) const fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    pub(crate) const fn lifetimes(&self) -> Lifetimes {
+        self.terms.lifetimes
     }
 
     /// The scopes as they stand now.
@@ -43,32 +98,11 @@ impl Resource {
 
     /// Whether a client that writes `requested` means this resource.
     pub(crate) fn is_named_by(&self, requested: &str) -> bool {
-        match (Parts::split(&self.url), Parts::split(requested)) {
+        match (Parts::split(self.url()), Parts::split(requested)) {
             (Some(own), Some(requested)) => own == requested,
             _ => false,
         }
     }
-}
-
-/// Finds what the `resource` parameters of a request name; every one must be known (RFC 8707 §2).
-///
-/// # Errors
-/// [`UnknownResource`] when any is not ours.
-pub(crate) fn find<'a, 'r>(
-    resources: &'r [Arc<Resource>],
-    requested: impl Iterator<Item = &'a str>,
-) -> Result<Vec<&'r Arc<Resource>>, UnknownResource> {
-    requested
-        .map(|text| {
-            resources.iter().find(|resource| resource.is_named_by(text)).ok_or_else(|| {
-                // the client gets no list of what there is; the operator, who has to mend one of the two, does
-                let known: Vec<_> = resources.iter().map(|resource| resource.url()).collect();
-                let asked: String = text.chars().take(200).collect();
-                tracing::info!(?asked, ?known, "a resource was asked for that is not configured");
-                UnknownResource
-            })
-        })
-        .collect()
 }
 
 /// What is compared: scheme and host without case (RFC 3986 §6.2.2.1), the default port left out, and the empty path
@@ -107,11 +141,21 @@ impl Parts {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
+    pub(crate) fn terms(url: &str) -> Terms {
+        Terms {
+            url: url.to_owned(),
+            name: "R".to_owned(),
+            is_default: false,
+            open_to: OpenTo::EVERYBODY,
+            lifetimes: Lifetimes { access: 900, refresh_idle: 86_400, refresh_max: 864_000 },
+        }
+    }
+
     fn resource(url: &str) -> Resource {
-        Resource::new(url.to_owned(), "R".to_owned(), ScopeCatalogue::default())
+        Resource::new(terms(url), ScopeCatalogue::default())
     }
 
     #[test]
@@ -151,12 +195,5 @@ mod tests {
         ] {
             assert!(resource(own).is_named_by(requested), "{own} {requested}");
         }
-    }
-
-    #[test]
-    fn one_unknown_resource_among_known_ones_refuses_all() {
-        let known = [Arc::new(resource("https://gw.test/mcp"))];
-        assert!(find(&known, ["https://gw.test/mcp", "https://gw.test/other"].into_iter()).is_err());
-        assert_eq!(find(&known, ["https://gw.test/mcp"; 2].into_iter()).unwrap().len(), 2);
     }
 }

@@ -31,8 +31,8 @@ pub(crate) struct ConsentPage {
     pub(crate) destination: Destination,
     pub(crate) resources: Vec<ShownResource>,
     pub(crate) groups: Vec<ShownGroup>,
-    /// Days that the client may stay signed in, if it does.
-    pub(crate) stays_signed_in_days: Option<i64>,
+    /// How long the client may stay signed in, if it does.
+    pub(crate) stays_signed_in: Option<String>,
     pub(crate) username: String,
     /// Where the user can take it back.
     pub(crate) account: String,

@@ -33,8 +33,8 @@ pub(crate) struct DevicePage {
     pub(crate) client: ShownClient,
     pub(crate) resources: Vec<ShownResource>,
     pub(crate) groups: Vec<ShownGroup>,
-    /// Days that it stays signed in, where it does.
-    pub(crate) stays_signed_in_days: Option<i64>,
+    /// How long it stays signed in, where it does.
+    pub(crate) stays_signed_in: Option<String>,
     pub(crate) asked_at: String,
     pub(crate) asked_from: String,
     pub(crate) username: String,

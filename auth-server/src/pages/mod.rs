@@ -121,6 +121,16 @@ pub(crate) fn moment(at: Timestamp) -> String {
     )
 }
 
+/// A span of time in words: in the largest unit that is not more than it.
+pub(crate) fn span(seconds: i64) -> String {
+    let (count, unit) = match seconds {
+        ..3600 => ((seconds / 60).max(1), "minute"),
+        3600..86_400 => (seconds / 3600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
+}
+
 /// How long to wait, in words.
 pub(crate) fn wait(seconds: i64) -> String {
     match seconds {

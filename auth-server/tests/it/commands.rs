@@ -277,12 +277,16 @@ async fn a_registration_token_is_shown_once() {
 
 #[tokio::test]
 async fn resources_are_listed_with_their_scopes() {
-    let server = Setup::sole_resource("[resources.scopes.a]\ndescription = \"Do a\"\n[resources.scopes.b]")
-        .start()
-        .await;
+    let terms = "provenance = [\"document\"]\nrefresh_token_max_seconds = 100\n\
+                 [resources.scopes.a]\ndescription = \"Do a\"\nimplies = [\"b\"]\n[resources.scopes.b]";
+    let server = Setup::sole_resource(terms).start().await;
     let listed = server.json(&["resource", "list"]);
     assert_eq!((&listed[0]["url"], &listed[0]["name"]), (&R1.into(), &"Notes".into()));
-    assert_eq!(listed[0]["scopes"][0], serde_json::json!({"name": "a", "description": "Do a"}));
+    let scope = serde_json::json!({"name": "a", "description": "Do a", "implies": ["b"]});
+    assert_eq!(listed[0]["scopes"][0], scope);
+    assert_eq!((&listed[0]["provenance"][0], &listed[0]["default"]), (&"document".into(), &false.into()));
+    let lifetimes = ["access_token_ttl_seconds", "refresh_token_idle_seconds", "refresh_token_max_seconds"];
+    assert_eq!(lifetimes.map(|key| listed[0][key].as_i64().unwrap()), [900, 30 * 86_400, 100]);
     assert!(server.command(&["resource", "list"]).contains(&format!("{R1}  Notes  a b")));
 }
 

@@ -354,3 +354,66 @@ fn rules_that_do_without_consent_are_read_strictly() {
         assert_eq!(faults(&format!("{key}\n{rest}")), Ok(()), "{key}");
     }
 }
+
+/// `[[resources]]`: terms that cannot be kept.
+#[test]
+fn the_terms_of_a_resource_must_make_sense() {
+    let first = "[[resources]]\nurl = \"https://gw.test/mcp\"\n";
+    let second = "[[resources]]\nurl = \"https://gw.test/other\"\n";
+    let scopes = |list: &[(&str, &str)]| {
+        let each =
+            list.iter().map(|(name, implied)| format!("[resources.scopes.{name}]\nimplies = [{implied}]\n"));
+        each.collect::<String>()
+    };
+    for (resources, wanted) in [
+        (format!("{first}default = true\n{second}"), None),
+        (format!("{first}provenance = [\"administrator\", \"document\", \"registration\"]\n"), None),
+        (format!("{first}{}", scopes(&[("a", "\"b\", \"c\""), ("b", "\"c\""), ("c", "")])), None),
+        (
+            format!("{first}default = true\n{second}default = true\n"),
+            Some("`resources[1].default`: expected one default, but `https://gw.test/mcp` is one already"),
+        ),
+        (format!("{first}provenance = []\n"), Some("`resources[0].provenance`: expected at least one of")),
+        (
+            format!("{first}provenance = [\"document\", \"dynamic\"]\n"),
+            Some("`resources[0].provenance[1]`: expected `administrator`, `document` or `registration`"),
+        ),
+        (format!("{first}access_token_ttl_seconds = 0\n"), Some("`resources[0].access_token_ttl_seconds`")),
+        (
+            format!("{first}refresh_token_idle_seconds = 59\n"),
+            Some("`resources[0].refresh_token_idle_seconds`"),
+        ),
+        (
+            format!("{first}refresh_token_max_seconds = 31622401\n"),
+            Some("`resources[0].refresh_token_max_seconds`"),
+        ),
+        (
+            format!("{first}{}", scopes(&[("a", "\"b\", \"x\""), ("b", "")])),
+            Some("`resources[0].scopes.a.implies[1]`: expected a scope of this resource"),
+        ),
+        (
+            format!("{first}{}", scopes(&[("a", "\"a\"")])),
+            Some("`resources[0].scopes.a.implies`: expected no cycle, but `a` implies itself"),
+        ),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let toml = format!("[server]\nissuer = \"https://as.test\"\n{resources}");
+        let found = Config::load(&write(dir.path(), &toml)).map(drop).map_err(|error| error.to_string());
+        match (found, wanted) {
+            (Ok(()), None) => {}
+            (Err(found), Some(words)) => {
+                assert!(found.contains(words), "{resources}: {found}");
+                assert_eq!(found.lines().count(), 1, "{found}");
+            }
+            (found, wanted) => panic!("{resources}: {found:?} {wanted:?}"),
+        }
+    }
+    // each scope of a longer circle is named, and what leads into it is not
+    let circle = scopes(&[("a", "\"b\""), ("b", "\"c\""), ("c", "\"b\"")]);
+    let dir = tempfile::tempdir().unwrap();
+    let toml = format!("[server]\nissuer = \"https://as.test\"\n{first}{circle}");
+    let found = Config::load(&write(dir.path(), &toml)).unwrap_err().to_string();
+    for (scope, is_in_it) in [("a", false), ("b", true), ("c", true)] {
+        assert_eq!(found.contains(&format!("but `{scope}` implies itself")), is_in_it, "{found}");
+    }
+}

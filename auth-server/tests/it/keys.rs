@@ -194,6 +194,18 @@ async fn a_new_key_is_published_before_it_signs_and_the_old_one_until_its_last_t
     assert_eq!(removed.keys().collect::<Vec<_>>(), [&second]);
 }
 
+/// A8: whichever resource its tokens live longest for.
+#[tokio::test]
+async fn a_key_is_needed_until_the_last_token_of_any_resource_has_expired() {
+    let setup = Setup::sole_resource("access_token_ttl_seconds = 80000\n[resources.scopes.\"mcp:read\"]");
+    let server = setup.start().await;
+    let token = server.tokens().await["access_token"].as_str().unwrap().to_owned();
+    let expires_at = claims(&token)["exp"].as_i64().unwrap();
+    assert_eq!(expires_at, START + 80_000);
+    let kid = verified(&server, &token).await;
+    assert!(listed(&server)[&kid]["needed_until"].as_i64().unwrap() >= expires_at);
+}
+
 /// A8: by command.
 #[tokio::test]
 async fn a_key_is_replaced_by_command_after_its_lead_or_at_once() {

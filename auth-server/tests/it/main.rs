@@ -38,6 +38,7 @@ mod refresh;
 mod register;
 mod registration_limits;
 mod replicas;
+mod resource_terms;
 mod resources;
 mod restart;
 mod revoke;

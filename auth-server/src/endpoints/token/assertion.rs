@@ -10,7 +10,7 @@ use crate::{
         audit::{AuditEvent, AuditKind},
         grant::{Grant, GrantKind, Shown},
         id_jag::{Expected, IdentityAssertion},
-        resource,
+        scope::ScopeSet,
         secret::identifier,
         session::User,
     },
@@ -79,29 +79,25 @@ fn refused(asking: &Asking<'_>, reason: &str) -> ApiError {
 
 /// What the token is for: what the assertion says, which the request may narrow.
 fn order(asking: &Asking<'_>, resource: Option<&str>, scope: Option<&str>) -> Result<Order, ApiError> {
-    let Asking { app, params, .. } = *asking;
-    let unknown = ApiError::new(ErrorCode::InvalidTarget, "resource is not known to this server");
-    let in_request: Vec<&str> = params.all("resource").collect();
-    let named =
-        resource::find(&app.resources, resource.into_iter().chain(in_request)).map_err(|_| unknown)?;
-    let target = match (named.as_slice(), app.resources.as_slice()) {
-        ([], [only]) => only,
-        ([], _) => return Err(ApiError::new(ErrorCode::InvalidTarget, "resource is required")),
-        ([first, rest @ ..], _) if rest.iter().all(|other| other.url() == first.url()) => *first,
-        _ => return Err(ApiError::new(ErrorCode::InvalidTarget, "the request and the assertion differ")),
+    let Asking { app, client, params, .. } = *asking;
+    let named = resource.into_iter().chain(params.all("resource"));
+    let targets = app.resources.targets(named, &client.origin)?;
+    let [target] = targets.as_slice() else {
+        return Err(ApiError::new(ErrorCode::InvalidTarget, "the request and the assertion differ"));
     };
     let catalogue = target.catalogue();
-    let asserted = crate::model::scope::ScopeSet::parse(scope.unwrap_or_default()).map_err(|_| {
+    let asserted = ScopeSet::parse(scope.unwrap_or_default()).map_err(|_| {
         ApiError::new(ErrorCode::InvalidScope, "the assertion has no scopes that can be read")
     })?;
-    let offered = catalogue.names().filter(|name| asserted.contains(name)).collect();
+    let offered: ScopeSet = catalogue.names().filter(|name| asserted.contains(name)).collect();
     let requested = requested_scopes(params)?;
     // wider than the assertion is narrowed to it: the enterprise has the last word
-    let scopes = if requested.is_empty() { offered } else { requested.intersection(&offered) };
+    let scopes =
+        if requested.is_empty() { offered } else { requested.intersection(&catalogue.reach(&offered)) };
     if scopes.is_empty() {
         return Err(ApiError::new(ErrorCode::InvalidScope, "no scope of the assertion is offered here"));
     }
-    Ok(Order { resource: target.url().to_owned(), scopes, lifetime: app.tokens.access })
+    Ok(Order { resource: target.url().to_owned(), scopes, lifetime: target.lifetimes().access })
 }
 
 /// The user whom the assertion names: linked before, or linked now where the administrator lets this issuer do so.

@@ -6,7 +6,7 @@ use crate::{
     model::{
         audit::{AuditEvent, AuditKind},
         grant::{Grant, GrantKind, Shown},
-        resource,
+        scope::ScopeSet,
         secret::identifier,
     },
     storage::Issued,
@@ -18,27 +18,23 @@ use crate::{
 
 pub(super) async fn issue(asking: &Asking<'_>) -> Result<TokenResponse, ApiError> {
     let Asking { app, client, params, now, .. } = *asking;
-    let unknown = ApiError::new(ErrorCode::InvalidTarget, "resource is not known to this server");
-    let named = resource::find(&app.resources, params.all("resource")).map_err(|_| unknown)?;
-    let resource = match (named.as_slice(), app.resources.as_slice()) {
-        ([one], _) => *one,
-        ([], [only]) => only,
-        ([], _) => return Err(ApiError::new(ErrorCode::InvalidTarget, "resource is required")),
-        _ => return Err(ApiError::new(ErrorCode::InvalidTarget, "name one resource")),
+    let targets = app.resources.targets(params.all("resource"), &client.origin)?;
+    let [resource] = targets.as_slice() else {
+        return Err(ApiError::new(ErrorCode::InvalidTarget, "name one resource"));
     };
     let catalogue = resource.catalogue();
-    let offered = catalogue.names().filter(|name| client.service.scopes.contains(name)).collect();
+    let offered: ScopeSet = catalogue.names().filter(|name| client.service.scopes.contains(name)).collect();
     let requested = requested_scopes(params)?;
     // there is no user to stay signed in for, nor to tell anything of
-    if !requested.is_subset(&offered) {
+    if !requested.is_subset(&catalogue.reach(&offered)) {
         return Err(ApiError::new(ErrorCode::InvalidScope, "scope is not for this client"));
     }
     let scopes = if requested.is_empty() { offered } else { requested };
     if scopes.is_empty() {
         return Err(ApiError::new(ErrorCode::UnauthorizedClient, "this client may not have any scope here"));
     }
-    let order =
-        Order { resource: resource.url().to_owned(), scopes: scopes.clone(), lifetime: app.tokens.access };
+    let lifetime = resource.lifetimes().access;
+    let order = Order { resource: resource.url().to_owned(), scopes: scopes.clone(), lifetime };
     let grant = Grant {
         id: identifier(&*app.outside.rng).map_err(|error| internal(&error))?,
         kind: GrantKind::ClientCredentials,

@@ -35,7 +35,7 @@ pub(super) async fn redeem(asking: &Asking<'_>) -> Result<TokenResponse, ApiErro
     if code.redeemed_at.is_some() {
         return Err(replayed(asking, &grant).await?);
     }
-    let order = Order::read(app, &grant, params)?;
+    let order = Order::read(app, client, &grant, params)?;
     let key = asking.key(&grant)?;
     let user = user_of(app, &grant).await?;
 

@@ -36,7 +36,7 @@ pub(super) async fn redeem(asking: &Asking<'_>) -> Result<TokenResponse, ApiErro
     if grant.revoked_at.is_some() {
         return Err(invalid_grant());
     }
-    let order = Order::read(app, &grant, params)?;
+    let order = Order::read(app, client, &grant, params)?;
     let key = asking.key(&grant)?;
     let user = user_of(app, &grant).await?;
     let refresh = if grant.refresh {

@@ -9,7 +9,7 @@ use crate::{
     model::{
         audit::{AuditEvent, AuditKind},
         grant::{AccessToken, Grant, GrantKind, Shown},
-        resource,
+        scope::ScopeSet,
         secret::{Secret, identifier},
     },
     storage::Issued,
@@ -97,7 +97,7 @@ fn order(asking: &Asking<'_>, token: &AccessToken) -> Result<Order, ApiError> {
     let Asking { app, client, params, now, .. } = *asking;
     let refused =
         ApiError::new(ErrorCode::InvalidTarget, "this client may not exchange tokens for this resource");
-    let named = resource::find(&app.resources, params.all("resource")).map_err(|_| refused)?;
+    let named = app.resources.named(params.all("resource"), &client.origin).map_err(|_| refused)?;
     let [target] = named.as_slice() else {
         return Err(ApiError::new(ErrorCode::InvalidTarget, "name one resource"));
     };
@@ -105,12 +105,16 @@ fn order(asking: &Asking<'_>, token: &AccessToken) -> Result<Order, ApiError> {
         return Err(refused);
     }
     let catalogue = target.catalogue();
-    let offered = catalogue.names().filter(|name| token.scopes.contains(name)).collect();
+    // what the token is as good as where it was presented, it is as good as here
+    let held = app
+        .resource(&token.audience)
+        .map_or_else(|| token.scopes.clone(), |resource| resource.catalogue().reach(&token.scopes));
+    let offered: ScopeSet = catalogue.names().filter(|name| held.contains(name)).collect();
     let requested = requested_scopes(params)?;
     if !requested.is_subset(&offered) {
         return Err(ApiError::new(ErrorCode::InvalidScope, "scope is wider than that of the subject token"));
     }
-    let lifetime = app.tokens.access.min(token.expires_at.seconds_since(now));
+    let lifetime = target.lifetimes().access.min(token.expires_at.seconds_since(now));
     let scopes = if requested.is_empty() { offered } else { requested };
     Ok(Order { resource: target.url().to_owned(), scopes, lifetime })
 }

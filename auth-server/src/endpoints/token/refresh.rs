@@ -19,7 +19,7 @@ pub(super) async fn refresh(asking: &Asking<'_>) -> Result<TokenResponse, ApiErr
     if grant.client_id != client.id || grant.revoked_at.is_some() || now >= token.expires_at {
         return Err(invalid_grant());
     }
-    let order = Order::read(app, &grant, params)?;
+    let order = Order::read(app, client, &grant, params)?;
     let key = asking.key(&grant)?;
     let user = user_of(app, &grant).await?;
     let id_token = issue::id_token(app, &grant, &order, user.as_ref(), None)?;

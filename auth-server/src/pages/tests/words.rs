@@ -56,10 +56,16 @@ fn document(host: &str) -> Client {
 
 fn consent_page(client: &Client, redirect_uri: &str, scopes: &str, earlier: Option<&str>) -> ConsentPage {
     let set = |text: &str| ScopeSet::parse(text).unwrap();
-    let words = |scope: &str| match scope {
-        "notes:read" => Some("Read your notes".to_owned()),
-        "notes:write" => Some("Add notes for you".to_owned()),
-        _ => None,
+    let describe = |scope: &str| {
+        let (words, includes) = match scope {
+            "notes:read" => (Some("Read your notes"), vec![]),
+            "notes:write" => (Some("Add notes for you"), vec!["Read your notes", "notes:count"]),
+            _ => (None, vec![]),
+        };
+        consent::Described {
+            words: words.map(str::to_owned),
+            includes: includes.into_iter().map(str::to_owned).collect(),
+        }
     };
     ConsentPage {
         frame: frame(),
@@ -72,8 +78,8 @@ fn consent_page(client: &Client, redirect_uri: &str, scopes: &str, earlier: Opti
             name: "Demo tools".to_owned(),
             url: "https://gw.test/mcp".to_owned(),
         }],
-        groups: shown_groups(consent::permissions(&set(scopes), earlier.map(set).as_ref(), words)),
-        stays_signed_in_days: Some(180),
+        groups: shown_groups(consent::permissions(&set(scopes), earlier.map(set).as_ref(), describe)),
+        stays_signed_in: Some("180 days".to_owned()),
         username: "alice".to_owned(),
         account: "https://as.test/account".to_owned(),
         problem: None,
@@ -125,7 +131,7 @@ fn consent_for_a_client_that_registered_itself() {
 #[test]
 fn consent_without_permissions() {
     let mut page = consent_page(&client(Origin::Administrator), "https://app.test/cb", "", None);
-    page.stays_signed_in_days = None;
+    page.stays_signed_in = None;
     assert_snapshot!(read(&page));
 }
 
