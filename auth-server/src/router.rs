@@ -19,7 +19,8 @@ use crate::{
     app::App,
     endpoints::{
         account::{self, password},
-        authorize, consent, device, device_page, introspect, jwks, login, metadata, par, paths, register,
+        authorize, consent, device, device_page, introspect, jwks, login, metadata, par, paths,
+        register::{self, manage},
         revoke, status, token, userinfo,
     },
     metrics::Endpoints,
@@ -61,6 +62,10 @@ pub(crate) fn router(app: Arc<App>, body: Duration, counted: Option<Endpoints>) 
     }
     if app.clients.dynamic_registration {
         api = api.route(&at(paths::REGISTER), post(register::register));
+        if app.clients.registration_management {
+            let of_one = get(manage::show).put(manage::replace).delete(manage::delete);
+            api = api.route(&at(&format!("{}/{{id}}", paths::REGISTER)), of_one);
+        }
     }
     let api = api.method_not_allowed_fallback(api_method_not_allowed).layer(cors());
 
@@ -105,7 +110,7 @@ pub(crate) fn router(app: Arc<App>, body: Duration, counted: Option<Endpoints>) 
 fn cors() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(Any)
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([
             header::WWW_AUTHENTICATE,

@@ -22,6 +22,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Clients {
     pub(crate) dynamic_registration: bool,
+    /// Whether a client may look at its registration, change it and end it (RFC 7592).
+    pub(crate) registration_management: bool,
     pub(crate) registration_rates: RegistrationRates,
     pub(crate) max_unused: i64,
     pub(crate) rules: Arc<Rules>,
@@ -84,6 +86,7 @@ pub(super) fn understand(
     };
     Clients {
         dynamic_registration: raw.dynamic_registration,
+        registration_management: raw.registration_management,
         registration_rates: RegistrationRates {
             per_address: raw.registrations_per_minute,
             in_all: raw.registrations_per_minute_in_all,

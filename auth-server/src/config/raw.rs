@@ -123,6 +123,8 @@ pub(super) struct Scope {
 pub(super) struct Clients {
     /// Whether clients may register themselves (RFC 7591).
     pub(super) dynamic_registration: bool,
+    /// Whether such a client gets a token to look at its registration, to change it and to end it (RFC 7592).
+    pub(super) registration_management: bool,
     /// Registrations a minute from one address; the ones beyond get 429.
     pub(super) registrations_per_minute: u32,
     /// Registrations a minute from all addresses together, but for those of `trusted_egress`.
@@ -153,6 +155,7 @@ impl Default for Clients {
     fn default() -> Self {
         Self {
             dynamic_registration: true,
+            registration_management: true,
             registrations_per_minute: 60,
             registrations_per_minute_in_all: 600,
             trusted_egress: Vec::new(),

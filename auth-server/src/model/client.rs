@@ -15,8 +15,9 @@ use crate::outside::Timestamp;
 
 const MAX_LINK_BYTES: usize = 2048;
 
-/// How the origin of a client with a metadata document is stored.
+/// How the origins are stored of a client with a metadata document, and of one that registered itself.
 pub(crate) const DOCUMENT: &str = "document";
+pub(crate) const REGISTRATION: &str = "registration";
 
 /// A client, from whichever source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,7 +181,7 @@ impl Origin {
         match self {
             Self::Administrator => "administrator",
             Self::Document { .. } => DOCUMENT,
-            Self::Registration => "registration",
+            Self::Registration => REGISTRATION,
         }
     }
 
@@ -194,7 +195,7 @@ impl Origin {
                 let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
                 Some(Self::Document { host })
             }
-            "registration" => Some(Self::Registration),
+            REGISTRATION => Some(Self::Registration),
             _ => None,
         }
     }

@@ -9,7 +9,7 @@ mod redirects;
 use url::{Host, Url};
 
 use super::{
-    client::{Client, Links, Origin, Restrictions, Service, WebLink},
+    client::{Authentication, Client, Links, Origin, Restrictions, Service, WebLink},
     grant_type::{GrantType, GrantTypes},
     redirect_list::AllowedRedirectUris,
     secret::Secret,
@@ -70,14 +70,38 @@ pub(crate) fn register(
     rng: &dyn Rng,
     now: Timestamp,
 ) -> Result<Registration, Failure> {
+    // never an https URL: those ids belong to metadata documents
+    let id = super::secret::identifier(rng)?;
+    describe(id, now, metadata, rules, None, rng)
+}
+
+/// Puts what a client says now in the place of all that it said before (RFC 7592 §2.2). It keeps its id, and its secret as
+/// long as it has one.
+pub(crate) fn replace(
+    client: &Client,
+    metadata: &ClientMetadata,
+    rules: &Rules,
+    rng: &dyn Rng,
+) -> Result<Registration, Failure> {
+    let id = client.id.clone();
+    describe(id, client.registered_at, metadata, rules, Some(&client.authentication), rng)
+}
+
+fn describe(
+    id: String,
+    registered_at: Timestamp,
+    metadata: &ClientMetadata,
+    rules: &Rules,
+    before: Option<&Authentication>,
+    rng: &dyn Rng,
+) -> Result<Registration, Failure> {
     let links = links(metadata)?;
     let grant_types = grant_types(metadata)?;
     let redirect_uris = redirects::redirect_uris(metadata, rules, &grant_types)?;
-    let (authentication, secret) = authentication::of_registration(metadata, rules, rng)?;
+    let (authentication, secret) = authentication::of_registration(metadata, rules, before, rng)?;
     let name = metadata.client_name.as_deref().and_then(text::display_name);
     let client = Client {
-        // never an https URL: those ids belong to metadata documents
-        id: super::secret::identifier(rng)?,
+        id,
         name: name.unwrap_or_else(|| "Unnamed app".to_owned()),
         redirect_uris,
         authentication,
@@ -86,7 +110,7 @@ pub(crate) fn register(
         origin: Origin::Registration,
         links,
         service: Service::default(),
-        registered_at: now,
+        registered_at,
     };
     Ok(Registration { client, secret })
 }

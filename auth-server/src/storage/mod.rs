@@ -233,7 +233,8 @@ pub(crate) trait Devices {
     async fn insert_device(&self, device: &Device) -> Result<bool>;
     /// The device that a user code names, if it still waits.
     async fn device_by_user_code(&self, user_code: &Digest, now: Timestamp) -> Result<Option<Device>>;
-    /// Stores what the user gave a device, once. False, and nothing stored, if it no longer waits.
+    /// Stores what the user gave a device, once. False, and nothing stored, if it no longer waits, or its client is not the
+    /// same any more.
     async fn approve_device(&self, device: &Digest, approval: &Approval, now: Timestamp) -> Result<bool>;
     /// False if it no longer waits.
     async fn deny_device(&self, device: &Digest, now: Timestamp) -> Result<bool>;
@@ -278,7 +279,8 @@ pub(crate) enum Which {
 #[async_trait]
 pub(crate) trait Grants {
     /// Ends the transaction and stores the grant with its code, and that the user consented, all or nothing. False,
-    /// and nothing stored, if the transaction was already ended.
+    /// and nothing stored, if the transaction was already ended, or the client registered itself and is not the same any
+    /// more.
     async fn approve(&self, transaction: Option<&Digest>, approval: &Approval) -> Result<bool>;
     async fn code(&self, digest: &Digest) -> Result<Option<(Code, Grant)>>;
     async fn count_code_failure(&self, digest: &Digest) -> Result<()>;

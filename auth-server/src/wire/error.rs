@@ -101,7 +101,7 @@ pub(crate) struct ApiError {
     code: ErrorCode,
     description: &'static str,
     status: StatusCode,
-    basic_challenge: bool,
+    challenge: Option<&'static str>,
     retry_after_seconds: Option<i64>,
 }
 
@@ -117,7 +117,7 @@ impl ApiError {
             code,
             description,
             status: StatusCode::BAD_REQUEST,
-            basic_challenge: false,
+            challenge: None,
             retry_after_seconds: None,
         }
     }
@@ -137,7 +137,22 @@ impl ApiError {
     pub(crate) const fn invalid_client(tried_basic: bool) -> Self {
         let mut error = Self::new(ErrorCode::InvalidClient, "client authentication failed");
         error.status = StatusCode::UNAUTHORIZED;
-        error.basic_challenge = tried_basic;
+        if tried_basic {
+            error.challenge = Some("Basic realm=\"token\"");
+        }
+        error
+    }
+
+    /// RFC 6750 §3: a token that admits to this registration is missing, or the one that came (`tried`) is none.
+    pub(crate) const fn registration_token(tried: bool) -> Self {
+        let mut error =
+            Self::new(ErrorCode::InvalidToken, "a token that is good for this registration is needed");
+        error.status = StatusCode::UNAUTHORIZED;
+        error.challenge = Some(if tried {
+            "Bearer realm=\"registration\", error=\"invalid_token\""
+        } else {
+            "Bearer realm=\"registration\""
+        });
         error
     }
 
@@ -163,8 +178,8 @@ impl IntoResponse for ApiError {
         response.extensions_mut().insert(Refused(self.code.as_str()));
         let headers = response.headers_mut();
         no_store(headers);
-        if self.basic_challenge {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"token\""));
+        if let Some(challenge) = self.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(seconds) = self.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

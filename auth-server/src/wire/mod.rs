@@ -1,5 +1,6 @@
 //! What goes over the wire: parameters, documents and errors as the RFCs define them.
 
+pub(crate) mod bearer;
 pub(crate) mod client_auth;
 pub(crate) mod error;
 pub(crate) mod params;

@@ -1,6 +1,6 @@
 //! Client metadata as clients send it (RFC 7591 §2), for registrations and for client ID metadata documents.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use crate::model::{
     client::{Authentication, Client, KeysAt},
@@ -42,6 +42,44 @@ impl ClientMetadata {
     }
 }
 
+/// The metadata that is to replace a registration (RFC 7592 §2.2).
+#[derive(Debug, Deserialize)]
+pub(crate) struct Replacement {
+    client_id: String,
+    client_secret: Option<String>,
+    // what only the server says; there at all is too much
+    registration_access_token: Option<IgnoredAny>,
+    registration_client_uri: Option<IgnoredAny>,
+    client_secret_expires_at: Option<IgnoredAny>,
+    client_id_issued_at: Option<IgnoredAny>,
+    #[serde(flatten)]
+    pub(crate) metadata: ClientMetadata,
+}
+
+impl Replacement {
+    /// Reads as [`ClientMetadata::read`] does.
+    pub(crate) fn read(json: &[u8]) -> Option<Self> {
+        is_shallow_object(json).then(|| serde_json::from_slice(json).ok()).flatten()
+    }
+
+    /// Whether it is for this client, and takes nothing upon itself.
+    pub(crate) fn is_for(&self, client: &Client) -> bool {
+        let of_the_server = self.registration_access_token.is_some()
+            || self.registration_client_uri.is_some()
+            || self.client_secret_expires_at.is_some()
+            || self.client_id_issued_at.is_some();
+        // the secret is this server's to choose: a client may only say that it knows it
+        let secret_fits = match (&self.client_secret, &client.authentication) {
+            (None, _) => true,
+            (Some(secret), Authentication::Secret { digest, .. }) => {
+                digest.matches(&Secret::received(secret).digest())
+            }
+            (Some(_), _) => false,
+        };
+        self.client_id == client.id && !of_the_server && secret_fits
+    }
+}
+
 /// Whether bytes are a JSON object that is nowhere nested deeper than serde_json follows. Members that are ignored
 /// would otherwise be skipped at any depth.
 pub(crate) fn is_shallow_object(json: &[u8]) -> bool {
@@ -73,6 +111,17 @@ pub(crate) struct Registered<'a> {
     pub(crate) require_pushed_authorization_requests: bool,
     #[serde(skip_serializing_if = "is_false")]
     pub(crate) dpop_bound_access_tokens: bool,
+    #[serde(flatten)]
+    pub(crate) management: Option<Management<'a>>,
+}
+
+/// How a client manages its registration (RFC 7592 §3).
+#[derive(Serialize)]
+pub(crate) struct Management<'a> {
+    #[serde(rename = "registration_client_uri")]
+    pub(crate) uri: String,
+    #[serde(rename = "registration_access_token")]
+    pub(crate) token: &'a str,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields so")]
@@ -82,7 +131,11 @@ const fn is_false(value: &bool) -> bool {
 
 impl<'a> Registered<'a> {
     /// `secret`: the client's secret in clear, which is told once only.
-    pub(crate) fn new(client: &'a Client, secret: Option<&'a Secret>) -> Self {
+    pub(crate) fn new(
+        client: &'a Client,
+        secret: Option<&'a Secret>,
+        management: Option<Management<'a>>,
+    ) -> Self {
         let keys = match &client.authentication {
             Authentication::PrivateKeyJwt { keys, algorithm, .. } => Some((keys, *algorithm)),
             Authentication::None | Authentication::Secret { .. } => None,
@@ -108,6 +161,7 @@ impl<'a> Registered<'a> {
             },
             require_pushed_authorization_requests: client.restrictions.pushed_requests,
             dpop_bound_access_tokens: client.restrictions.dpop,
+            management,
         }
     }
 }

@@ -37,6 +37,7 @@ mod postgres;
 mod refresh;
 mod register;
 mod registration_limits;
+mod registration_management;
 mod replicas;
 mod resource_terms;
 mod resources;

@@ -32,6 +32,8 @@ async fn a_client_like_claude_code_registers_and_signs_in() {
             "grant_types": ["authorization_code", "refresh_token"],
             "response_types": ["code"],
             "token_endpoint_auth_method": "none",
+            "registration_client_uri": format!("{}/oauth2/register/{id}", server.issuer),
+            "registration_access_token": client["registration_access_token"].as_str().unwrap(),
         })
     );
     let az = az()

@@ -12,14 +12,19 @@ use crate::{
     wire::registration::ClientMetadata,
 };
 
-/// The method for a client that registers itself: the first that it names and that there is here.
+/// The method for a client that registers itself: the first that it names and that there is here. With the secret, where
+/// that is a new one.
 pub(super) fn of_registration(
     metadata: &ClientMetadata,
     rules: &Rules,
+    before: Option<&Authentication>,
     rng: &dyn Rng,
 ) -> Result<(Authentication, Option<Secret>), Failure> {
     let keys = keys(metadata, rules)?;
     let with_secret = |basic, post| {
+        if let Some(Authentication::Secret { digest, .. }) = before {
+            return Ok((Authentication::Secret { digest: digest.clone(), basic, post }, None));
+        }
         let secret = Secret::generate(rng)?;
         Ok((Authentication::Secret { digest: secret.digest(), basic, post }, Some(secret)))
     };

@@ -4,6 +4,7 @@ use crate::storage::{ClientUsage, PushedRequest, StoredTransaction};
 on_both!(
     unused_clients_are_evicted_and_used_ones_never,
     a_registration_is_managed_by_its_own_token,
+    what_changed_or_went_is_granted_nothing,
     a_document_is_renewed_in_place,
     a_deleted_client_takes_its_grants_along,
     initial_access_tokens_are_used_up,
@@ -46,6 +47,26 @@ async fn a_registration_is_managed_by_its_own_token(storage: &Database) {
     assert!(storage.approve_client("c", NOW).await.unwrap());
     assert!(storage.approve_client("c", NOW.plus_seconds(5)).await.unwrap());
     assert_eq!(storage.client("c", LONG_AGO).await.unwrap().unwrap().approved_at, Some(NOW));
+}
+
+async fn what_changed_or_went_is_granted_nothing(storage: &Database) {
+    with_a_grant(storage).await;
+    let stored = async |id: &str| storage.grant(id).await.unwrap().is_some();
+    let waiting = RegisteredClient { approved_at: None, ..registered("w", NOW) };
+    storage.insert_client(&waiting, 9).await.unwrap();
+    assert!(!storage.approve(None, &approval("1", client("w", NOW))).await.unwrap(), "not approved");
+    assert!(!storage.approve(None, &approval("2", client("d", NOW))).await.unwrap(), "not there");
+    let renamed = Client { name: "Another".into(), ..client("c", NOW) };
+    assert!(!storage.approve(None, &approval("3", renamed)).await.unwrap(), "not like that");
+    assert!(storage.approve(None, &approval("4", client("c", NOW))).await.unwrap());
+    storage.delete_client("c", NOW).await.unwrap();
+    assert!(!storage.approve(None, &approval("5", client("c", NOW))).await.unwrap(), "deleted");
+    for id in ["1", "2", "3", "5"] {
+        assert!(!stored(id).await, "{id}");
+    }
+    assert!(!storage.has_consented("u", "c").await.unwrap());
+    assert!(storage.client("w", LONG_AGO).await.unwrap().is_some());
+    assert_eq!(storage.listed_client("w", NOW).await.unwrap().unwrap().last_used_at, None);
 }
 
 async fn a_document_is_renewed_in_place(storage: &Database) {

@@ -47,7 +47,9 @@ impl Devices for Database {
         let (digest, approval) = (digest.clone(), approval.clone());
         self.write(move |mut database| {
             Box::pin(async move {
-                insert_approval(&mut database, &approval).await?;
+                if !insert_approval(&mut database, &approval).await? {
+                    return Ok(Undo(false));
+                }
                 let waited = sql("UPDATE devices SET state = 'approved', grant_id = $2 \
                      WHERE digest = $1 AND state = 'waiting' AND expires_at > $3")
                 .bind(&digest)

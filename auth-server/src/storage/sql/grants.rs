@@ -37,7 +37,9 @@ impl Grants for Database {
                         return Ok(Undo(false));
                     }
                 }
-                insert_approval(&mut database, &approval).await?;
+                if !insert_approval(&mut database, &approval).await? {
+                    return Ok(Undo(false));
+                }
                 if let Some(code) = &approval.code {
                     sql("INSERT INTO codes (digest, grant_id, redirect_uri, code_challenge, nonce, expires_at) \
                          VALUES ($1, $2, $3, $4, $5, $6)")

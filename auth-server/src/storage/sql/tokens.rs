@@ -3,7 +3,7 @@
 use super::statement::{Connection, Row, Statement, json, sql};
 use crate::{
     model::{
-        client::Origin,
+        client::{Client, Origin},
         grant::{AccessToken, Approval, Grant, GrantKind, Shown, Use},
         redirect::RedirectUri,
         scope::ScopeSet,
@@ -203,8 +203,9 @@ fn revocation(which: &Which, now: Timestamp) -> Statement<'_> {
     }
 }
 
-/// Stores a grant that a user gave, with what goes with it.
-pub(super) async fn insert_approval(database: &mut Connection<'_>, approval: &Approval) -> Result<()> {
+/// Stores a grant that a user gave, with what goes with it. False if the client registered itself and is no longer what
+/// the user saw, or is gone: then what was stored must be undone.
+pub(super) async fn insert_approval(database: &mut Connection<'_>, approval: &Approval) -> Result<bool> {
     let answered_to = approval.code.as_ref().map(|code| &code.redirect_uri);
     insert_grant(database, &approval.grant, &Shown::new(&approval.client, answered_to), None).await?;
     if let (Some(user_id), Some(asked)) = (&approval.grant.user_id, &approval.asked) {
@@ -249,18 +250,21 @@ async fn remember_consent(
 }
 
 /// Marks the client as used and keeps it as the user saw it: for a metadata document, this is what the token endpoint
-/// goes by when the document cannot be fetched. A registration is changed by its own client alone.
-async fn remember_client(database: &mut Connection<'_>, approval: &Approval) -> Result<()> {
+/// goes by when the document cannot be fetched. A registration is changed by its own client alone; false if it was.
+async fn remember_client(database: &mut Connection<'_>, approval: &Approval) -> Result<bool> {
     let client = &approval.client;
     match client.origin {
         // the configuration alone says which of these there are
         Origin::Administrator => {}
         Origin::Registration => {
-            sql("UPDATE clients SET last_used_at = $2 WHERE id = $1")
-                .bind(&client.id)
-                .bind(approval.grant.created_at)
-                .execute(database)
-                .await?;
+            let row = sql("UPDATE clients SET last_used_at = $2 WHERE id = $1 AND approved_at IS NOT NULL \
+                 RETURNING metadata")
+            .bind(&client.id)
+            .bind(approval.grant.created_at)
+            .optional(database)
+            .await?;
+            let now: Option<Client> = row.map(|row| row.json("metadata")).transpose()?;
+            return Ok(now.as_ref() == Some(client));
         }
         Origin::Document { .. } => {
             sql("INSERT INTO clients (id, origin, metadata, registered_at, last_used_at, approved_at) \
@@ -275,5 +279,5 @@ async fn remember_client(database: &mut Connection<'_>, approval: &Approval) -> 
             .await?;
         }
     }
-    Ok(())
+    Ok(true)
 }
