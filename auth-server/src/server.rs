@@ -178,7 +178,6 @@ pub async fn start_with(
     tokio::spawn(purge(Arc::clone(&app), shutdown.clone()));
     let stop = shutdown.clone();
     tokio::spawn(async move { stop.run_until_cancelled(keys.look_after_always()).await });
-    tracing::info!(issuer = app.issuer.as_str(), "authorization server started");
     let endpoints = Endpoints::new(app.issuer.path());
     let metrics = match &config.metrics {
         Some(listener) => {
@@ -187,6 +186,10 @@ pub async fn start_with(
         }
         None => None,
     };
+    for listener in &listeners {
+        let addr = listener.local_addr().context("a listener does not say where it listens")?;
+        tracing::info!(%addr, issuer = app.issuer.as_str(), "listening");
+    }
     failed.disarm();
     let speak_for_many = [app.trusted_proxies.clone(), egresses].concat();
     let terms = Terms {
@@ -228,7 +231,10 @@ async fn purge(app: Arc<App>, shutdown: CancellationToken) {
         }
     };
     loop {
-        if let Err(error) = purge_once(&app, &holder).await {
+        // where the database is closed in the middle of it, what is left is for the next time
+        if let Err(error) = purge_once(&app, &holder).await
+            && !shutdown.is_cancelled()
+        {
             tracing::warn!(error = &error as &dyn std::error::Error, "expired rows not removed");
         }
         tokio::select! {

@@ -26,6 +26,7 @@ mod enterprise;
 mod harness;
 mod introspection;
 mod keys;
+mod kill;
 mod known_clients;
 mod limits;
 mod login;
