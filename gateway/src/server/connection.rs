@@ -119,7 +119,8 @@ impl<S: Serves> Common<S> {
             let transport = Transport::Plain(TokioIo::new(stream));
             return Ok(Opened { transport, opening, protocol, certificate: None, due });
         };
-        let handshake = TlsAcceptor::from(tls.in_force()).accept(stream);
+        // in a box: the room would be part of every connection, also of those without TLS
+        let handshake = Box::pin(TlsAcceptor::from(tls.in_force()).accept(stream));
         let stream = timeout(self.limits.handshake, handshake).await.map_err(|_| "no handshake in time")?;
         let stream = stream.map_err(|_| "the handshake failed")?;
         let (_, session) = stream.get_ref();

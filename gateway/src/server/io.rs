@@ -75,6 +75,15 @@ pub(super) struct Io {
     shut: bool,
 }
 
+macro_rules! transport {
+    ($self:ident, $stream:ident => $do:expr) => {
+        match &mut $self.transport {
+            Transport::Plain($stream) => $do,
+            Transport::Tls($stream) => $do,
+        }
+    };
+}
+
 impl Io {
     pub(super) fn new(
         transport: Transport,
@@ -85,19 +94,18 @@ impl Io {
         Self { transport, opening, activity, heads: protocol == Protocol::Http1, shut: false }
     }
 
+    fn read(&mut self, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        let read = transport!(self, stream => Pin::new(stream).poll_read(cx, buf));
+        if self.heads && read.is_ready() {
+            self.activity.received();
+        }
+        read
+    }
+
     fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         self.activity.wrote(written.is_ready());
         written
     }
-}
-
-macro_rules! transport {
-    ($self:ident, $stream:ident => $do:expr) => {
-        match &mut $self.transport {
-            Transport::Plain($stream) => $do,
-            Transport::Tls($stream) => $do,
-        }
-    };
 }
 
 impl Read for Io {
@@ -112,13 +120,13 @@ impl Read for Io {
             let now = rest.get(..rest.len().min(buf.remaining())).unwrap_or_default();
             buf.put_slice(now);
             this.opening.from += now.len();
-            return Poll::Ready(Ok(()));
+            // the rest of the head is mostly there as well, and hyper would look for more room before it asked again
+            return match this.read(cx, buf) {
+                Poll::Pending => Poll::Ready(Ok(())),
+                read @ Poll::Ready(_) => read,
+            };
         }
-        let read = transport!(this, stream => Pin::new(stream).poll_read(cx, buf));
-        if this.heads && read.is_ready() {
-            this.activity.received();
-        }
-        read
+        this.read(cx, buf)
     }
 }
 
