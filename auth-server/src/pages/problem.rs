@@ -15,6 +15,7 @@ use crate::{
     outside::Rng,
     storage::StorageError,
     throttle::Exceeded,
+    wire::error::SOON_SECONDS,
 };
 
 /// Characters of a request's value that are worth showing.
@@ -187,6 +188,24 @@ impl Problem {
             "This server cannot answer at the moment.",
             LATER,
         )
+        .soon()
+    }
+
+    /// The database does not answer.
+    fn unavailable() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "Not available",
+            "This server cannot answer at the moment.",
+            LATER,
+        )
+        .soon()
+    }
+
+    const fn soon(mut self) -> Self {
+        self.retry_after_seconds = Some(SOON_SECONDS);
+        self
     }
 
     fn internal() -> Self {
@@ -255,7 +274,7 @@ impl Problem {
 impl From<StorageError> for Problem {
     fn from(error: StorageError) -> Self {
         tracing::error!(error = &error as &dyn std::error::Error, "page not served");
-        Self::internal()
+        Self::unavailable()
     }
 }
 

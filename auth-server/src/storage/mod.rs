@@ -33,6 +33,15 @@ impl StorageError {
         metrics::count_database_error();
         Self(source.into())
     }
+
+    /// Whether a transaction was broken off for the sake of another one, which it stood in the way of: a deadlock, or what
+    /// could not be as if one had come after the other. Nothing of it was kept, and it can be tried again.
+    fn gave_way(&self) -> bool {
+        let error = self.0.downcast_ref().and_then(sqlx::Error::as_database_error);
+        error
+            .and_then(sqlx::error::DatabaseError::code)
+            .is_some_and(|code| code == "40P01" || code == "40001")
+    }
 }
 
 pub(crate) type Result<T> = std::result::Result<T, StorageError>;

@@ -94,6 +94,9 @@ impl ErrorCode {
     }
 }
 
+/// When to ask again where nobody knows how long it will take.
+pub(crate) const SOON_SECONDS: i64 = 5;
+
 /// A refusal of an endpoint that answers in JSON. The description is ours alone: nothing of the request is echoed, so
 /// the character rules of RFC 6749 §5.2 hold by construction.
 #[derive(Clone, Copy, Debug)]
@@ -167,6 +170,7 @@ impl ApiError {
         let mut error =
             Self::new(ErrorCode::TemporarilyUnavailable, "the server cannot answer at the moment");
         error.status = StatusCode::SERVICE_UNAVAILABLE;
+        error.retry_after_seconds = Some(SOON_SECONDS);
         error
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Setup {
     pub(crate) files: Vec<(&'static str, String)>,
     /// What the server's clock shows when it starts.
     pub(crate) start_at: i64,
+    /// The port by which the server reaches PostgreSQL, where that is not PostgreSQL's own.
+    pub(crate) through: Option<u16>,
 }
 
 impl Default for Setup {
@@ -79,6 +81,7 @@ name = "Slash"
             resolver: None,
             files: Vec::new(),
             start_at: START,
+            through: None,
         }
     }
 }
@@ -130,8 +133,13 @@ token_endpoint_auth_method = "client_secret_basic"
 {more}
 "#,
             server = self.server,
-            database =
-                database.as_ref().map_or_else(String::new, |url| format!("[database]\nurl = \"{url}\"")),
+            database = database.as_ref().map_or_else(String::new, |url| {
+                let mut url = Url::parse(url).unwrap();
+                if self.through.is_some() {
+                    url.set_port(self.through).unwrap();
+                }
+                format!("[database]\nurl = \"{url}\"")
+            }),
             resources = self.resources,
             clients = self.clients,
             more = self.more,
@@ -308,7 +316,7 @@ impl Server {
     }
 
     /// Runs a statement on the server's database; what it returns is text.
-    async fn sql(&self, statement: &'static str, values: &[&str]) -> Option<String> {
+    pub(crate) async fn sql(&self, statement: &'static str, values: &[&str]) -> Option<String> {
         use sqlx::{Connection as _, Row as _};
 
         if let Some(url) = &self.database {

@@ -33,14 +33,14 @@ const NOW: Timestamp = Timestamp::from_unix_seconds(1_000_000);
 const LONG_AGO: Timestamp = Timestamp::from_unix_seconds(0);
 
 /// A database of its own, empty.
-struct Fresh {
+pub(in crate::storage) struct Fresh {
     url: DatabaseUrl,
-    database: Database,
+    pub(in crate::storage) database: Database,
     _dir: TempDir,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Engine {
+pub(in crate::storage) enum Engine {
     Sqlite,
     Postgres,
 }
@@ -53,7 +53,7 @@ impl Engine {
         }
     }
 
-    async fn fresh(self) -> Fresh {
+    pub(in crate::storage) async fn fresh(self) -> Fresh {
         let dir = tempfile::tempdir().unwrap();
         let url = self.url(&dir).await;
         let database = Database::open(&url, Schema::Migrate).await.unwrap();

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::{
-    Database,
+    AT_LEISURE, Database,
     statement::{self, Row, sql},
     writer::Outcome::Keep,
 };
@@ -93,7 +93,11 @@ impl Housekeeping for Database {
     async fn purge(&self, now: Timestamp, unused_since: Timestamp, audit_since: Timestamp) -> Result<()> {
         // Those that are revoked are in a status list as long as anybody may take them for good.
         let nowhere_good = now.plus_seconds(-MOST_LEEWAY_SECONDS);
-        self.change(sql("DELETE FROM access_tokens WHERE expires_at <= $1").bind(nowhere_good)).await?;
+        self.change_within(
+            AT_LEISURE,
+            sql("DELETE FROM access_tokens WHERE expires_at <= $1").bind(nowhere_good),
+        )
+        .await?;
         // A redeemed code stays as long as its grant, so that a late replay is still recognised; so does a grant while
         // an access token of it may still be asked for.
         for text in [
@@ -108,13 +112,15 @@ impl Housekeeping for Database {
             "DELETE FROM grants WHERE expires_at <= $1 \
              AND NOT EXISTS (SELECT 1 FROM access_tokens WHERE access_tokens.grant_id = grants.id)",
         ] {
-            self.change(sql(text).bind(now)).await?;
+            self.change_within(AT_LEISURE, sql(text).bind(now)).await?;
         }
-        self.change(
+        self.change_within(
+            AT_LEISURE,
             sql("DELETE FROM clients WHERE last_used_at IS NULL AND registered_at <= $1").bind(unused_since),
         )
         .await?;
-        self.change(sql("DELETE FROM audit_events WHERE at <= $1").bind(audit_since)).await?;
+        self.change_within(AT_LEISURE, sql("DELETE FROM audit_events WHERE at <= $1").bind(audit_since))
+            .await?;
         Ok(())
     }
 

@@ -6,11 +6,14 @@
 mod accounts;
 mod clients;
 mod devices;
+mod file;
 mod grants;
 mod housekeeping;
 mod keys;
 mod migrations;
 mod statement;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod transactions;
 mod writer;
@@ -20,14 +23,18 @@ use std::{path::Path, sync::Mutex, time::Duration};
 use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{
-    ConnectOptions as _, PgPool, SqlitePool,
+    ConnectOptions as _, Connection as _, Executor as _, PgPool, Postgres, SqlitePool,
     pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::{PgConnectOptions, PgConnection, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use tokio::task::JoinHandle;
+use tokio::{
+    task::JoinHandle,
+    time::{error::Elapsed, timeout},
+};
 
 use self::{
+    file::OpenFile,
     statement::{Connection, Statement},
     writer::{Outcome, Work, Writer},
 };
@@ -38,8 +45,19 @@ use crate::config::DatabaseUrl;
 const READERS: u32 = 4;
 /// Connections to PostgreSQL.
 const CONNECTIONS: u32 = 16;
-/// How long a request waits for a connection.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a request waits for a connection, and for SQLite's lock where another program has it.
+const TO_CONNECT: Duration = Duration::from_secs(2);
+/// How long it then waits for its work to be done. Where the database is down, whoever asks is told soon.
+const TO_WORK: Duration = Duration::from_secs(3);
+/// As long, for what nobody waits for.
+const AT_LEISURE: Duration = Duration::from_mins(1);
+/// How long a server that starts waits for a database that starts as well.
+const TO_START: Duration = Duration::from_secs(10);
+/// How often a transaction is tried that PostgreSQL broke off for the sake of another one.
+const ATTEMPTS: u32 = 4;
+/// PostgreSQL ends what this server gave up, so that nobody waits for its locks; a minute for [`AT_LEISURE`].
+const LET_GO: &str = "SET statement_timeout = '5s'; SET idle_in_transaction_session_timeout = '5s'";
+const LET_GO_LATER: &str = "SET LOCAL statement_timeout = '60s'";
 
 /// The database.
 #[derive(Debug)]
@@ -50,6 +68,7 @@ pub(crate) struct Database {
 #[derive(Debug)]
 enum Engine {
     Sqlite {
+        file: OpenFile,
         readers: SqlitePool,
         /// Absent once it is closed.
         writer: Mutex<Option<Writer>>,
@@ -86,35 +105,44 @@ impl Database {
         work: impl for<'c> FnOnce(Connection<'c>) -> BoxFuture<'c, Result<T>> + Send,
     ) -> Result<T> {
         match &self.engine {
-            Engine::Sqlite { readers, .. } => {
+            Engine::Sqlite { file, readers, .. } => {
+                file.check()?;
                 let mut connection: PoolConnection<_> = readers.acquire().await?;
                 work(Connection::Sqlite(&mut connection)).await
             }
             Engine::Postgres(pool) => {
                 let mut connection = pool.acquire().await?;
-                work(Connection::Postgres(&mut connection)).await
+                let done = timeout(TO_WORK, work(Connection::Postgres(&mut connection))).await;
+                in_time(connection, done)
             }
         }
     }
 
     /// Writes in a transaction, which is durable when this returns.
     async fn write<T: Send + 'static>(&self, work: impl Work<T>) -> Result<T> {
+        self.write_within(TO_WORK, work).await
+    }
+
+    async fn write_within<T: Send + 'static>(&self, patience: Duration, work: impl Work<T>) -> Result<T> {
         match &self.engine {
             Engine::Sqlite { writer, .. } => {
                 let writer =
                     lock(writer).clone().ok_or_else(|| StorageError::new("the database is closed"))?;
-                writer.write(work).await
+                let done = timeout(TO_CONNECT + patience, writer.write(work)).await;
+                done.unwrap_or_else(|_| Err(too_late()))
             }
             Engine::Postgres(pool) => {
-                let mut transaction = pool.begin().await?;
-                match work(Connection::Postgres(&mut transaction)).await? {
-                    Outcome::Keep(value) => {
-                        transaction.commit().await?;
-                        Ok(value)
-                    }
-                    Outcome::Undo(value) => {
-                        transaction.rollback().await?;
-                        Ok(value)
+                let mut attempt = 1;
+                loop {
+                    let mut connection = pool.acquire().await?;
+                    let transaction = in_transaction(&mut connection, patience, work.clone());
+                    let done = timeout(patience, transaction).await;
+                    match in_time(connection, done) {
+                        Err(error) if attempt < ATTEMPTS && error.gave_way() => {
+                            tracing::debug!(attempt, "a transaction gave way to another one");
+                            attempt += 1;
+                        }
+                        done => return done,
                     }
                 }
             }
@@ -128,11 +156,15 @@ impl Database {
         understand: impl FnOnce(&statement::Row) -> Result<T> + Send,
     ) -> Result<Option<T>> {
         let row = match &self.engine {
-            Engine::Sqlite { readers, .. } => {
+            Engine::Sqlite { file, readers, .. } => {
+                file.check()?;
                 statement.optional(&mut Connection::Sqlite(&mut *readers.acquire().await?)).await?
             }
             Engine::Postgres(pool) => {
-                statement.optional(&mut Connection::Postgres(&mut *pool.acquire().await?)).await?
+                let mut connection = pool.acquire().await?;
+                let mut asked = Connection::Postgres(&mut connection);
+                let done = timeout(TO_WORK, statement.optional(&mut asked)).await;
+                in_time(connection, done)?
             }
         };
         row.as_ref().map(understand).transpose()
@@ -145,11 +177,15 @@ impl Database {
         understand: impl Fn(&statement::Row) -> Result<T> + Send,
     ) -> Result<Vec<T>> {
         let rows = match &self.engine {
-            Engine::Sqlite { readers, .. } => {
+            Engine::Sqlite { file, readers, .. } => {
+                file.check()?;
                 statement.all(&mut Connection::Sqlite(&mut *readers.acquire().await?)).await?
             }
             Engine::Postgres(pool) => {
-                statement.all(&mut Connection::Postgres(&mut *pool.acquire().await?)).await?
+                let mut connection = pool.acquire().await?;
+                let mut asked = Connection::Postgres(&mut connection);
+                let done = timeout(TO_WORK, statement.all(&mut asked)).await;
+                in_time(connection, done)?
             }
         };
         rows.iter().map(understand).collect()
@@ -157,8 +193,12 @@ impl Database {
 
     /// Runs one statement that writes, and returns how many rows it changed.
     async fn change(&self, statement: Statement<'_>) -> Result<u64> {
+        self.change_within(TO_WORK, statement).await
+    }
+
+    async fn change_within(&self, patience: Duration, statement: Statement<'_>) -> Result<u64> {
         let statement = statement.owned();
-        self.write(move |mut database| {
+        self.write_within(patience, move |mut database| {
             Box::pin(async move { Ok(Outcome::Keep(statement.execute(&mut database).await?)) })
         })
         .await
@@ -201,7 +241,7 @@ impl Database {
 
     async fn close_all(&self) {
         match &self.engine {
-            Engine::Sqlite { readers, writer, writing } => {
+            Engine::Sqlite { readers, writer, writing, .. } => {
                 drop(lock(writer).take());
                 readers.close().await;
                 let task = lock(writing).take();
@@ -214,6 +254,43 @@ impl Database {
             Engine::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+async fn in_transaction<T>(
+    connection: &mut PgConnection,
+    patience: Duration,
+    work: impl Work<T>,
+) -> Result<T> {
+    let mut transaction = connection.begin().await?;
+    if patience > TO_WORK {
+        transaction.execute(LET_GO_LATER).await?;
+    }
+    match work(Connection::Postgres(&mut transaction)).await? {
+        Outcome::Keep(value) => {
+            transaction.commit().await?;
+            Ok(value)
+        }
+        Outcome::Undo(value) => {
+            transaction.rollback().await?;
+            Ok(value)
+        }
+    }
+}
+
+/// What was done, if it was done in time. A connection that did not answer is not used again: nobody knows what it is in
+/// the middle of, and it may be one to nowhere. Without its client, PostgreSQL undoes what was not committed.
+fn in_time<T>(
+    connection: PoolConnection<Postgres>,
+    done: std::result::Result<Result<T>, Elapsed>,
+) -> Result<T> {
+    done.unwrap_or_else(|_| {
+        drop(connection.detach());
+        Err(too_late())
+    })
+}
+
+fn too_late() -> StorageError {
+    StorageError::new("the database did not answer in time")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -229,7 +306,7 @@ async fn connect_sqlite(file: &Path, schema: Option<Schema>) -> anyhow::Result<E
         .journal_mode(SqliteJournalMode::Wal)
         // a redeemed code or a revocation must survive a power cut
         .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(PATIENCE)
+        .busy_timeout(TO_CONNECT)
         // what was replaced, such as a private key that is encrypted by now, does not stay in the free part of a page
         .pragma("secure_delete", "FAST")
         // slow statements are seen in the metrics; their text in the log helps nobody
@@ -238,25 +315,36 @@ async fn connect_sqlite(file: &Path, schema: Option<Schema>) -> anyhow::Result<E
     if let Some(schema) = schema {
         migrations::for_sqlite(&mut connection, schema).await?;
     }
-    let (writer, writing) = Writer::start(connection);
+    let file = OpenFile::new(file)?;
+    let (writer, writing) = Writer::start(connection, file.clone());
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS)
-        .acquire_timeout(PATIENCE)
-        .connect_with(options.pragma("query_only", "1"))
+        .acquire_timeout(TO_CONNECT)
+        // those that come later must not find an empty file that they made themselves
+        .connect_with(options.create_if_missing(false).pragma("query_only", "1"))
         .await?;
-    Ok(Engine::Sqlite { readers, writer: Mutex::new(Some(writer)), writing: Mutex::new(Some(writing)) })
+    Ok(Engine::Sqlite { file, readers, writer: Mutex::new(Some(writer)), writing: Mutex::new(Some(writing)) })
 }
 
 async fn connect_postgres(url: &SecretString, schema: Option<Schema>) -> anyhow::Result<Engine> {
     let options: PgConnectOptions = url.expose_secret().parse()?;
-    let pool = PgPoolOptions::new()
-        .max_connections(CONNECTIONS)
-        .acquire_timeout(PATIENCE)
-        .connect_with(options.disable_statement_logging())
+    let options = options.disable_statement_logging();
+    // two connections: one for the lock of whoever changes the tables, one to change them
+    let first = PgPoolOptions::new()
+        .max_connections(2)
+        .acquire_timeout(TO_START)
+        .connect_with(options.clone())
         .await?;
     if let Some(schema) = schema {
-        migrations::for_postgres(&pool, schema).await?;
+        migrations::for_postgres(&first, schema).await?;
     }
+    first.close().await;
+    let pool = PgPoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .acquire_timeout(TO_CONNECT)
+        .after_connect(|connection, _| Box::pin(async move { connection.execute(LET_GO).await.map(drop) }))
+        .connect_with(options)
+        .await?;
     Ok(Engine::Postgres(pool))
 }
 

@@ -22,12 +22,14 @@ pub(super) enum Connection<'c> {
 }
 
 /// A parameter. The absent ones are typed, because PostgreSQL wants to know what is absent.
+#[derive(Clone)]
 pub(super) enum Value<'q> {
     Text(Option<Cow<'q, str>>),
     Integer(Option<i64>),
 }
 
 /// SQL of ours with its parameters.
+#[derive(Clone)]
 pub(super) struct Statement<'q> {
     text: &'static str,
     values: Vec<Value<'q>>,

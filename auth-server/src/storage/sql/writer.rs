@@ -5,7 +5,10 @@ use futures_util::future::BoxFuture;
 use sqlx::{Connection as _, sqlite::SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
-use super::statement::{Connection, sql};
+use super::{
+    file::OpenFile,
+    statement::{Connection, sql},
+};
 use crate::storage::{Result, StorageError};
 
 /// Pieces of work in one transaction. More would keep the first one waiting for no gain.
@@ -21,14 +24,14 @@ pub(super) enum Outcome<T> {
     Undo(T),
 }
 
-/// Work on the database: all or nothing.
+/// Work on the database: all or nothing. It can be done again, where the database asks for that.
 pub(super) trait Work<T>:
-    for<'c> FnOnce(Connection<'c>) -> BoxFuture<'c, Result<Outcome<T>>> + Send + 'static
+    for<'c> FnOnce(Connection<'c>) -> BoxFuture<'c, Result<Outcome<T>>> + Clone + Send + Sync + 'static
 {
 }
 
 impl<T, W> Work<T> for W where
-    W: for<'c> FnOnce(Connection<'c>) -> BoxFuture<'c, Result<Outcome<T>>> + Send + 'static
+    W: for<'c> FnOnce(Connection<'c>) -> BoxFuture<'c, Result<Outcome<T>>> + Clone + Send + Sync + 'static
 {
 }
 
@@ -46,15 +49,20 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the task. It ends, and closes the connection, when the last handle is gone.
-    pub(super) fn start(connection: SqliteConnection) -> (Self, tokio::task::JoinHandle<()>) {
+    pub(super) fn start(connection: SqliteConnection, file: OpenFile) -> (Self, tokio::task::JoinHandle<()>) {
         let (jobs, waiting) = mpsc::channel(WAITING);
-        (Self { jobs }, tokio::spawn(run(connection, waiting)))
+        (Self { jobs }, tokio::spawn(run(connection, file, waiting)))
     }
 
-    /// Does the work. It goes on even if nobody waits for it any more.
+    /// Does the work. Once it has begun, it goes on even if nobody waits for it any more.
     pub(super) async fn write<T: Send + 'static>(&self, work: impl Work<T>) -> Result<T> {
         let (tell, told) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
+            if tell.is_closed() {
+                // whoever gave up was told that nothing happened
+                let nobody: Answer = Box::new(|_| {});
+                return Box::pin(async move { (false, nobody) });
+            }
             let working = work(connection);
             Box::pin(async move {
                 let done = working.await;
@@ -77,11 +85,11 @@ impl Writer {
     }
 }
 
-async fn run(mut connection: SqliteConnection, mut waiting: mpsc::Receiver<Job>) {
+async fn run(mut connection: SqliteConnection, file: OpenFile, mut waiting: mpsc::Receiver<Job>) {
     let mut batch = Vec::with_capacity(TOGETHER);
     while waiting.recv_many(&mut batch, TOGETHER).await > 0 {
         let mut answers = Vec::with_capacity(batch.len());
-        let committed = commit(&mut connection, &mut batch, &mut answers).await;
+        let committed = commit(&mut connection, &file, &mut batch, &mut answers).await;
         if committed.is_err() {
             // what is left of the transaction; that there is nothing to roll back is no news
             let _ = control(&mut connection, "ROLLBACK").await;
@@ -100,9 +108,11 @@ async fn run(mut connection: SqliteConnection, mut waiting: mpsc::Receiver<Job>)
 
 async fn commit(
     connection: &mut SqliteConnection,
+    file: &OpenFile,
     batch: &mut Vec<Job>,
     answers: &mut Vec<Answer>,
 ) -> Result<()> {
+    file.check()?;
     // takes the write lock at once: a transaction that reads first and writes later would fail instead of waiting
     control(connection, "BEGIN IMMEDIATE").await?;
     if batch.len() == 1 {
