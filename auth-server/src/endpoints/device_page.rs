@@ -4,7 +4,6 @@ use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Extension,
-    body::Body,
     extract::{RawQuery, State},
     response::Response,
 };
@@ -14,7 +13,8 @@ use mcp_auth_runtime::serve::PeerAddr;
 
 use super::{
     browser::{self, SignedIn},
-    form, login,
+    login,
+    posted::Posted,
 };
 use crate::{
     app::App,
@@ -82,37 +82,19 @@ async fn show_page(app: &App, address: IpAddr, query: &str, jar: &CookieJar) -> 
 }
 
 /// Takes the decision.
-pub(crate) async fn submit(
-    State(app): State<Arc<App>>,
-    Extension(PeerAddr(peer)): Extension<PeerAddr>,
-    headers: HeaderMap,
-    jar: CookieJar,
-    body: Body,
-) -> Response {
-    let address = client_address(peer, &headers, &app.trusted_proxies);
-    match decide(&app, address, &headers, &jar, body).await {
+pub(crate) async fn submit(State(app): State<Arc<App>>, posted: Posted) -> Response {
+    match decide(&app, &posted).await {
         Ok(response) => response,
         Err(problem) => problem.into_page(&app),
     }
 }
 
-async fn decide(
-    app: &App,
-    address: IpAddr,
-    headers: &HeaderMap,
-    jar: &CookieJar,
-    body: Body,
-) -> Result<Response, Problem> {
-    browser::check_form_origin(app, headers)?;
-    let params = form::read(headers, body).await.map_err(|_| Problem::malformed())?;
-    let field = |name| params.one(name).map_err(|_| Problem::malformed());
-    let Some(signed_in) = browser::signed_in(app, jar).await? else {
+async fn decide(app: &App, posted: &Posted) -> Result<Response, Problem> {
+    let typed = posted.field("user_code")?.unwrap_or_default();
+    let address = posted.address;
+    let Some(signed_in) = posted.of_user(app, |signed_in| form_token(signed_in, typed)).await? else {
         return Ok(pages::redirect(app, &login::page_for(app, Place::Device)));
     };
-    let typed = field("user_code")?.unwrap_or_default();
-    if !field("csrf")?.is_some_and(|given| form_token(&signed_in, typed).matches(given)) {
-        return Err(Problem::forged());
-    }
     let (code, device, request) = match find(app, &signed_in, address, typed).await? {
         Found::Device(code, device, request) => (code, device, request),
         Found::Nothing(status, problem) => {
@@ -121,8 +103,8 @@ async fn decide(
     };
     let now = app.now();
     let event = |kind| AuditEvent::new(kind, now).user(&signed_in.user.id).client(&device.client_id);
-    match field("decision")? {
-        Some("allow") if field("with_me")?.is_none() => {
+    match posted.field("decision")? {
+        Some("allow") if posted.field("with_me")?.is_none() => {
             let status = StatusCode::BAD_REQUEST;
             Ok(device_page(app, status, &signed_in, &code, &device, &request, Some(NOT_WITH_ME)))
         }

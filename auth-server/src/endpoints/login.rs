@@ -1,24 +1,19 @@
 //! `GET` and `POST /login`: a user signs in, to go on with a pending request or to see a page of this server.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use axum::{
-    Extension,
-    body::Body,
     extract::{RawQuery, State},
     response::{IntoResponse, Response},
 };
 use axum_extra::extract::CookieJar;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use mcp_auth_runtime::serve::PeerAddr;
+use http::{HeaderValue, StatusCode, header};
 use secrecy::SecretString;
 
 use super::{
     browser::{self, SignedIn},
-    form, paths,
+    paths,
+    posted::Posted,
     transaction::{self, Open},
 };
 use crate::{
@@ -37,7 +32,6 @@ use crate::{
         parts::{Destination, ShownClient},
     },
     passwords::MAX_CHARS,
-    peer::client_address,
     wire::params::Params,
 };
 
@@ -140,38 +134,21 @@ async fn show_form(app: &App, query: &str, jar: CookieJar) -> Result<Response, P
 }
 
 /// Checks the form.
-pub(crate) async fn submit(
-    State(app): State<Arc<App>>,
-    Extension(PeerAddr(peer)): Extension<PeerAddr>,
-    headers: HeaderMap,
-    jar: CookieJar,
-    body: Body,
-) -> Response {
-    match sign_in(&app, peer, &headers, jar, body).await {
+pub(crate) async fn submit(State(app): State<Arc<App>>, posted: Posted) -> Response {
+    match sign_in(&app, posted).await {
         Ok(response) => response,
         Err(problem) => problem.into_page(&app),
     }
 }
 
-async fn sign_in(
-    app: &App,
-    peer: SocketAddr,
-    headers: &HeaderMap,
-    jar: CookieJar,
-    body: Body,
-) -> Result<Response, Problem> {
-    let address = client_address(peer, headers, &app.trusted_proxies);
-    browser::check_form_origin(app, headers)?;
-    let params = form::read(headers, body).await.map_err(|_| Problem::malformed())?;
-    let field = |name| params.one(name).map_err(|_| Problem::malformed());
-    let purpose = Purpose::read(app, &jar, &params).await?;
-    let browser = browser::browser(app, &jar).ok_or_else(Problem::forged)?;
-    if !field("csrf")?.is_some_and(|given| purpose.form_token(&browser).matches(given)) {
-        return Err(Problem::forged());
-    }
+async fn sign_in(app: &App, posted: Posted) -> Result<Response, Problem> {
+    let address = posted.address;
+    let purpose = Purpose::read(app, &posted.jar, posted.params()).await?;
+    let browser = browser::browser(app, &posted.jar).ok_or_else(Problem::forged)?;
+    posted.check(&purpose.form_token(&browser))?;
 
-    let typed = field("username")?.unwrap_or_default();
-    let password = field("password")?.unwrap_or_default();
+    let typed = posted.field("username")?.unwrap_or_default();
+    let password = posted.field("password")?.unwrap_or_default();
     if typed.chars().count() > MAX_CHARS || password.chars().count() > MAX_CHARS {
         return Err(Problem::malformed());
     }
@@ -204,9 +181,7 @@ async fn sign_in(
         return Ok(again(StatusCode::UNAUTHORIZED, WRONG));
     };
     app.login_limits.succeeded(attempt);
-    let user_agent =
-        headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    begin_session(app, &purpose, &browser, &user, (address, user_agent), jar).await
+    begin_session(app, &purpose, &browser, &user, &posted).await
 }
 
 /// Signs the user in under a new session id: one that somebody planted before must not become theirs.
@@ -215,10 +190,9 @@ async fn begin_session(
     purpose: &Purpose,
     browser: &Secret,
     user: &User,
-    (address, user_agent): (IpAddr, &str),
-    jar: CookieJar,
+    posted: &Posted,
 ) -> Result<Response, Problem> {
-    let now = app.now();
+    let (now, address) = (app.now(), posted.address);
     let secret = Secret::generate(&*app.outside.rng)?;
     let session = Session {
         digest: secret.digest(),
@@ -226,16 +200,16 @@ async fn begin_session(
         authenticated_at: now,
         expires_at: now.plus_seconds(app.session_lifetime),
         address: address.to_string(),
-        user_agent: text::display_name(user_agent).unwrap_or_default(),
+        user_agent: text::display_name(posted.user_agent()).unwrap_or_default(),
     };
-    let replaced = browser::claimed_session(app, &jar);
+    let replaced = browser::claimed_session(app, &posted.jar);
     app.storage.insert_session(&session, replaced.as_ref()).await?;
     app.storage.remember_browser(&user.id, &browser.digest(), now).await?;
     if let Purpose::Request(open) = purpose {
         app.storage.set_transaction_session(&open.stored.digest, &session.digest).await?;
     }
     app.record(AuditEvent::new(AuditKind::LoginSucceeded, now).user(&user.id).address(&address)).await;
-    let jar = jar.add(browser::session_cookie(app, &secret));
+    let jar = posted.jar.clone().add(browser::session_cookie(app, &secret));
     Ok((jar, pages::redirect(app, &purpose.next(app))).into_response())
 }
 

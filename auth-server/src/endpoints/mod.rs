@@ -13,6 +13,7 @@ pub(crate) mod jwks;
 pub(crate) mod login;
 pub(crate) mod metadata;
 pub(crate) mod par;
+mod posted;
 mod proof;
 pub(crate) mod register;
 pub(crate) mod revoke;

@@ -3,24 +3,19 @@
 pub(crate) mod password;
 mod view;
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
-    Extension,
-    body::Body,
     extract::{RawQuery, State},
     response::{IntoResponse, Response},
 };
 use axum_extra::extract::CookieJar;
-use http::{HeaderMap, StatusCode};
-use mcp_auth_runtime::serve::PeerAddr;
+use http::StatusCode;
 
 use super::{
     browser::{self, SignedIn},
-    form, login,
+    login,
+    posted::Posted,
 };
 use crate::{
     app::App,
@@ -31,7 +26,6 @@ use crate::{
         secret::Secret,
     },
     pages::{self, Problem, account::Notice},
-    peer::client_address,
     storage::Which,
     wire::params::Params,
 };
@@ -59,39 +53,21 @@ async fn show_page(app: &App, query: &str, jar: &CookieJar) -> Result<Response, 
 }
 
 /// Does what one of the page's forms asks for.
-pub(crate) async fn submit(
-    State(app): State<Arc<App>>,
-    Extension(PeerAddr(peer)): Extension<PeerAddr>,
-    headers: HeaderMap,
-    jar: CookieJar,
-    body: Body,
-) -> Response {
-    match act(&app, peer, &headers, jar, body).await {
+pub(crate) async fn submit(State(app): State<Arc<App>>, posted: Posted) -> Response {
+    match act(&app, posted).await {
         Ok(response) => response,
         Err(problem) => problem.into_page(&app),
     }
 }
 
-async fn act(
-    app: &App,
-    peer: SocketAddr,
-    headers: &HeaderMap,
-    jar: CookieJar,
-    body: Body,
-) -> Result<Response, Problem> {
-    browser::check_form_origin(app, headers)?;
-    let params = form::read(headers, body).await.map_err(|_| Problem::malformed())?;
-    let field = |name| params.one(name).map_err(|_| Problem::malformed());
-    let Some(signed_in) = browser::signed_in(app, &jar).await? else {
+async fn act(app: &App, posted: Posted) -> Result<Response, Problem> {
+    let Some(signed_in) = posted.of_user(app, form_token).await? else {
         return Ok(pages::redirect(app, &login::page_for(app, Place::Account)));
     };
-    if !field("csrf")?.is_some_and(|given| form_token(&signed_in).matches(given)) {
-        return Err(Problem::forged());
-    }
-    let address = client_address(peer, headers, &app.trusted_proxies);
-    match field("action")? {
+    let address = posted.address;
+    match posted.field("action")? {
         Some("remove") => {
-            remove(app, &signed_in, field("grant")?, address).await?;
+            remove(app, &signed_in, posted.field("grant")?, address).await?;
             Ok(done(app, Notice::Removed))
         }
         Some("remove-unused") => {
@@ -99,19 +75,19 @@ async fn act(
             Ok(done(app, Notice::RemovedUnused))
         }
         Some("end-session") => {
-            let ended_own = end_session(app, &signed_in, field("session")?, address).await?;
-            Ok(if ended_own { signed_out(app, jar) } else { done(app, Notice::SessionEnded) })
+            let ended_own = end_session(app, &signed_in, posted.field("session")?, address).await?;
+            Ok(if ended_own { signed_out(app, posted.jar) } else { done(app, Notice::SessionEnded) })
         }
         Some("end-sessions") => {
             app.storage.delete_sessions(&signed_in.user.id, None).await?;
             app.record(event(app, AuditKind::SignedOut, &signed_in, address).detail("where", "everywhere"))
                 .await;
-            Ok(signed_out(app, jar))
+            Ok(signed_out(app, posted.jar))
         }
         Some("sign-out") => {
             app.storage.delete_session(&signed_in.session.digest).await?;
             app.record(event(app, AuditKind::SignedOut, &signed_in, address)).await;
-            Ok(signed_out(app, jar))
+            Ok(signed_out(app, posted.jar))
         }
         _ => Err(Problem::malformed()),
     }

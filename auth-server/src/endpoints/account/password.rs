@@ -1,16 +1,13 @@
 //! `/account/password`: a user takes a new password, with the current one.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
-    Extension,
-    body::Body,
     extract::State,
     response::{IntoResponse, Response},
 };
 use axum_extra::extract::CookieJar;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use mcp_auth_runtime::serve::PeerAddr;
+use http::{HeaderValue, StatusCode, header};
 use secrecy::SecretString;
 
 use super::{done, event};
@@ -18,7 +15,8 @@ use crate::{
     app::App,
     endpoints::{
         browser::{self, SignedIn},
-        form, login,
+        login,
+        posted::Posted,
     },
     login_limits::Attempt,
     model::{audit::AuditKind, place::Place, secret::Secret, session::Session},
@@ -27,7 +25,6 @@ use crate::{
         account::{Notice, PasswordPage},
     },
     passwords::{MAX_CHARS, MIN_CHARS},
-    peer::client_address,
 };
 
 const STEP: &str = "password";
@@ -47,38 +44,20 @@ pub(crate) async fn show(State(app): State<Arc<App>>, jar: CookieJar) -> Respons
 }
 
 /// Checks the form.
-pub(crate) async fn submit(
-    State(app): State<Arc<App>>,
-    Extension(PeerAddr(peer)): Extension<PeerAddr>,
-    headers: HeaderMap,
-    jar: CookieJar,
-    body: Body,
-) -> Response {
-    match change(&app, peer, &headers, jar, body).await {
+pub(crate) async fn submit(State(app): State<Arc<App>>, posted: Posted) -> Response {
+    match change(&app, posted).await {
         Ok(response) => response,
         Err(problem) => problem.into_page(&app),
     }
 }
 
-async fn change(
-    app: &App,
-    peer: SocketAddr,
-    headers: &HeaderMap,
-    jar: CookieJar,
-    body: Body,
-) -> Result<Response, Problem> {
-    browser::check_form_origin(app, headers)?;
-    let params = form::read(headers, body).await.map_err(|_| Problem::malformed())?;
-    let field = |name| params.one(name).map_err(|_| Problem::malformed());
-    let Some(signed_in) = browser::signed_in(app, &jar).await? else {
+async fn change(app: &App, posted: Posted) -> Result<Response, Problem> {
+    let Some(signed_in) = posted.of_user(app, form_token).await? else {
         return Ok(pages::redirect(app, &login::page_for(app, Place::Password)));
     };
-    if !field("csrf")?.is_some_and(|given| form_token(&signed_in).matches(given)) {
-        return Err(Problem::forged());
-    }
-    let current = field("current")?.unwrap_or_default();
-    let new = field("new")?.unwrap_or_default();
-    let again = field("again")?.unwrap_or_default();
+    let current = posted.field("current")?.unwrap_or_default();
+    let new = posted.field("new")?.unwrap_or_default();
+    let again = posted.field("again")?.unwrap_or_default();
     if [current, new, again].iter().any(|password| password.chars().count() > MAX_CHARS) {
         return Err(Problem::malformed());
     }
@@ -92,8 +71,8 @@ async fn change(
     }
 
     // somebody at a browser that was left open must not guess the password either
-    let address = client_address(peer, headers, &app.trusted_proxies);
-    let browser = browser::browser(app, &jar);
+    let address = posted.address;
+    let browser = browser::browser(app, &posted.jar);
     let digest = browser.as_ref().map(Secret::digest);
     let known = match &digest {
         Some(digest) => app.storage.is_browser_known(&signed_in.user.id, digest).await?,
@@ -124,7 +103,7 @@ async fn change(
         app.storage.remember_browser(&signed_in.user.id, digest, app.now()).await?;
     }
     app.record(event(app, AuditKind::PasswordChanged, &signed_in, address)).await;
-    let jar = jar.add(browser::session_cookie(app, &secret));
+    let jar = posted.jar.add(browser::session_cookie(app, &secret));
     Ok((jar, done(app, Notice::PasswordChanged)).into_response())
 }
 
