@@ -36,6 +36,11 @@ pub(crate) fn proof(server: &Server) -> String {
     proof_by(&KEY, server, &json!({}), &json!({}))
 }
 
+/// A proof of another time.
+pub(crate) fn proof_at(server: &Server, at: i64) -> String {
+    proof_by(&KEY, server, &json!({}), &json!({"iat": at}))
+}
+
 pub(crate) async fn token(server: &Server, form: &Form, proof: &str) -> Answer {
     server.post_with("/oauth2/token", &[("dpop", proof)], form).await
 }

@@ -10,6 +10,7 @@
 
 mod account;
 mod assertions;
+mod audit;
 mod authorize;
 mod clients;
 mod codes;
@@ -30,6 +31,7 @@ mod kill;
 mod known_clients;
 mod limits;
 mod login;
+mod logs;
 mod operators;
 mod outages;
 mod pages;
