@@ -23,7 +23,13 @@ use crate::{
 const SEALED_WITH: &str = "c2VjcmV0IGtleSBvZiAzMiBieXRlcyBmb3IgdGVzdHM=";
 
 /// The program as it is installed, on the database of a server of the tests, at a port of its own.
-struct Program(Child);
+pub(crate) struct Program(Child);
+
+impl Program {
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
 
 impl Drop for Program {
     fn drop(&mut self) {
@@ -32,13 +38,14 @@ impl Drop for Program {
     }
 }
 
-async fn run(server: &mut Server, log: &std::path::Path) -> Program {
+/// Starts it; from then on, requests to `server` go there.
+pub(crate) async fn run(server: &mut Server, level: &str, log: &std::path::Path) -> Program {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-auth-server"));
     command
         .args(["run", "--config"])
         .arg(server.dir.path().join("auth-server.toml"))
-        .env("RUST_LOG", "trace")
+        .env("RUST_LOG", level)
         .env("MCP_AUTH_SERVER__SERVER__LISTEN", format!("[\"127.0.0.1:{port}\"]"))
         .stdout(Stdio::null())
         .stderr(File::create(log).unwrap());
@@ -99,7 +106,7 @@ async fn a_log_of_everything_holds_no_secret() {
     ));
     let mut server = setup.start().await;
     let log = server.dir.path().join("log");
-    let program = run(&mut server, &log).await;
+    let program = run(&mut server, "trace", &log).await;
     let mut passed = Passed::default();
     passed.note("password", PASSWORD);
     passed.note("client secret", CONF1_SECRET);

@@ -51,6 +51,7 @@ mod revoke;
 mod rules;
 mod services;
 mod signer;
+mod soak;
 mod status;
 mod tls;
 mod token;
