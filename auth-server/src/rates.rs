@@ -35,6 +35,8 @@ pub(crate) enum Purpose {
     Pushed,
     Device,
     UserInfo,
+    /// A client's own registration (RFC 7592).
+    Management,
 }
 
 impl Purpose {
@@ -49,6 +51,7 @@ impl Purpose {
             Self::Pushed => "pushed requests",
             Self::Device => "device requests",
             Self::UserInfo => "userinfo requests",
+            Self::Management => "registration management",
         }
     }
 }
@@ -64,6 +67,7 @@ pub(crate) struct Rates {
     pushed: Throttle<Network>,
     devices: Throttle<Network>,
     user_info: Throttle<Network>,
+    management: Throttle<Network>,
     /// Addresses by which very many people come: none of this counts for them.
     egresses: Vec<AddressBlock>,
 }
@@ -80,6 +84,7 @@ impl Rates {
             pushed: per_minute(limits.pushed),
             devices: per_minute(limits.devices),
             user_info: per_minute(limits.user_info),
+            management: per_minute(limits.management),
             egresses,
         }
     }
@@ -101,6 +106,7 @@ impl Rates {
             Purpose::Pushed => &self.pushed,
             Purpose::Device => &self.devices,
             Purpose::UserInfo => &self.user_info,
+            Purpose::Management => &self.management,
         }
     }
 }

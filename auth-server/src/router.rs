@@ -63,7 +63,10 @@ pub(crate) fn router(app: Arc<App>, body: Duration, counted: Option<Endpoints>) 
     if app.clients.dynamic_registration {
         api = api.route(&at(paths::REGISTER), post(register::register));
         if app.clients.registration_management {
-            let of_one = get(manage::show).put(manage::replace).delete(manage::delete);
+            let of_one = get(manage::show)
+                .put(manage::replace)
+                .delete(manage::delete)
+                .layer(limit(Purpose::Management));
             api = api.route(&at(&format!("{}/{{id}}", paths::REGISTER)), of_one);
         }
     }

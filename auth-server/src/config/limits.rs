@@ -29,6 +29,7 @@ pub(crate) struct RatesPerMinute {
     pub(crate) pushed: u32,
     pub(crate) devices: u32,
     pub(crate) user_info: u32,
+    pub(crate) management: u32,
 }
 
 /// Documents and keys of clients that are fetched a minute.
@@ -62,6 +63,11 @@ impl Limits {
                 pushed: number("pushed_requests_per_minute", raw.pushed_requests_per_minute, RATE),
                 devices: number("device_requests_per_minute", raw.device_requests_per_minute, RATE),
                 user_info: number("userinfo_requests_per_minute", raw.userinfo_requests_per_minute, RATE),
+                management: number(
+                    "registration_management_per_minute",
+                    raw.registration_management_per_minute,
+                    RATE,
+                ),
             },
             fetches: Fetches {
                 per_host: number("fetches_per_host_per_minute", raw.fetches_per_host_per_minute, RATE),

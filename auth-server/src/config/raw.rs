@@ -391,6 +391,8 @@ pub(super) struct Limits {
     pub(super) device_requests_per_minute: u32,
     /// Requests to the userinfo endpoint.
     pub(super) userinfo_requests_per_minute: u32,
+    /// Clients that look at, change or end their registration.
+    pub(super) registration_management_per_minute: u32,
     /// Documents and keys of clients that are fetched a minute, from all hosts together.
     pub(super) fetches_per_minute: u32,
     /// The same, from one host.
@@ -417,6 +419,7 @@ impl Default for Limits {
             pushed_requests_per_minute: 300,
             device_requests_per_minute: 120,
             userinfo_requests_per_minute: 1200,
+            registration_management_per_minute: 300,
             fetches_per_minute: 120,
             fetches_per_host_per_minute: 30,
             max_connections: 4096,

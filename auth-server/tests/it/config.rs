@@ -45,6 +45,7 @@ fn every_limit_is_one() {
         ("pushed_requests_per_minute", 1, 1_000_000_000),
         ("device_requests_per_minute", 1, 1_000_000_000),
         ("userinfo_requests_per_minute", 1, 1_000_000_000),
+        ("registration_management_per_minute", 1, 1_000_000_000),
         ("fetches_per_minute", 1, 1_000_000_000),
         ("fetches_per_host_per_minute", 1, 1_000_000_000),
         ("max_connections", 1, 1_000_000),

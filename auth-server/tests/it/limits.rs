@@ -12,7 +12,7 @@ use tokio::{
 use crate::harness::{Answer, Server, Setup};
 
 /// Every endpoint with a limit, how it is asked, and whether people see its answers.
-const ENDPOINTS: [(Method, &str, bool); 13] = [
+const ENDPOINTS: [(Method, &str, bool); 14] = [
     (Method::GET, "/oauth2/authorize", true),
     (Method::GET, "/login", true),
     (Method::POST, "/consent", true),
@@ -25,6 +25,7 @@ const ENDPOINTS: [(Method, &str, bool); 13] = [
     (Method::POST, "/oauth2/par", false),
     (Method::POST, "/oauth2/device", false),
     (Method::GET, "/oauth2/userinfo", false),
+    (Method::GET, "/oauth2/register/x", false),
     (Method::POST, "/oauth2/register", false),
 ];
 
@@ -35,7 +36,7 @@ fn three_a_minute(more: &str) -> Setup {
         more: format!(
             "[limits]\nauthorizations_per_minute = 3\npages_per_minute = 3\ntoken_requests_per_minute = 3\n\
              introspections_per_minute = 3\nrevocations_per_minute = 3\npushed_requests_per_minute = 3\n\
-             device_requests_per_minute = 3\nuserinfo_requests_per_minute = 3\n{more}"
+             device_requests_per_minute = 3\nuserinfo_requests_per_minute = 3\nregistration_management_per_minute = 3\n{more}"
         ),
         ..Setup::default()
     }
@@ -155,7 +156,7 @@ async fn the_audit_says_once_that_a_limit_was_reached() {
     server.clock.advance_seconds(60);
     for _ in 0..10 {
         ask(&server, &token, "192.0.2.1").await;
-        ask(&server, &ENDPOINTS[12], "2001:db8::1").await;
+        ask(&server, &ENDPOINTS[13], "2001:db8::1").await;
     }
     let wanted = [first.clone(), first, event("registrations", "2001:db8::1")];
     assert_eq!(of(&server.audit().await), wanted);
