@@ -28,6 +28,7 @@ fn assert_one(events: &[Value], kind: &str, wanted: &Value) {
 
 /// T18
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one act after the other")]
 async fn each_act_that_matters_leaves_an_event_without_secrets() {
     let server = devices::with_devices().start().await;
     let (alice, bob) = (server.user("alice").await, server.user("bob").await);

@@ -57,6 +57,7 @@ struct UnderWay {
     login: (String, Form),
 }
 
+#[expect(clippy::too_many_lines, reason = "a list of all endpoints")]
 async fn under_way(server: &Server) -> UnderWay {
     let tokens = server.tokens().await;
     let token = |name: &str| tokens[name].as_str().unwrap().to_owned();
@@ -268,10 +269,11 @@ async fn assert_goes_on(server: &Server, under_way: UnderWay, case: &str) {
 
 fn setup() -> Setup {
     let mut setup = devices::with_devices();
-    setup.more.push_str(&format!(
+    let more = format!(
         "[[clients.registered]]\nid = \"rs1\"\nsecret_file = \"conf1.secret\"\n\
          grant_types = [\"client_credentials\"]\nserves = [\"{R1}\"]\n"
-    ));
+    );
+    setup.more.push_str(&more);
     setup
 }
 

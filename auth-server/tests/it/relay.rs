@@ -48,7 +48,7 @@ async fn listen(listener: TcpListener, target: SocketAddr, mut changes: watch::R
             listener = Some(TcpListener::bind(at).await.unwrap());
         }
         tokio::select! {
-            changed = changes.changed() => if changed.is_err() { return },
+            outcome = changes.changed() => if outcome.is_err() { return },
             Ok((stream, _)) = accept(listener.as_ref()) => {
                 tokio::spawn(pass(stream, target, changes.clone()));
             }

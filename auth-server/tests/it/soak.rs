@@ -50,8 +50,12 @@ const PATHS: [&str; 18] = [
 ];
 const METHODS: [Method; 6] =
     [Method::GET, Method::POST, Method::POST, Method::PUT, Method::OPTIONS, Method::HEAD];
-const KINDS: [&str; 4] =
-    ["application/x-www-form-urlencoded", "application/x-www-form-urlencoded", "application/json", "text/plain"];
+const KINDS: [&str; 4] = [
+    "application/x-www-form-urlencoded",
+    "application/x-www-form-urlencoded",
+    "application/json",
+    "text/plain",
+];
 const NAMES: [&str; 36] = [
     "response_type",
     "client_id",
@@ -182,7 +186,9 @@ impl Dice {
     fn body(&mut self) -> Vec<u8> {
         match self.below(6) {
             0 => (0..self.below(3000)).map(|_| self.next().to_le_bytes()[0]).collect(),
-            1 => format!(r#"{{"redirect_uris":["{}"],"client_name":{:?}}}"#, self.value(), self.value()).into(),
+            1 => {
+                format!(r#"{{"redirect_uris":["{}"],"client_name":{:?}}}"#, self.value(), self.value()).into()
+            }
             2 => r#"{"redirect_uris":["https://new.test/cb"],"token_endpoint_auth_method":"none"}"#.into(),
             _ => self.form().encoded().into(),
         }
@@ -197,7 +203,8 @@ fn noise(dice: &mut Dice, client: &reqwest::Client, at: &str) -> reqwest::Reques
         // what no server reads, as the address of a request
         url.truncate(url.floor_char_boundary(30_000));
     }
-    let mut request = client.request(dice.one(&METHODS).clone(), url).header("content-type", *dice.one(&KINDS));
+    let mut request =
+        client.request(dice.one(&METHODS).clone(), url).header("content-type", *dice.one(&KINDS));
     for (name, value) in [
         ("authorization", "Basic Y29uZjE6d3Jvbmc="),
         ("authorization", "Bearer eyJhbGciOiJub25lIn0.e30."),
@@ -230,11 +237,8 @@ impl Usage {
 }
 
 async fn call(mut dice: Dice, at: String, mut token: String, ended: Arc<AtomicBool>, told: Told) {
-    let client = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .build()
-        .unwrap();
+    let client =
+        reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
     while !ended.load(Ordering::Relaxed) {
         for _ in 0..NOISE {
             let request = noise(&mut dice, &client, &at).build().unwrap();
@@ -297,7 +301,9 @@ async fn under_noise_nothing_breaks_and_nothing_grows() {
     let started = Instant::now();
     let mut samples = Vec::new();
     let mut ticks = tokio::time::interval(Duration::from_millis(seconds * 1000 / 120));
-    while started.elapsed() < Duration::from_secs(seconds) && callers.len() == usize::try_from(CALLERS).unwrap() {
+    while started.elapsed() < Duration::from_secs(seconds)
+        && callers.len() == usize::try_from(CALLERS).unwrap()
+    {
         tokio::select! {
             _ = ticks.tick() => samples.push((usage.resident_kib(), usage.descriptors())),
             Some(caller) = callers.join_next() => caller.unwrap(),
