@@ -7,7 +7,7 @@ use crate::{
         client::{Client, Origin},
     },
     outbound::NotHad,
-    storage::StorageError,
+    storage::{RegisteredClient, StorageError},
     throttle::Exceeded,
 };
 
@@ -22,6 +22,8 @@ const KEPT_AGAIN_SECONDS: i64 = 3600;
 pub(crate) enum Missing {
     /// No such client; for documents, whatever the reason.
     Unknown,
+    /// It registered itself, and an administrator has to approve of it.
+    Waiting,
     Busy(Exceeded),
     Storage(StorageError),
 }
@@ -50,7 +52,8 @@ pub(crate) async fn for_authorization(app: &App, id: &str) -> Result<Client, Mis
             Err(_) => Err(Missing::Unknown),
         };
     }
-    stored(app, id).await?.ok_or(Missing::Unknown)
+    let found = stored(app, id).await?.ok_or(Missing::Unknown)?;
+    if found.approved_at.is_some() { Ok(found.client) } else { Err(Missing::Waiting) }
 }
 
 /// The client that comes to the token endpoint. A document is asked for only if somebody signed in with it before: then it
@@ -60,10 +63,10 @@ pub(crate) async fn for_token(app: &App, id: &str) -> Result<Option<Client>, Sto
         return Ok(Some(client.clone()));
     }
     if !is_document_id(id) {
-        return stored(app, id).await;
+        return approved(app, id).await;
     }
     let Some(documents) = &app.documents else { return Ok(None) };
-    let Some(last) = stored(app, id).await? else { return Ok(None) };
+    let Some(last) = approved(app, id).await? else { return Ok(None) };
     let Some(client) = documents.still(last.clone(), app.now()).await else { return Ok(None) };
     if is_worth_keeping(&last, &client) {
         app.storage.renew_document(&client).await?;
@@ -79,11 +82,15 @@ fn is_worth_keeping(last: &Client, client: &Client) -> bool {
     age > 0 && (!same || age >= KEPT_AGAIN_SECONDS)
 }
 
-async fn stored(app: &App, id: &str) -> Result<Option<Client>, StorageError> {
+async fn approved(app: &App, id: &str) -> Result<Option<Client>, StorageError> {
+    let found = stored(app, id).await?;
+    Ok(found.filter(|found| found.approved_at.is_some()).map(|found| found.client))
+}
+
+async fn stored(app: &App, id: &str) -> Result<Option<RegisteredClient>, StorageError> {
     let found = app.storage.client(id, app.now().plus_seconds(-UNUSED_SECONDS)).await?;
-    let found = found.filter(|found| found.approved_at.is_some()).map(|found| found.client);
     // one that was the administrator's, and is no longer in the configuration, is nobody's
-    Ok(found.filter(|client| client.origin != Origin::Administrator))
+    Ok(found.filter(|found| found.client.origin != Origin::Administrator))
 }
 
 /// Ids that this server gives never begin like this.

@@ -62,7 +62,7 @@ pub(crate) fn router(app: Arc<App>, body: Duration, counted: Option<Endpoints>) 
     }
     if app.clients.dynamic_registration {
         api = api.route(&at(paths::REGISTER), post(register::register));
-        if app.clients.registration_management {
+        if app.clients.registration.is_managed {
             let of_one = get(manage::show)
                 .put(manage::replace)
                 .delete(manage::delete)

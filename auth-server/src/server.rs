@@ -146,7 +146,8 @@ pub async fn start_with(
     }
     let egresses: Vec<_> = config
         .clients
-        .registration_rates
+        .registration
+        .rates
         .egresses
         .iter()
         .flat_map(|egress| egress.addresses.clone())
@@ -155,7 +156,7 @@ pub async fn start_with(
         issuer: config.issuer,
         trusted_proxies: config.listening.trusted_proxies,
         resources: Resources::new(resources, config.tokens.lifetimes),
-        registration_limits: RegistrationLimits::new(&config.clients.registration_rates),
+        registration_limits: RegistrationLimits::new(&config.clients.registration.rates),
         rates: Rates::new(&config.limits.rates, egresses.clone()),
         device_guesses: DeviceGuesses::new(),
         limit_events: Throttle::new(LIMIT_EVENTS_PER_MINUTE, 60),

@@ -30,8 +30,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "NUMBER", default_value_t = 1000, value_parser = clap::value_parser!(i64).range(1..))]
         limit: i64,
         /// Only those that wait for approval.
-        // nothing makes a client wait yet
-        #[arg(long, hide = true)]
+        #[arg(long)]
         waiting: bool,
         #[command(flatten)]
         answer: Answer,
@@ -46,16 +45,12 @@ pub(super) enum Command {
         named: Named,
     },
     /// Lets a client that registered itself go on, where the configuration asks for approval.
-    // it cannot yet: shown once it can
-    #[command(hide = true)]
     Approve(Named),
     /// Removes a client, its grants, and that users consented to it.
     Delete(Named),
     /// Makes a token that admits registrations (an initial access token, RFC 7591 §3). It is shown this once.
-    // no registration asks for one yet: shown once it does
-    #[command(hide = true)]
     Token {
-        /// What it is for, for the list.
+        /// What it is for: the audit says it of each client that registers with it.
         #[arg(long, value_name = "TEXT")]
         note: String,
         /// How many clients may register with it.
@@ -96,12 +91,12 @@ impl Command {
 async fn list(limit: i64, waiting: bool, answer: &Answer, file: &File) -> anyhow::Result<()> {
     let desk = Desk::open(file).await?;
     let mut clients = Vec::new();
-    for client in desk.config.clients.registered.values() {
+    // those of the configuration wait for nobody
+    for client in desk.config.clients.registered.values().filter(|_| !waiting) {
         clients.push(desk.of_the_configuration(client).await?);
     }
-    clients.extend(desk.storage.clients(limit, desk.now()).await?);
+    clients.extend(desk.storage.clients(limit, waiting, desk.now()).await?);
     desk.close().await;
-    clients.retain(|client| !waiting || client.approved_at.is_none());
     let rows = || {
         clients.iter().map(|listed| {
             [
@@ -143,9 +138,17 @@ async fn show(answer: &Answer, named: &Named) -> anyhow::Result<()> {
 async fn approve(named: &Named) -> anyhow::Result<()> {
     let desk = Desk::open(&named.file).await?;
     Desk::found(desk.storage.approve_client(&named.id, desk.now()).await?, &named.id)?;
-    desk.record(desk.event(AuditKind::ClientApproved).client(&named.id)).await?;
+    let client = desk.client(&named.id).await?.client;
+    desk.record(desk.event(AuditKind::ClientApproved).client(&named.id).detail("name", &client.name)).await?;
     desk.close().await;
-    say(&format!("client `{}` approved", harmless(&named.id)))
+    // by what it calls itself nobody knows it
+    let uris: Vec<_> = client.redirect_uris.iter().map(RedirectUri::as_str).collect();
+    say(&format!(
+        "client `{}` approved: `{}`, which is answered at {}",
+        harmless(&named.id),
+        client.name,
+        uris.join(" ")
+    ))
 }
 
 async fn delete(named: &Named) -> anyhow::Result<()> {

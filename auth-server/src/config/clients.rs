@@ -16,16 +16,14 @@ use crate::{
     },
     outbound::url::InsecureHost,
     registration_limits::{Egress, RegistrationRates},
+    storage::Room,
 };
 
 /// Which clients there may be.
 #[derive(Debug)]
 pub(crate) struct Clients {
     pub(crate) dynamic_registration: bool,
-    /// Whether a client may look at its registration, change it and end it (RFC 7592).
-    pub(crate) registration_management: bool,
-    pub(crate) registration_rates: RegistrationRates,
-    pub(crate) max_unused: i64,
+    pub(crate) registration: Registration,
     pub(crate) rules: Arc<Rules>,
     pub(crate) metadata_documents: bool,
     pub(crate) document_hosts: HostPolicy,
@@ -33,6 +31,19 @@ pub(crate) struct Clients {
     /// PEM, if any.
     pub(crate) extra_ca: Option<Vec<u8>>,
     pub(crate) registered: BTreeMap<String, Client>,
+}
+
+/// How clients may register themselves.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    /// Whether a client may look at its registration, change it and end it (RFC 7592).
+    pub(crate) is_managed: bool,
+    /// Whether only the holder of an initial access token may register.
+    pub(crate) needs_token: bool,
+    /// Whether an administrator has to approve of each.
+    pub(crate) needs_approval: bool,
+    pub(crate) room: Room,
+    pub(crate) rates: RegistrationRates,
 }
 
 pub(super) fn understand(
@@ -66,6 +77,7 @@ pub(super) fn understand(
                 .ok()
         })
         .flatten();
+    let registration = registration(&raw, &path, report);
     let registered = registered_clients::understand(
         raw.registered,
         &insecure_document_hosts,
@@ -86,19 +98,32 @@ pub(super) fn understand(
     };
     Clients {
         dynamic_registration: raw.dynamic_registration,
-        registration_management: raw.registration_management,
-        registration_rates: RegistrationRates {
-            per_address: raw.registrations_per_minute,
-            in_all: raw.registrations_per_minute_in_all,
-            egresses: egresses(&raw.trusted_egress, &path.key("trusted_egress"), report),
-        },
-        max_unused: i64::from(raw.max_unused),
+        registration,
         rules: Arc::new(rules),
         metadata_documents: raw.metadata_documents,
         document_hosts: document_hosts(&raw.document_hosts, &path.key("document_hosts"), report),
         insecure_document_hosts,
         extra_ca,
         registered,
+    }
+}
+
+fn registration(raw: &raw::Clients, path: &KeyPath, report: &mut Report) -> Registration {
+    for (key, value) in [("max_unused", raw.max_unused), ("max_registered", raw.max_registered)] {
+        if value == 0 {
+            report.unexpected(&path.key(key), "at least 1");
+        }
+    }
+    Registration {
+        is_managed: raw.registration_management,
+        needs_token: raw.require_initial_access_token,
+        needs_approval: raw.require_approval,
+        room: Room { unused: i64::from(raw.max_unused), total: i64::from(raw.max_registered) },
+        rates: RegistrationRates {
+            per_address: raw.registrations_per_minute,
+            in_all: raw.registrations_per_minute_in_all,
+            egresses: egresses(&raw.trusted_egress, &path.key("trusted_egress"), report),
+        },
     }
 }
 

@@ -118,6 +118,7 @@ pub(super) struct Scope {
 }
 
 /// `[clients]`
+#[expect(clippy::struct_excessive_bools, reason = "keys of a file, each of which is on or off")]
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Clients {
@@ -125,6 +126,10 @@ pub(super) struct Clients {
     pub(super) dynamic_registration: bool,
     /// Whether such a client gets a token to look at its registration, to change it and to end it (RFC 7592).
     pub(super) registration_management: bool,
+    /// Whether only who has an initial access token may register a client; `client token` makes them.
+    pub(super) require_initial_access_token: bool,
+    /// Whether a client that registered itself can sign nobody in until `client approve`.
+    pub(super) require_approval: bool,
     /// Registrations a minute from one address; the ones beyond get 429.
     pub(super) registrations_per_minute: u32,
     /// Registrations a minute from all addresses together, but for those of `trusted_egress`.
@@ -133,6 +138,9 @@ pub(super) struct Clients {
     pub(super) trusted_egress: Vec<TrustedEgress>,
     /// Registered clients that nobody ever signed in with; beyond this number the oldest go.
     pub(super) max_unused: u32,
+    /// Registered clients in all. Beyond this number the oldest go that nobody ever signed in with; where there is none, no
+    /// other client is registered.
+    pub(super) max_registered: u32,
     /// Redirect URIs that clients may register; a port of a loopback URI counts for nothing. Empty: any https or
     /// loopback URI. URIs of another scheme must be listed.
     pub(super) allowed_redirect_uris: Vec<String>,
@@ -156,10 +164,13 @@ impl Default for Clients {
         Self {
             dynamic_registration: true,
             registration_management: true,
+            require_initial_access_token: false,
+            require_approval: false,
             registrations_per_minute: 60,
             registrations_per_minute_in_all: 600,
             trusted_egress: Vec::new(),
             max_unused: 10_000,
+            max_registered: 100_000,
             allowed_redirect_uris: Vec::new(),
             allowed_native_redirect_uris: Vec::new(),
             metadata_documents: true,

@@ -58,6 +58,7 @@ async fn answer(app: &App, query: &str, arrival: Arrival, jar: CookieJar) -> Res
             tracing::info!(asked, "authorization request of an unknown client");
             Problem::unknown_client()
         }
+        Missing::Waiting => Problem::waiting_for_approval(client_id),
         Missing::Busy(exceeded) => Problem::too_many(exceeded),
         Missing::Storage(error) => error.into(),
     })?;

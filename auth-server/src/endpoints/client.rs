@@ -79,7 +79,7 @@ impl Door<'_> {
         }
         match directory::for_authorization(self.app, id).await {
             Ok(client) => Ok(Some(client)),
-            Err(Missing::Unknown) => Ok(None),
+            Err(Missing::Unknown | Missing::Waiting) => Ok(None),
             Err(Missing::Busy(exceeded)) => Err(ApiError::too_many_requests(exceeded.retry_after_seconds)),
             Err(Missing::Storage(error)) => Err(error.into()),
         }

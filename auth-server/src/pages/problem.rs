@@ -122,6 +122,19 @@ impl Problem {
         )
     }
 
+    /// The client registered itself, and an administrator has to approve of it.
+    pub(crate) fn waiting_for_approval(client_id: &str) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "waiting-for-approval",
+            "This app waits for the administrator",
+            "It is new to this server, or has changed, and the administrator has to approve of it before it can sign you in.",
+            "Ask the administrator of this server. Once the app is approved, go back to it and try again.",
+        )
+        .received("client_id", client_id)
+        .explained("What to do", "The administrator approves it with `mcp-auth-server client approve`.")
+    }
+
     /// The client is known, but not the address that it wants its answer at.
     pub(crate) fn redirect_uri(client: &Client, received: Option<&str>) -> Self {
         let how = match &client.origin {

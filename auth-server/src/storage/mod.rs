@@ -142,6 +142,24 @@ pub(crate) struct RegisteredClient {
     pub(crate) approved_at: Option<Timestamp>,
 }
 
+/// How many clients that registered themselves there may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// That nobody ever signed in with.
+    pub(crate) unused: i64,
+    pub(crate) total: i64,
+}
+
+/// What became of a registration. Unless it was stored, nothing was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Registering {
+    Stored,
+    /// Its initial access token is none, is over or is used up.
+    NotAdmitted,
+    /// There are as many clients as there may be, and all are in use.
+    NoRoom,
+}
+
 /// A client in a list for the administrator.
 #[derive(Clone, Debug)]
 pub(crate) struct ListedClient {
@@ -163,12 +181,25 @@ pub(crate) struct ClientUsage {
 /// Clients that registered themselves, and snapshots of documents that a user said yes to.
 #[async_trait]
 pub(crate) trait Clients {
-    /// Stores a client that registered itself. Beyond `max_unused` clients without a single grant, the oldest go.
-    async fn insert_client(&self, client: &RegisteredClient, max_unused: i64) -> Result<()>;
-    /// A client, unless it was registered before `unused_since` and never used.
+    /// Stores a client that registered itself, for one use of an initial access token where `admission` is one. Where there
+    /// is no room, the oldest that nobody ever signed in with go.
+    async fn insert_client(
+        &self,
+        client: &RegisteredClient,
+        room: Room,
+        admission: Option<&Digest>,
+    ) -> Result<Registering>;
+    /// A client, unless nobody signed in with it although it could since before `unused_since`.
     async fn client(&self, id: &str, unused_since: Timestamp) -> Result<Option<RegisteredClient>>;
-    /// Replaces the registration of a client and its management token. False if `current` is not its token.
-    async fn replace_client(&self, client: &RegisteredClient, current: &Digest) -> Result<bool>;
+    /// Replaces the registration of a client and its management token; unless `approved`, it waits for approval again.
+    /// False if `current` is not its token.
+    async fn replace_client(
+        &self,
+        client: &Client,
+        management: &Digest,
+        current: &Digest,
+        approved: bool,
+    ) -> Result<bool>;
     /// Keeps what the document of a client says now. Nothing happens unless a user said yes to the client before.
     async fn renew_document(&self, client: &Client) -> Result<()>;
     /// Removes a client with its grants and consents. False if there was none.
@@ -179,8 +210,8 @@ pub(crate) trait Clients {
     async fn listed_client(&self, id: &str, now: Timestamp) -> Result<Option<ListedClient>>;
     /// How a client is used, also one that is in the configuration alone.
     async fn client_usage(&self, id: &str, now: Timestamp) -> Result<ClientUsage>;
-    /// The most recently registered first.
-    async fn clients(&self, limit: i64, now: Timestamp) -> Result<Vec<ListedClient>>;
+    /// The most recently registered first; only those that wait for approval, or all.
+    async fn clients(&self, limit: i64, waiting: bool, now: Timestamp) -> Result<Vec<ListedClient>>;
     async fn insert_initial_access_token(
         &self,
         digest: &Digest,
@@ -189,8 +220,8 @@ pub(crate) trait Clients {
         now: Timestamp,
         expires_at: Timestamp,
     ) -> Result<()>;
-    /// Takes one use of a token that admits a registration. False if it has none left, or is none.
-    async fn use_initial_access_token(&self, digest: &Digest, now: Timestamp) -> Result<bool>;
+    /// What a token that still admits registrations was made for.
+    async fn initial_access_token(&self, digest: &Digest, now: Timestamp) -> Result<Option<String>>;
 }
 
 /// An authorization request that waits for its user.

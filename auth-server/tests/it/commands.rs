@@ -38,7 +38,7 @@ pub(crate) fn run(config: &Path, arguments: &[&str], stdin: &str) -> Said {
 impl Server {
     /// What a command answers.
     #[track_caller]
-    fn command(&self, arguments: &[&str]) -> String {
+    pub(crate) fn command(&self, arguments: &[&str]) -> String {
         self.command_with(arguments, "")
     }
 
@@ -50,7 +50,7 @@ impl Server {
     }
 
     #[track_caller]
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let all: Vec<_> = arguments.iter().copied().chain(["--json"]).collect();
         serde_json::from_str(&self.command(&all)).unwrap()
     }

@@ -68,6 +68,16 @@ fn every_limit_is_one() {
 }
 
 #[test]
+fn room_for_no_client_at_all_is_a_mistake() {
+    let dir = tempfile::tempdir().unwrap();
+    for key in ["max_unused", "max_registered"] {
+        let file = write(dir.path(), &format!("{GOOD}[clients]\n{key} = 0\n"));
+        let text = Config::load(&file).unwrap_err().to_string();
+        assert!(text.contains(&format!("`clients.{key}`")) && text.contains("at least 1"), "{text}");
+    }
+}
+
+#[test]
 fn all_faults_are_reported_with_line_key_and_what_was_wanted() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("short.secret"), "short").unwrap();

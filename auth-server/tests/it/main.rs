@@ -9,6 +9,7 @@
 )]
 
 mod account;
+mod admission;
 mod assertions;
 mod audit;
 mod authorize;

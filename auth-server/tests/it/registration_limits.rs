@@ -1,5 +1,6 @@
 //! How many clients may register, how often, and how long the unused ones are kept.
 
+use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 
 use crate::harness::{Answer, Form, Server, Setup, az, redeem, refresh};
@@ -117,6 +118,54 @@ async fn beyond_the_cap_the_oldest_unused_client_goes() {
     for id in [&ids[1], &ids[2], &used] {
         assert!(server.browser().page(&az_of(id)).await.is_login_page());
     }
+}
+
+/// J12
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_the_total_only_unused_clients_make_room() {
+    let server = Setup { clients: "max_registered = 3".to_owned(), ..Setup::default() }.start().await;
+    let mut live = Vec::new();
+    for _ in 0..2 {
+        let id = server.registered(CALLBACK).await;
+        let code = server.code(&az_of(&id)).await;
+        let tokens = server.token(&redeem(&code).with("client_id", &id).with("redirect_uri", CALLBACK)).await;
+        live.push((id, tokens.json()["refresh_token"].as_str().unwrap().to_owned()));
+    }
+    let old = server.registered(CALLBACK).await;
+    server.clock.advance_seconds(1);
+    let new = server.registered(CALLBACK).await;
+    server.browser().authorize(&az_of(&old)).await.assert_page400("the oldest unused one");
+    server.code(&az_of(&new)).await;
+    let answer = server.register(BODY).await;
+    answer.assert_json_error(503, "temporarily_unavailable", "all are used");
+    assert_eq!(server.events("client.registered").len(), 4, "nothing was registered");
+    for (id, token) in &live {
+        let answer = server.token(&refresh(token).with("client_id", id)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        assert!(server.browser().page(&az_of(id)).await.is_login_page());
+    }
+    assert!(server.browser().page(&az_of(&new)).await.is_login_page());
+    // clients of the configuration take no room, and room that is made is used
+    server.code(&az()).await;
+    server.command(&["client", "delete", &new]);
+    assert_eq!(server.register(BODY).await.status, StatusCode::CREATED);
+}
+
+/// J12
+#[tokio::test(flavor = "multi_thread")]
+async fn registrations_at_once_do_not_exceed_the_total() {
+    let limits = "max_registered = 4\nmax_unused = 3";
+    let one = Setup { clients: limits.to_owned(), ..Setup::default() }.start().await;
+    let two = one.replica().await;
+    let live = one.registered(CALLBACK).await;
+    one.code(&az_of(&live)).await;
+    let servers = [&one, &two].into_iter().cycle().take(20);
+    let answers = join_all(servers.map(|server| server.register(BODY))).await;
+    assert!(answers.iter().all(|answer| answer.status == StatusCode::CREATED));
+    let listed = one.json(&["client", "list"]);
+    let listed = listed.as_array().unwrap().iter().filter(|client| client["origin"] == "registration");
+    let ids: Vec<_> = listed.map(|client| client["id"].as_str().unwrap()).collect();
+    assert!(ids.len() == 4 && ids.contains(&live.as_str()), "{ids:?}");
 }
 
 /// J13

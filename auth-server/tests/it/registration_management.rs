@@ -226,7 +226,7 @@ async fn a_change_is_for_the_client_itself_and_takes_nothing_upon_itself() {
 }
 
 /// J18
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_change_replaces_everything_and_comes_with_another_token() {
     let server = Server::start().await;
     let own = Managed::new(&server).await;
@@ -339,7 +339,7 @@ async fn changes_are_limited_like_registrations() {
 }
 
 /// J19
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_registration_takes_everything_along() {
     let more = format!(
         "[[clients.registered]]\nid = \"rs1\"\nsecret_file = \"conf1.secret\"\n\

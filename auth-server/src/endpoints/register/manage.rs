@@ -73,18 +73,15 @@ pub(crate) async fn replace(
     }
     let after = registration::replace(before, &replacement.metadata, &app.clients.rules, &*app.outside.rng)?;
     let token = Secret::generate(&*app.outside.rng).map_err(|error| internal(&error))?;
-    let stored = RegisteredClient {
-        client: after.client,
-        management: Some(token.digest()),
-        approved_at: manager.registered.approved_at,
-    };
-    if !app.storage.replace_client(&stored, &manager.digest).await? {
+    // an administrator approved of what the client was
+    let approved = !app.clients.registration.needs_approval || after.client == *before;
+    if !app.storage.replace_client(&after.client, &token.digest(), &manager.digest, approved).await? {
         // another request was faster, and has the token that is good now
         return Err(ApiError::registration_token(true));
     }
-    let event = AuditEvent::new(AuditKind::ClientChanged, now).client(&stored.client.id).address(&address);
-    app.record(event.detail("name", &stored.client.name)).await;
-    Ok(answer(&app, StatusCode::OK, &stored.client, after.secret.as_ref(), Some(&token)))
+    let event = AuditEvent::new(AuditKind::ClientChanged, now).client(&after.client.id).address(&address);
+    app.record(event.detail("name", &after.client.name)).await;
+    Ok(answer(&app, StatusCode::OK, &after.client, after.secret.as_ref(), Some(&token)))
 }
 
 /// `DELETE`: the registration ends, and with it all that was granted to the client.

@@ -22,13 +22,14 @@ use crate::{
         audit::{AuditEvent, AuditKind},
         client::Client,
         registration::{self, Failure},
-        secret::Secret,
+        secret::{Digest, Secret},
     },
     outside::Timestamp,
     peer::client_address,
     rates::limit_reached,
-    storage::RegisteredClient,
+    storage::{RegisteredClient, Registering},
     wire::{
+        bearer::Bearer,
         error::{ApiError, ErrorCode, no_store},
         registration::{ClientMetadata, Management, Registered},
     },
@@ -47,20 +48,35 @@ pub(crate) async fn register(
     let now = app.now();
     let address = client_address(peer, &headers, &app.trusted_proxies);
     count(&app, address, now).await?;
+    // first of all: whoever may register nothing learns nothing of what would be wrong with it
+    let admission = admission(&app, &headers, now).await?;
     let bytes = json(&headers, body).await?;
     let metadata = ClientMetadata::read(&bytes).ok_or(no_metadata())?;
     let registered = registration::register(&metadata, &app.clients.rules, &*app.outside.rng, now)?;
-    let is_managed = app.clients.registration_management;
-    let management = is_managed.then(|| Secret::generate(&*app.outside.rng)).transpose();
+    let rules = &app.clients.registration;
+    let management = rules.is_managed.then(|| Secret::generate(&*app.outside.rng)).transpose();
     let management = management.map_err(|error| internal(&error))?;
     let client = &registered.client;
     let stored = RegisteredClient {
         client: client.clone(),
         management: management.as_ref().map(Secret::digest),
-        approved_at: Some(now),
+        approved_at: (!rules.needs_approval).then_some(now),
     };
-    app.storage.insert_client(&stored, app.clients.max_unused).await?;
-    let event = AuditEvent::new(AuditKind::ClientRegistered, now).client(&client.id).address(&address);
+    let token = admission.as_ref().map(|admission| &admission.token);
+    match app.storage.insert_client(&stored, rules.room, token).await? {
+        Registering::Stored => {}
+        Registering::NotAdmitted => return Err(ApiError::registration_token(true)),
+        Registering::NoRoom => {
+            tracing::warn!(
+                "a client was not registered: there are as many as there may be, and all are in use"
+            );
+            return Err(ApiError::unavailable());
+        }
+    }
+    let mut event = AuditEvent::new(AuditKind::ClientRegistered, now).client(&client.id).address(&address);
+    if let Some(admission) = &admission {
+        event = event.detail("admitted", &admission.note);
+    }
     app.record(event.detail("name", &client.name)).await;
     Ok(answer(&app, StatusCode::CREATED, client, registered.secret.as_ref(), management.as_ref()))
 }
@@ -72,6 +88,28 @@ async fn count(app: &App, address: IpAddr, now: Timestamp) -> Result<(), ApiErro
         return Err(ApiError::too_many_requests(exceeded.retry_after_seconds));
     }
     Ok(())
+}
+
+/// An initial access token (RFC 7591 §3).
+struct Admission {
+    token: Digest,
+    /// What it was made for.
+    note: String,
+}
+
+/// The initial access token of a request, where one is needed.
+async fn admission(app: &App, headers: &HeaderMap, now: Timestamp) -> Result<Option<Admission>, ApiError> {
+    if !app.clients.registration.needs_token {
+        return Ok(None);
+    }
+    let token = match Bearer::read(headers) {
+        Bearer::None => return Err(ApiError::registration_token(false)),
+        Bearer::Unfit => return Err(ApiError::registration_token(true)),
+        Bearer::Token(token) => token.digest(),
+    };
+    let note = app.storage.initial_access_token(&token, now).await?;
+    let note = note.ok_or(ApiError::registration_token(true))?;
+    Ok(Some(Admission { token, note }))
 }
 
 /// The body, if it says that it is JSON.

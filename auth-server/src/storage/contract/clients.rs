@@ -3,6 +3,9 @@ use crate::storage::{ClientUsage, PushedRequest, StoredTransaction};
 
 on_both!(
     unused_clients_are_evicted_and_used_ones_never,
+    used_clients_are_never_evicted,
+    what_waits_is_kept_and_what_was_approved_has_its_time,
+    what_was_used_long_ago_and_has_nothing_left_is_forgotten,
     a_registration_is_managed_by_its_own_token,
     what_changed_or_went_is_granted_nothing,
     a_document_is_renewed_in_place,
@@ -14,46 +17,119 @@ on_both!(
 
 async fn unused_clients_are_evicted_and_used_ones_never(storage: &Database) {
     with_a_grant(storage).await;
+    let few = Room { unused: 2, total: 100 };
     for (age, id) in ["old", "middle", "new"].into_iter().enumerate() {
         let registered_at = NOW.plus_seconds(i64::try_from(age).unwrap());
-        storage.insert_client(&registered(id, registered_at), 2).await.unwrap();
+        storage.insert_client(&registered(id, registered_at), few, None).await.unwrap();
     }
     let found = async |id: &str, since| storage.client(id, since).await.unwrap().map(|found| found.client);
     assert_eq!(found("old", LONG_AGO).await, None, "beyond the cap");
     assert_eq!(found("new", LONG_AGO).await, Some(client("new", NOW.plus_seconds(2))));
     assert_eq!(found("middle", NOW.plus_seconds(1)).await, None, "unused for too long");
     // within one second, the newcomer stays
-    storage.insert_client(&registered("newest", NOW.plus_seconds(2)), 1).await.unwrap();
+    let one = Room { unused: 1, total: 100 };
+    storage.insert_client(&registered("newest", NOW.plus_seconds(2)), one, None).await.unwrap();
     assert!(found("newest", LONG_AGO).await.is_some());
     assert!(found("new", LONG_AGO).await.is_none());
     assert!(found("c", NOW.plus_seconds(1_000_000)).await.is_some(), "used");
 }
 
 async fn a_registration_is_managed_by_its_own_token(storage: &Database) {
-    storage.insert_client(&RegisteredClient { approved_at: None, ..registered("c", NOW) }, 9).await.unwrap();
-    storage.insert_client(&registered("d", NOW), 9).await.unwrap();
-    let mut changed = registered("c", NOW);
-    changed.client.name = "Changed".into();
-    changed.management = Some(digest("next"));
+    let waiting = RegisteredClient { approved_at: None, ..registered("c", NOW) };
+    storage.insert_client(&waiting, ROOM, None).await.unwrap();
+    storage.insert_client(&registered("d", NOW), ROOM, None).await.unwrap();
+    let changed = Client { name: "Changed".into(), ..client("c", NOW) };
+    let replace = async |current: &str, next: &str, approved| {
+        storage.replace_client(&changed, &digest(next), &digest(current), approved).await.unwrap()
+    };
     for wrong in ["manages d", "next", ""] {
-        assert!(!storage.replace_client(&changed, &digest(wrong)).await.unwrap(), "{wrong}");
+        assert!(!replace(wrong, "next", true).await, "{wrong}");
     }
-    assert!(storage.replace_client(&changed, &digest("manages c")).await.unwrap());
-    assert!(!storage.replace_client(&changed, &digest("manages c")).await.unwrap(), "the old one is gone");
+    assert!(replace("manages c", "next", true).await);
+    assert!(!replace("manages c", "next", true).await, "the old one is gone");
     let found = storage.client("c", LONG_AGO).await.unwrap().unwrap();
     assert_eq!((found.client.name.as_str(), found.approved_at), ("Changed", None));
     assert!(found.management.unwrap().matches(&digest("next")));
     assert!(!storage.approve_client("nobody", NOW).await.unwrap());
     assert!(storage.approve_client("c", NOW).await.unwrap());
     assert!(storage.approve_client("c", NOW.plus_seconds(5)).await.unwrap());
-    assert_eq!(storage.client("c", LONG_AGO).await.unwrap().unwrap().approved_at, Some(NOW));
+    let approved_at = async || storage.client("c", LONG_AGO).await.unwrap().unwrap().approved_at;
+    assert_eq!(approved_at().await, Some(NOW));
+    assert!(replace("next", "third", true).await);
+    assert_eq!(approved_at().await, Some(NOW), "it stays approved");
+    assert!(replace("third", "fourth", false).await);
+    assert_eq!(approved_at().await, None);
+}
+
+async fn what_waits_is_kept_and_what_was_approved_has_its_time(storage: &Database) {
+    for (id, approved_at) in [("waits", None), ("late", Some(NOW.plus_seconds(50))), ("old", Some(NOW))] {
+        let client = RegisteredClient { approved_at, ..registered(id, NOW) };
+        storage.insert_client(&client, ROOM, None).await.unwrap();
+    }
+    let there = async |id: &str, since| storage.client(id, since).await.unwrap().is_some();
+    let since = NOW.plus_seconds(10);
+    assert!(there("waits", since).await && there("late", since).await && !there("old", since).await);
+    storage.purge(NOW.plus_seconds(20), since, LONG_AGO).await.unwrap();
+    assert!(there("waits", LONG_AGO).await && there("late", LONG_AGO).await);
+    assert!(!there("old", LONG_AGO).await);
+    let listed = async |waiting| {
+        let listed = storage.clients(10, waiting, NOW).await.unwrap();
+        listed.into_iter().map(|listed| listed.client.id).collect::<Vec<_>>()
+    };
+    assert_eq!((listed(true).await, listed(false).await.len()), (vec!["waits".to_owned()], 2));
+}
+
+async fn used_clients_are_never_evicted(storage: &Database) {
+    with_a_grant(storage).await;
+    let full = Room { unused: 100, total: 2 };
+    let insert = async |id: &str, room, age| {
+        storage.insert_client(&registered(id, NOW.plus_seconds(age)), room, None).await.unwrap()
+    };
+    assert_eq!(insert("first", full, 1).await, Registering::Stored);
+    assert_eq!(insert("second", full, 2).await, Registering::Stored);
+    assert!(storage.client("first", LONG_AGO).await.unwrap().is_none(), "the oldest unused one");
+    let second = client("second", NOW.plus_seconds(2));
+    assert!(storage.approve(None, &approval("h", second)).await.unwrap());
+    assert_eq!(insert("third", full, 3).await, Registering::NoRoom);
+    for (id, there) in [("c", true), ("second", true), ("third", false)] {
+        assert_eq!(storage.client(id, LONG_AGO).await.unwrap().is_some(), there, "{id}");
+    }
+    // what nobody registered takes no room
+    let document = Client {
+        id: "https://app.test/c.json".into(),
+        origin: Origin::Document { host: "app.test".into() },
+        ..client("", NOW)
+    };
+    storage.approve(None, &approval("i", document)).await.unwrap();
+    assert_eq!(insert("third", Room { unused: 100, total: 3 }, 3).await, Registering::Stored);
+}
+
+async fn what_was_used_long_ago_and_has_nothing_left_is_forgotten(storage: &Database) {
+    with_a_grant(storage).await;
+    storage.insert_client(&registered("d", NOW), ROOM, None).await.unwrap();
+    storage.approve(None, &approval("h", client("d", NOW))).await.unwrap();
+    let there = async |id: &str| storage.client(id, LONG_AGO).await.unwrap().is_some();
+    // the grants go when they expire; `d` gets another
+    let year_later = NOW.plus_seconds(366 * 86_400);
+    let mut again = approval("i", client("d", NOW));
+    again.grant.expires_at = year_later.plus_seconds(9);
+    storage.approve(None, &again).await.unwrap();
+    storage.purge(year_later.plus_seconds(-1), LONG_AGO, LONG_AGO).await.unwrap();
+    assert!(there("c").await && there("d").await);
+    storage.purge(year_later, LONG_AGO, LONG_AGO).await.unwrap();
+    assert!(!there("c").await && there("d").await, "one has a grant");
+    assert!(
+        !storage.has_consented("u", "c").await.unwrap() && storage.has_consented("u", "d").await.unwrap()
+    );
+    storage.purge(year_later.plus_seconds(9), LONG_AGO, LONG_AGO).await.unwrap();
+    assert!(!there("d").await);
 }
 
 async fn what_changed_or_went_is_granted_nothing(storage: &Database) {
     with_a_grant(storage).await;
     let stored = async |id: &str| storage.grant(id).await.unwrap().is_some();
     let waiting = RegisteredClient { approved_at: None, ..registered("w", NOW) };
-    storage.insert_client(&waiting, 9).await.unwrap();
+    storage.insert_client(&waiting, ROOM, None).await.unwrap();
     assert!(!storage.approve(None, &approval("1", client("w", NOW))).await.unwrap(), "not approved");
     assert!(!storage.approve(None, &approval("2", client("d", NOW))).await.unwrap(), "not there");
     let renamed = Client { name: "Another".into(), ..client("c", NOW) };
@@ -91,7 +167,7 @@ async fn a_document_is_renewed_in_place(storage: &Database) {
 async fn a_deleted_client_takes_its_grants_along(storage: &Database) {
     with_a_grant(storage).await;
     storage.redeem_code(&digest("code g"), "g", &issued("j", Some("r")), &used()).await.unwrap();
-    let listed = storage.clients(10, NOW).await.unwrap();
+    let listed = storage.clients(10, false, NOW).await.unwrap();
     assert_eq!((listed.len(), listed[0].grants, listed[0].last_used_at), (1, 1, Some(NOW)));
     let alone = storage.listed_client("c", NOW).await.unwrap().unwrap();
     assert_eq!((&alone.client, alone.grants), (&listed[0].client, 1));
@@ -112,11 +188,23 @@ async fn a_deleted_client_takes_its_grants_along(storage: &Database) {
 async fn initial_access_tokens_are_used_up(storage: &Database) {
     let end = NOW.plus_seconds(10);
     storage.insert_initial_access_token(&digest("t"), "for Bob", 2, NOW, end).await.unwrap();
-    assert!(!storage.use_initial_access_token(&digest("other"), NOW).await.unwrap());
-    assert!(!storage.use_initial_access_token(&digest("t"), end).await.unwrap(), "expired");
-    assert!(storage.use_initial_access_token(&digest("t"), NOW).await.unwrap());
-    assert!(storage.use_initial_access_token(&digest("t"), NOW).await.unwrap());
-    assert!(!storage.use_initial_access_token(&digest("t"), NOW).await.unwrap(), "used up");
+    let purpose = async |token: &str, now| storage.initial_access_token(&digest(token), now).await.unwrap();
+    let register = async |id: &str, token: &str, now, room| {
+        storage.insert_client(&registered(id, now), room, Some(&digest(token))).await.unwrap()
+    };
+    assert_eq!(purpose("other", NOW).await, None);
+    assert_eq!(purpose("t", end).await, None, "expired");
+    assert_eq!(purpose("t", NOW).await.as_deref(), Some("for Bob"));
+    assert_eq!(register("a", "other", NOW, ROOM).await, Registering::NotAdmitted);
+    assert_eq!(register("a", "t", end, ROOM).await, Registering::NotAdmitted, "expired");
+    let none = Room { unused: 0, total: 0 };
+    assert_eq!(register("a", "t", NOW, none).await, Registering::NoRoom);
+    assert!(storage.client("a", LONG_AGO).await.unwrap().is_none());
+    assert_eq!(register("a", "t", NOW, ROOM).await, Registering::Stored, "what failed took nothing");
+    assert_eq!(register("b", "t", NOW, ROOM).await, Registering::Stored);
+    assert_eq!(register("d", "t", NOW, ROOM).await, Registering::NotAdmitted, "used up");
+    assert_eq!(purpose("t", NOW).await, None);
+    assert!(storage.client("d", LONG_AGO).await.unwrap().is_none());
 }
 
 async fn transactions_end_once(storage: &Database) {

@@ -191,8 +191,8 @@ async fn consents_add_up_until_redirects_change(storage: &Database) {
     moved.client.redirect_uris = vec![RedirectUri::parse("https://moved.test/cb").unwrap()];
     assert!(!storage.approve(None, &moved).await.unwrap(), "it did not say so yet");
     assert_eq!(scopes().await.as_deref(), Some("a c"));
-    let to = RegisteredClient { client: moved.client.clone(), ..registered("c", NOW) };
-    assert!(storage.replace_client(&to, &digest("manages c")).await.unwrap());
+    let (next, current) = (digest("next"), digest("manages c"));
+    assert!(storage.replace_client(&moved.client, &next, &current, true).await.unwrap());
     assert!(storage.approve(None, &moved).await.unwrap());
     assert_eq!(scopes().await.as_deref(), Some("d"));
     storage.forget_consents("u", "c").await.unwrap();

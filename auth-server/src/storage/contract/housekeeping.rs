@@ -69,7 +69,7 @@ async fn events_come_in_order(storage: &Database) {
 
 async fn purging_takes_what_is_over(storage: &Database) {
     with_a_grant(storage).await;
-    storage.insert_client(&registered("unused", NOW), 100).await.unwrap();
+    storage.insert_client(&registered("unused", NOW), ROOM, None).await.unwrap();
     storage.redeem_code(&digest("code g"), "g", &issued("j", Some("r")), &used()).await.unwrap();
     storage.insert_audit_event(&AuditEvent::new(AuditKind::SignedOut, NOW)).await.unwrap();
     storage.purge(NOW.plus_seconds(99), LONG_AGO, LONG_AGO).await.unwrap();

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::{
     Accounts as _, Clients as _, Devices as _, Grants as _, Housekeeping as _, Issued, Keys as _,
-    RegisteredClient, Transactions as _,
+    RegisteredClient, Registering, Room, Transactions as _,
     sql::{Database, Schema},
 };
 use crate::{
@@ -141,6 +141,9 @@ fn registered(id: &str, registered_at: Timestamp) -> RegisteredClient {
     }
 }
 
+/// Room for as many as a test needs.
+const ROOM: Room = Room { unused: 100, total: 100 };
+
 fn approval(id: &str, client: Client) -> Approval {
     Approval {
         grant: Grant {
@@ -205,7 +208,7 @@ fn used() -> Use {
 /// Alice, a client, and a grant `g` of hers.
 async fn with_a_grant(storage: &Database) {
     assert!(storage.insert_user(&user("u", "alice")).await.unwrap());
-    storage.insert_client(&registered("c", NOW), 100).await.unwrap();
+    storage.insert_client(&registered("c", NOW), ROOM, None).await.unwrap();
     assert!(storage.approve(None, &approval("g", client("c", NOW))).await.unwrap());
 }
 

@@ -4,17 +4,17 @@ use async_trait::async_trait;
 
 use super::{
     Database,
-    statement::{Row, json, sql},
+    statement::{Connection, Row, Statement, json, sql},
     tokens::revoke_grants,
-    writer::Outcome::Keep,
+    writer::Outcome::{Keep, Undo},
 };
 use crate::{
     model::{
-        client::{Client, DOCUMENT},
+        client::{Client, DOCUMENT, REGISTRATION},
         secret::Digest,
     },
     outside::Timestamp,
-    storage::{ClientUsage, Clients, ListedClient, RegisteredClient, Result, Which},
+    storage::{ClientUsage, Clients, ListedClient, RegisteredClient, Registering, Result, Room, Which},
 };
 
 /// What is listed of a client, as of `$1`.
@@ -28,29 +28,34 @@ macro_rules! select_listed {
 
 #[async_trait]
 impl Clients for Database {
-    async fn insert_client(&self, client: &RegisteredClient, max_unused: i64) -> Result<()> {
-        let client = client.clone();
+    async fn insert_client(
+        &self,
+        client: &RegisteredClient,
+        room: Room,
+        admission: Option<&Digest>,
+    ) -> Result<Registering> {
+        let (client, admission) = (client.clone(), admission.cloned());
         let metadata = json(&client.client)?;
         self.write(move |mut database| {
             Box::pin(async move {
+                let now = client.client.registered_at;
+                if let Some(admission) = &admission
+                    && !take_use(&mut database, admission, now).await?
+                {
+                    return Ok(Undo(Registering::NotAdmitted));
+                }
                 sql("INSERT INTO clients (id, origin, metadata, registered_at, management_digest, approved_at) \
                      VALUES ($1, $2, $3, $4, $5, $6)")
                 .bind(&client.client.id)
                 .bind(client.client.origin.as_str())
                 .bind(metadata)
-                .bind(client.client.registered_at)
+                .bind(now)
                 .bind(client.management.as_ref())
                 .bind(client.approved_at)
                 .execute(&mut database)
                 .await?;
-                sql("DELETE FROM clients WHERE last_used_at IS NULL AND id NOT IN \
-                     (SELECT id FROM clients WHERE last_used_at IS NULL \
-                      ORDER BY registered_at DESC, CASE WHEN id = $2 THEN 0 ELSE 1 END LIMIT $1)")
-                .bind(max_unused)
-                .bind(&client.client.id)
-                .execute(&mut database)
-                .await?;
-                Ok(Keep(()))
+                let there_is_room = make_room(&mut database, room, &client.client.id).await?;
+                Ok(if there_is_room { Keep(Registering::Stored) } else { Undo(Registering::NoRoom) })
             })
         })
         .await
@@ -58,7 +63,7 @@ impl Clients for Database {
 
     async fn client(&self, id: &str, unused_since: Timestamp) -> Result<Option<RegisteredClient>> {
         let statement = sql("SELECT metadata, management_digest, approved_at FROM clients \
-             WHERE id = $1 AND (last_used_at IS NOT NULL OR registered_at > $2)")
+             WHERE id = $1 AND (last_used_at IS NOT NULL OR approved_at IS NULL OR approved_at > $2)")
         .bind(id)
         .bind(unused_since);
         self.find(statement, |row| {
@@ -71,13 +76,21 @@ impl Clients for Database {
         .await
     }
 
-    async fn replace_client(&self, client: &RegisteredClient, current: &Digest) -> Result<bool> {
-        let statement = sql("UPDATE clients SET metadata = $3, management_digest = $4 \
-             WHERE id = $1 AND management_digest = $2")
-        .bind(&client.client.id)
+    async fn replace_client(
+        &self,
+        client: &Client,
+        management: &Digest,
+        current: &Digest,
+        approved: bool,
+    ) -> Result<bool> {
+        // what an administrator does at the same time stays
+        let statement = sql("UPDATE clients SET metadata = $3, management_digest = $4, \
+             approved_at = CASE WHEN $5 = 1 THEN approved_at END WHERE id = $1 AND management_digest = $2")
+        .bind(&client.id)
         .bind(current)
-        .bind(json(&client.client)?)
-        .bind(client.management.as_ref());
+        .bind(json(client)?)
+        .bind(management)
+        .bind(approved);
         Ok(self.change(statement).await? == 1)
     }
 
@@ -139,10 +152,16 @@ impl Clients for Database {
         Ok(usage.unwrap_or(ClientUsage { last_used_at: None, grants: 0 }))
     }
 
-    async fn clients(&self, limit: i64, now: Timestamp) -> Result<Vec<ListedClient>> {
-        let statement = sql(concat!(select_listed!(), " ORDER BY c.registered_at DESC, c.id LIMIT $2"))
-            .bind(now)
-            .bind(limit);
+    async fn clients(&self, limit: i64, waiting: bool, now: Timestamp) -> Result<Vec<ListedClient>> {
+        let text = if waiting {
+            concat!(
+                select_listed!(),
+                " WHERE c.approved_at IS NULL ORDER BY c.registered_at DESC, c.id LIMIT $2"
+            )
+        } else {
+            concat!(select_listed!(), " ORDER BY c.registered_at DESC, c.id LIMIT $2")
+        };
+        let statement = sql(text).bind(now).bind(limit);
         self.list(statement, listed).await
     }
 
@@ -165,13 +184,52 @@ impl Clients for Database {
         self.change(statement).await.map(drop)
     }
 
-    async fn use_initial_access_token(&self, digest: &Digest, now: Timestamp) -> Result<bool> {
-        let statement = sql("UPDATE initial_access_tokens SET uses_left = uses_left - 1 \
+    async fn initial_access_token(&self, digest: &Digest, now: Timestamp) -> Result<Option<String>> {
+        let statement = sql("SELECT note FROM initial_access_tokens \
              WHERE digest = $1 AND uses_left > 0 AND expires_at > $2")
         .bind(digest)
         .bind(now);
-        Ok(self.change(statement).await? == 1)
+        self.find(statement, |row| row.text("note")).await
     }
+}
+
+/// Takes one use of an initial access token. False if it has none left, or is none.
+async fn take_use(database: &mut Connection<'_>, token: &Digest, now: Timestamp) -> Result<bool> {
+    let used = sql("UPDATE initial_access_tokens SET uses_left = uses_left - 1 \
+         WHERE digest = $1 AND uses_left > 0 AND expires_at > $2")
+    .bind(token)
+    .bind(now)
+    .execute(database)
+    .await?;
+    Ok(used == 1)
+}
+
+/// Removes what there is no room for beside a newcomer that is stored already. False if that is not enough.
+async fn make_room(database: &mut Connection<'_>, room: Room, newcomer: &str) -> Result<bool> {
+    // of two registrations at once, the second waits here and then counts the first one
+    sql("INSERT INTO counters (name, value) VALUES ('registrations', 1) \
+         ON CONFLICT (name) DO UPDATE SET value = counters.value + 1")
+    .execute(database)
+    .await?;
+    let all = sql("SELECT COUNT(*) AS number FROM clients WHERE origin = $1").bind(REGISTRATION);
+    let all = count(all, database).await?;
+    let unused =
+        count(sql("SELECT COUNT(*) AS number FROM clients WHERE last_used_at IS NULL"), database).await?;
+    let beyond = (all - room.total).max(unused - room.unused);
+    if beyond <= 0 {
+        return Ok(true);
+    }
+    let gone = sql("DELETE FROM clients WHERE id IN (SELECT id FROM clients \
+         WHERE last_used_at IS NULL AND id <> $2 ORDER BY registered_at, id LIMIT $1)")
+    .bind(beyond)
+    .bind(newcomer)
+    .execute(database)
+    .await?;
+    Ok(all.saturating_sub_unsigned(gone) <= room.total)
+}
+
+async fn count(statement: Statement<'_>, database: &mut Connection<'_>) -> Result<i64> {
+    statement.optional(database).await?.map_or(Ok(0), |row| row.integer("number"))
 }
 
 fn listed(row: &Row) -> Result<ListedClient> {

@@ -11,12 +11,41 @@ use super::{
 use crate::{
     model::{
         audit::{AuditEvent, StoredEvent},
+        client::REGISTRATION,
         grant::MOST_LEEWAY_SECONDS,
         secret::Digest,
     },
     outside::Timestamp,
     storage::{Accounts as _, Grants as _, Housekeeping, Result},
 };
+
+/// Seconds after its last sign-in for which a registration without any grant left is kept: people come back to an app
+/// months later, and it comes with the id that it has.
+const FORGOTTEN_SECONDS: i64 = 366 * 86_400;
+
+impl Database {
+    /// Removes clients that registered themselves, that nobody signed in with since then, and that have nothing any more.
+    async fn forget_clients(&self, since: Timestamp) -> Result<()> {
+        self.write_within(AT_LEISURE, move |mut database| {
+            Box::pin(async move {
+                let gone = sql("DELETE FROM clients WHERE origin = $2 AND last_used_at <= $1 \
+                     AND NOT EXISTS (SELECT 1 FROM grants WHERE grants.client_id = clients.id) RETURNING id")
+                .bind(since)
+                .bind(REGISTRATION)
+                .all(&mut database)
+                .await?;
+                for row in gone {
+                    sql("DELETE FROM consents WHERE client_id = $1")
+                        .bind(row.text("id")?)
+                        .execute(&mut database)
+                        .await?;
+                }
+                Ok(Keep(()))
+            })
+        })
+        .await
+    }
+}
 
 #[async_trait]
 impl Housekeeping for Database {
@@ -114,11 +143,11 @@ impl Housekeeping for Database {
         ] {
             self.change_within(AT_LEISURE, sql(text).bind(now)).await?;
         }
-        self.change_within(
-            AT_LEISURE,
-            sql("DELETE FROM clients WHERE last_used_at IS NULL AND registered_at <= $1").bind(unused_since),
-        )
-        .await?;
+        // one that waits for approval could not be used
+        let unused =
+            "DELETE FROM clients WHERE last_used_at IS NULL AND registered_at <= $1 AND approved_at <= $1";
+        self.change_within(AT_LEISURE, sql(unused).bind(unused_since)).await?;
+        self.forget_clients(now.plus_seconds(-FORGOTTEN_SECONDS)).await?;
         self.change_within(AT_LEISURE, sql("DELETE FROM audit_events WHERE at <= $1").bind(audit_since))
             .await?;
         Ok(())

@@ -11,11 +11,12 @@ use sqlx::{
 use super::Schema;
 
 /// In the order in which they were made; what was released is never changed again.
-const VERSIONS: [(&str, &str); 4] = [
+const VERSIONS: [(&str, &str); 5] = [
     ("base", include_str!("../../../migrations/0001_base.sql")),
     ("grants of every kind", include_str!("../../../migrations/0002_grants_of_every_kind.sql")),
     ("derived grants", include_str!("../../../migrations/0003_derived_grants.sql")),
     ("keys as long as needed", include_str!("../../../migrations/0004_keys_as_long_as_needed.sql")),
+    ("counting registrations", include_str!("../../../migrations/0005_counting_registrations.sql")),
 ];
 
 const SQLITE_SERIAL_KEY: &str = "INTEGER PRIMARY KEY AUTOINCREMENT";
