@@ -11,6 +11,7 @@ mod grants;
 mod housekeeping;
 mod keys;
 mod migrations;
+mod readers;
 mod statement;
 #[cfg(test)]
 mod tests;
@@ -23,10 +24,10 @@ use std::{path::Path, sync::Mutex, time::Duration};
 use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{
-    ConnectOptions as _, Connection as _, Executor as _, PgPool, Postgres, SqlitePool,
+    ConnectOptions as _, Connection as _, Executor as _, PgPool, Postgres,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgConnection, PgPoolOptions},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 use tokio::{
     task::JoinHandle,
@@ -35,14 +36,13 @@ use tokio::{
 
 use self::{
     file::OpenFile,
+    readers::Readers,
     statement::{Connection, Statement},
     writer::{Outcome, Work, Writer},
 };
 use super::{Result, StorageError};
 use crate::config::DatabaseUrl;
 
-/// Connections that read SQLite at once.
-const READERS: u32 = 4;
 /// Connections to PostgreSQL.
 const CONNECTIONS: u32 = 16;
 /// How long a request waits for a connection, and for SQLite's lock where another program has it.
@@ -69,7 +69,7 @@ pub(crate) struct Database {
 enum Engine {
     Sqlite {
         file: OpenFile,
-        readers: SqlitePool,
+        readers: Readers,
         /// Absent once it is closed.
         writer: Mutex<Option<Writer>>,
         writing: Mutex<Option<JoinHandle<()>>>,
@@ -107,8 +107,8 @@ impl Database {
         match &self.engine {
             Engine::Sqlite { file, readers, .. } => {
                 file.check()?;
-                let mut connection: PoolConnection<_> = readers.acquire().await?;
-                work(Connection::Sqlite(&mut connection)).await
+                let mut reader = readers.lend().await?;
+                work(reader.connection()?).await
             }
             Engine::Postgres(pool) => {
                 let mut connection = pool.acquire().await?;
@@ -158,7 +158,7 @@ impl Database {
         let row = match &self.engine {
             Engine::Sqlite { file, readers, .. } => {
                 file.check()?;
-                statement.optional(&mut Connection::Sqlite(&mut *readers.acquire().await?)).await?
+                statement.optional(&mut readers.lend().await?.connection()?).await?
             }
             Engine::Postgres(pool) => {
                 let mut connection = pool.acquire().await?;
@@ -179,7 +179,7 @@ impl Database {
         let rows = match &self.engine {
             Engine::Sqlite { file, readers, .. } => {
                 file.check()?;
-                statement.all(&mut Connection::Sqlite(&mut *readers.acquire().await?)).await?
+                statement.all(&mut readers.lend().await?.connection()?).await?
             }
             Engine::Postgres(pool) => {
                 let mut connection = pool.acquire().await?;
@@ -317,12 +317,7 @@ async fn connect_sqlite(file: &Path, schema: Option<Schema>) -> anyhow::Result<E
     }
     let file = OpenFile::new(file)?;
     let (writer, writing) = Writer::start(connection, file.clone());
-    let readers = SqlitePoolOptions::new()
-        .max_connections(READERS)
-        .acquire_timeout(TO_CONNECT)
-        // those that come later must not find an empty file that they made themselves
-        .connect_with(options.create_if_missing(false).pragma("query_only", "1"))
-        .await?;
+    let readers = Readers::connect(options).await?;
     Ok(Engine::Sqlite { file, readers, writer: Mutex::new(Some(writer)), writing: Mutex::new(Some(writing)) })
 }
 
