@@ -47,6 +47,11 @@ struct Scene {
 
 impl Scene {
     async fn new(keys: Keys) -> Self {
+        Self::with(keys, 3).await
+    }
+
+    /// `fresh` is for how many seconds keys are used before they are asked for again.
+    async fn with(keys: Keys, fresh: u32) -> Self {
         let upstream = Upstream::plain().await;
         let keys = Arc::new(Mutex::new(keys));
         let asked = Arc::new(AtomicUsize::new(0));
@@ -83,7 +88,7 @@ impl Scene {
         let text = std::fs::read_to_string(files.config()).unwrap();
         let text = text.replace(crate::harness::ISSUER, ISSUER).replace(
             "jwks_file = \"keys.json\"",
-            &format!("jwks_uri = \"{jwks_uri}\"\nkeys_fresh_seconds = 3\nkeys_cool_down_seconds = 1"),
+            &format!("jwks_uri = \"{jwks_uri}\"\nkeys_fresh_seconds = {fresh}\nkeys_cool_down_seconds = 1"),
         );
         std::fs::write(files.config(), text).unwrap();
         let config = Config::load(&files.config()).unwrap_or_else(|error| panic!("{error}"));
@@ -189,7 +194,8 @@ async fn without_keys_nobody_who_shows_a_token_is_served_and_everybody_else_is()
 async fn a_slow_key_server_holds_up_those_with_tokens_and_lets_nobody_in() {
     let (one, forged) = (key("one"), key("one"));
     let Keys::Say(keys) = set(&[&one]) else { panic!("keys to say") };
-    let scene = Scene::new(Keys::Slow(keys)).await;
+    // however slow this machine is
+    let scene = Scene::with(Keys::Slow(keys), 300).await;
     let (good, bad) = (scene.token(&one), scene.token(&forged));
     let open = async {
         until("the key server is asked", || scene.asked.load(Ordering::Relaxed) > 0).await;
