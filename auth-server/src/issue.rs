@@ -8,8 +8,10 @@ use crate::{
     app::App,
     keys::TokenType,
     model::{
+        claims,
         client::Client,
         grant::{AccessToken, Grant, RefreshToken},
+        resource::Resource,
         resources::NoTarget,
         scope::{EMAIL, OPENID, PROFILE, ScopeSet},
         secret::{Digest, Secret, identifier},
@@ -90,17 +92,19 @@ pub(crate) struct Access {
     pub(crate) stored: AccessToken,
 }
 
-/// Makes and signs an access token, bound to `key` if there is one.
+/// Makes and signs an access token, bound to `key` if there is one. `user`: whose grant it is, as they are now.
 pub(crate) async fn access_token(
     app: &App,
     grant: &Grant,
     order: &Order,
+    user: Option<&User>,
     key: Option<&str>,
 ) -> Result<Access, ApiError> {
     let now = app.now();
     let expires_at = now.plus_seconds(order.lifetime);
     let jti = identifier(&*app.outside.rng).map_err(|error| internal(&error))?;
     let scopes = order.scopes.for_access_token();
+    let resource = app.resource(&order.resource);
     let status_index = app.status_places.next(&*app.storage).await?;
     let actor: Option<Box<RawValue>> = match &grant.actor {
         Some(actor) => Some(RawValue::from_string(actor.clone()).map_err(|error| internal(&error))?),
@@ -125,6 +129,7 @@ pub(crate) async fn access_token(
                     .status_lists
                     .then(|| Status { status_list: status::reference(&app.issuer, status_index) }),
                 act: actor.as_deref(),
+                about_user: told(resource.map(|resource| &**resource), user),
             },
         )
         .map_err(|error| internal(&error))?;
@@ -163,6 +168,14 @@ pub(crate) fn id_token(
         about_user: about_user(user, &order.scopes),
     };
     app.keys.sign(TokenType::Id, &claims).map(Some).map_err(|error| internal(&error))
+}
+
+/// What a resource is told about a user.
+pub(crate) fn told<'r>(resource: Option<&'r Resource>, user: Option<&User>) -> BTreeMap<&'r str, Value> {
+    match (resource, user) {
+        (Some(resource), Some(user)) => claims::about(&resource.terms().claims, user),
+        _ => BTreeMap::new(),
+    }
 }
 
 /// The claims about a user that the scopes stand for (OpenID Connect Core §5.4).

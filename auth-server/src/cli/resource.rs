@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{File, desk::Answer, text::table};
-use crate::model::scope::ScopeSet;
+use crate::model::{claims::Claim, scope::ScopeSet};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -41,6 +41,7 @@ impl Command {
                 "access_token_ttl_seconds": terms.lifetimes.access,
                 "refresh_token_idle_seconds": terms.lifetimes.refresh_idle,
                 "refresh_token_max_seconds": terms.lifetimes.refresh_max,
+                "claims": terms.claims.iter().map(Claim::name).collect::<Vec<_>>(),
                 "policy": configured.policy.as_ref().map(|policy| policy.path.display().to_string()),
                 "scopes": scopes,
                 "baseline_scopes": catalogue.resolve(&ScopeSet::default()).unwrap_or_default(),

@@ -99,12 +99,25 @@ pub(super) struct Resource {
     pub(super) access_token_ttl_seconds: Option<i64>,
     pub(super) refresh_token_idle_seconds: Option<i64>,
     pub(super) refresh_token_max_seconds: Option<i64>,
+    /// What access tokens tell the resource about users, by the name of the claim.
+    pub(super) claims: BTreeMap<String, Claim>,
     /// The policy file that the gateway enforces, relative to this file; watched. Its scopes are the ones offered.
     pub(super) policy: String,
     /// The scopes, where there is no policy file.
     pub(super) scopes: BTreeMap<String, Scope>,
     /// What a request without `scope` gets, where there is no policy file. Default: every scope.
     pub(super) baseline_scopes: Vec<String>,
+}
+
+/// `[resources.claims."NAME"]`
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Claim {
+    /// `email` (once it is verified), `preferred_username` or `attributes.NAME`. Default: what the name of the claim says,
+    /// else the attribute of the same name.
+    pub(super) from: String,
+    /// What the consent page calls it.
+    pub(super) description: String,
 }
 
 /// `[resources.scopes."NAME"]`

@@ -9,6 +9,7 @@ use super::{ACCESS_SECONDS, ConfiguredResource, PolicyFile, REFRESH_SECONDS, raw
 use crate::{
     catalogue::{Scope, ScopeCatalogue},
     model::{
+        claims::{Claim, NotAClaim},
         resource::{Lifetimes, OpenTo, Resource, Terms},
         scope::{ScopeSet, is_own, is_scope_token},
     },
@@ -48,6 +49,7 @@ pub(super) fn understand(
         let (catalogue, policy) = catalogue(&entry, &path, report);
         let terms = Terms {
             name: if entry.name.is_empty() { entry.url.clone() } else { entry.name },
+            claims: claims(&entry.claims, &path.key("claims"), report),
             url: entry.url,
             is_default: entry.default,
             open_to: open_to(entry.provenance.as_deref(), &path.key("provenance"), report),
@@ -66,6 +68,21 @@ pub(super) fn understand(
         understood.push(ConfiguredResource { resource: Arc::new(Resource::new(terms, catalogue)), policy });
     }
     understood
+}
+
+fn claims(raw: &BTreeMap<String, raw::Claim>, path: &KeyPath, report: &mut Report) -> Vec<Claim> {
+    let mut claims = Vec::new();
+    for (name, claim) in raw {
+        let path = path.key(name);
+        match Claim::new(name, &claim.from, &claim.description) {
+            Ok(claim) => claims.push(claim),
+            Err(reason @ NotAClaim::Source) => report.unexpected(&path.key("from"), reason.to_string()),
+            Err(reason @ (NotAClaim::Name | NotAClaim::Reserved)) => {
+                report.fault(&path, format!("expected {reason}, but found `{}`", name.escape_debug()));
+            }
+        }
+    }
+    claims
 }
 
 fn open_to(provenance: Option<&[String]>, path: &KeyPath, report: &mut Report) -> OpenTo {

@@ -150,13 +150,7 @@ async fn page(
         csrf: transaction::form_token(&signed_in.secret, STEP, &open.secret).expose().to_owned(),
         client: ShownClient::new(client),
         destination: Destination::new(client, &request.redirect_uri),
-        resources: resources
-            .iter()
-            .map(|resource| ShownResource {
-                name: resource.name().to_owned(),
-                url: resource.url().to_owned(),
-            })
-            .collect(),
+        resources: resources.into_iter().map(|resource| ShownResource::new(resource)).collect(),
         groups: shown_groups(consent::permissions(&request.scopes, earlier.as_ref(), describe)),
         stays_signed_in: request.wants_refresh(client).then(|| app.stays_signed_in(&request.resources)),
         username: signed_in.user.name.clone(),

@@ -228,13 +228,7 @@ fn device_page(
         csrf: form_token(signed_in, &code.shown()).expose().to_owned(),
         user_code: code.shown(),
         client: ShownClient::new(client),
-        resources: resources
-            .iter()
-            .map(|resource| ShownResource {
-                name: resource.name().to_owned(),
-                url: resource.url().to_owned(),
-            })
-            .collect(),
+        resources: resources.into_iter().map(|resource| ShownResource::new(resource)).collect(),
         groups: shown_groups(consent::permissions(&asked.scopes, None, describe)),
         stays_signed_in: stays.then(|| app.stays_signed_in(&asked.resources)),
         asked_at: pages::moment(device.created_at),

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::{client::authenticate, form, paths, token::one};
 use crate::{
     app::App,
+    issue,
     model::{
         client::Client,
         grant::{AccessToken, Grant, RefreshToken},
@@ -58,7 +59,7 @@ async fn answer(app: &App, client: &Client, digest: &Digest) -> Result<Value, Ap
     if let Some((token, grant)) = app.storage.access_token(digest).await? {
         let concerned = grant.client_id == client.id || client.service.serves.contains(&token.audience);
         let good = token.revoked_at.is_none() && grant.revoked_at.is_none() && now < token.expires_at;
-        return Ok(if concerned && good { access_token(app, &token, &grant)? } else { inactive() });
+        return Ok(if concerned && good { access_token(app, &token, &grant).await? } else { inactive() });
     }
     let found = app.storage.refresh_token(digest).await?;
     Ok(match found {
@@ -77,7 +78,7 @@ fn is_good(token: &RefreshToken, grant: &Grant, now: Timestamp) -> bool {
     token.rotation.is_none() && grant.revoked_at.is_none() && now < token.expires_at
 }
 
-fn access_token(app: &App, token: &AccessToken, grant: &Grant) -> Result<Value, ApiError> {
+async fn access_token(app: &App, token: &AccessToken, grant: &Grant) -> Result<Value, ApiError> {
     let mut answer = json!({
         "active": true,
         "iss": app.issuer.as_str(),
@@ -90,11 +91,19 @@ fn access_token(app: &App, token: &AccessToken, grant: &Grant) -> Result<Value, 
         "exp": token.expires_at.unix_seconds(),
         "jti": token.jti,
     });
+    let resource = app.resource(&token.audience).filter(|resource| !resource.terms().claims.is_empty());
+    if let (Some(resource), Some(user_id)) = (resource, &grant.user_id) {
+        let user = app.storage.user(user_id).await?;
+        if let Some(members) = answer.as_object_mut() {
+            let told = issue::told(Some(resource), user.as_ref());
+            members.extend(told.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        }
+    }
     if let (Some(key), Some(members)) = (&token.key_thumbprint, answer.as_object_mut()) {
         members.insert("cnf".to_owned(), json!({"jkt": key}));
     }
     if let (Some(actor), Some(members)) = (&grant.actor, answer.as_object_mut()) {
-        let actor: Value = serde_json::from_str(actor).map_err(|error| crate::issue::internal(&error))?;
+        let actor: Value = serde_json::from_str(actor).map_err(|error| issue::internal(&error))?;
         members.insert("act".to_owned(), actor);
     }
     Ok(answer)

@@ -3,6 +3,7 @@
 pub(crate) mod arrival;
 pub(crate) mod assertion;
 pub(crate) mod audit;
+pub(crate) mod claims;
 pub(crate) mod client;
 pub(crate) mod consent;
 pub(crate) mod consent_rules;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::client::Origin;
+use super::{claims::Claim, client::Origin};
 use crate::catalogue::ScopeCatalogue;
 
 /// One resource that tokens are issued for.
@@ -24,6 +24,8 @@ pub(crate) struct Terms {
     pub(crate) is_default: bool,
     pub(crate) open_to: OpenTo,
     pub(crate) lifetimes: Lifetimes,
+    /// What tokens tell it about users.
+    pub(crate) claims: Vec<Claim>,
 }
 
 /// Which clients may ask for tokens, by where they came from.
@@ -151,6 +153,7 @@ pub(super) mod tests {
             is_default: false,
             open_to: OpenTo::EVERYBODY,
             lifetimes: Lifetimes { access: 900, refresh_idle: 86_400, refresh_max: 864_000 },
+            claims: Vec::new(),
         }
     }
 

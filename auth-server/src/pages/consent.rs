@@ -7,8 +7,10 @@ use super::{
     parts::{Destination, Provenance, ShownClient},
 };
 use crate::model::{
+    claims::Claim,
     consent::{Effect, Group, Permission},
     redirect::Target,
+    resource::Resource,
 };
 
 /// The fields of the consent form that carry the user's choice of permissions.
@@ -43,6 +45,18 @@ pub(crate) struct ConsentPage {
 pub(crate) struct ShownResource {
     pub(crate) name: String,
     pub(crate) url: String,
+    /// What it is told about the user.
+    pub(crate) learns: Vec<String>,
+}
+
+impl ShownResource {
+    pub(crate) fn new(resource: &Resource) -> Self {
+        Self {
+            name: resource.name().to_owned(),
+            url: resource.url().to_owned(),
+            learns: resource.terms().claims.iter().map(Claim::words).collect(),
+        }
+    }
 }
 
 /// Permissions under a heading.

@@ -55,6 +55,9 @@ pub(crate) struct AccessTokenClaims<'a> {
     /// RFC 8693 §4.1, as it is stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) act: Option<&'a RawValue>,
+    /// What the resource is told about the user.
+    #[serde(flatten)]
+    pub(crate) about_user: BTreeMap<&'a str, Value>,
 }
 
 /// The key that a token is bound to (RFC 9449 §6.1).

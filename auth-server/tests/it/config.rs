@@ -399,6 +399,24 @@ fn the_terms_of_a_resource_must_make_sense() {
             Some("`resources[0].refresh_token_max_seconds`"),
         ),
         (
+            format!(
+                "{first}[resources.claims.email]\n[resources.claims.\"https://a.test/t\"]\nfrom = \"attributes.t\"\n"
+            ),
+            None,
+        ),
+        (
+            format!("{first}[resources.claims.sub]\n"),
+            Some(
+                "`resources[0].claims.sub`: expected a claim that does not mean something else in a token, but found `sub`",
+            ),
+        ),
+        (format!("{first}[resources.claims.\"a b\"]\n"), Some("expected a claim name of 1 to 128")),
+        (
+            format!("{first}[resources.claims.a]\nfrom = \"tier\"\n"),
+            Some("`resources[0].claims.a.from`: expected `email`, `preferred_username` or `attributes.NAME`"),
+        ),
+        (format!("{first}[resources.claims.a]\nsource = \"email\"\n"), Some("source")),
+        (
             format!("{first}{}", scopes(&[("a", "\"b\", \"x\""), ("b", "")])),
             Some("`resources[0].scopes.a.implies[1]`: expected a scope of this resource"),
         ),

@@ -13,6 +13,7 @@ mod admission;
 mod assertions;
 mod audit;
 mod authorize;
+mod claims;
 mod clients;
 mod codes;
 mod commands;

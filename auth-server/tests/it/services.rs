@@ -162,6 +162,17 @@ async fn only_good_access_tokens_for_the_client_itself_are_exchanged() {
 
 /// R2
 #[tokio::test]
+async fn what_has_nothing_in_common_with_the_target_is_not_exchanged() {
+    let server = setup().start().await;
+    let code = server.code(&crate::harness::az().with("scope", "mcp:write")).await;
+    let tokens = server.token(&crate::harness::redeem(&code)).await.json();
+    let access = tokens["access_token"].as_str().unwrap();
+    let answer = token_as(&server, "gateway", &exchange(access)).await;
+    answer.assert_json_error(400, "invalid_scope", "nothing in common");
+}
+
+/// R2
+#[tokio::test]
 async fn an_exchange_gives_neither_more_nor_for_longer() {
     let server = setup().start().await;
     let access = server.tokens().await["access_token"].as_str().unwrap().to_owned();

@@ -76,9 +76,9 @@ fn given_access(
         id: grant.id.clone(),
         resources: resources
             .iter()
-            .map(|(url, resource)| ShownResource {
-                name: resource.map_or_else(|| (*url).clone(), |resource| resource.name().to_owned()),
-                url: (*url).clone(),
+            .map(|(url, resource)| match resource {
+                Some(resource) => ShownResource::new(resource),
+                None => ShownResource { name: (*url).clone(), url: (*url).clone(), learns: Vec::new() },
             })
             .collect(),
         permissions: grant.scopes.iter().filter(|scope| *scope != OFFLINE_ACCESS).map(words).collect(),

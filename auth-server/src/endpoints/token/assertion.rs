@@ -51,7 +51,7 @@ pub(super) async fn issue(asking: &Asking<'_>) -> Result<TokenResponse, ApiError
         id: identifier(&*app.outside.rng).map_err(|error| internal(&error))?,
         kind: GrantKind::JwtBearer,
         parent_id: None,
-        user_id: Some(user.id),
+        user_id: Some(user.id.clone()),
         client_id: client.id.clone(),
         resources: vec![order.resource.clone()],
         scopes: order.scopes.clone(),
@@ -63,7 +63,7 @@ pub(super) async fn issue(asking: &Asking<'_>) -> Result<TokenResponse, ApiError
         expires_at: now.plus_seconds(order.lifetime),
         revoked_at: None,
     };
-    let access = issue::access_token(app, &grant, &order, asking.key(&grant)?).await?;
+    let access = issue::access_token(app, &grant, &order, Some(&user), asking.key(&grant)?).await?;
     let issued = Issued { access: access.stored.clone(), refresh: None };
     app.storage.insert_grant(&grant, &Shown::new(client, None), &issued, &asking.used()).await?;
     let event = AuditEvent::new(AuditKind::GrantIssued, now).of_grant(&grant).address(&asking.address);

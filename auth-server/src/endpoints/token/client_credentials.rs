@@ -51,7 +51,7 @@ pub(super) async fn issue(asking: &Asking<'_>) -> Result<TokenResponse, ApiError
         expires_at: now.plus_seconds(order.lifetime),
         revoked_at: None,
     };
-    let access = issue::access_token(app, &grant, &order, asking.key(&grant)?).await?;
+    let access = issue::access_token(app, &grant, &order, None, asking.key(&grant)?).await?;
     let issued = Issued { access: access.stored.clone(), refresh: None };
     app.storage.insert_grant(&grant, &Shown::new(client, None), &issued, &asking.used()).await?;
     let event = AuditEvent::new(AuditKind::GrantIssued, now).of_grant(&grant).address(&asking.address);

@@ -44,7 +44,7 @@ pub(super) async fn redeem(asking: &Asking<'_>) -> Result<TokenResponse, ApiErro
     } else {
         None
     };
-    let access = issue::access_token(app, &grant, &order, key).await?;
+    let access = issue::access_token(app, &grant, &order, user.as_ref(), key).await?;
     let id_token = issue::id_token(app, &grant, &order, user.as_ref(), None)?;
     let issued = Issued {
         access: access.stored.clone(),

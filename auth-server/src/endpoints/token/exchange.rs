@@ -26,7 +26,7 @@ const MAX_ACTORS: usize = 4;
 pub(super) async fn exchange(asking: &Asking<'_>) -> Result<TokenResponse, ApiError> {
     let Asking { app, client, now, .. } = *asking;
     let (token, subject) = subject(asking).await?;
-    user_of(app, &subject).await?;
+    let user = user_of(app, &subject).await?;
     let order = order(asking, &token)?;
     let actor = actor(&client.id, subject.actor.as_deref())?;
     let grant = Grant {
@@ -45,7 +45,7 @@ pub(super) async fn exchange(asking: &Asking<'_>) -> Result<TokenResponse, ApiEr
         expires_at: now.plus_seconds(order.lifetime),
         revoked_at: None,
     };
-    let access = issue::access_token(app, &grant, &order, asking.key(&grant)?).await?;
+    let access = issue::access_token(app, &grant, &order, user.as_ref(), asking.key(&grant)?).await?;
     let issued = Issued { access: access.stored.clone(), refresh: None };
     if !app.storage.insert_grant(&grant, &Shown::new(client, None), &issued, &asking.used()).await? {
         return Err(invalid_grant());
@@ -116,6 +116,9 @@ fn order(asking: &Asking<'_>, token: &AccessToken) -> Result<Order, ApiError> {
     }
     let lifetime = target.lifetimes().access.min(token.expires_at.seconds_since(now));
     let scopes = if requested.is_empty() { offered } else { requested };
+    if scopes.is_empty() {
+        return Err(ApiError::new(ErrorCode::InvalidScope, "no scope of the subject token is offered there"));
+    }
     Ok(Order { resource: target.url().to_owned(), scopes, lifetime })
 }
 

@@ -7,6 +7,7 @@ use crate::{
         audit::{AuditEvent, AuditKind},
         grant::{Grant, RefreshToken},
         secret::{Secret, identifier},
+        session::User,
     },
     storage::{Issued, Which},
     wire::{error::ApiError, token::TokenResponse},
@@ -27,7 +28,7 @@ pub(super) async fn refresh(asking: &Asking<'_>) -> Result<TokenResponse, ApiErr
     if token.rotation.is_none() {
         let salt = identifier(&*app.outside.rng).map_err(|error| internal(&error))?;
         let successor = successor(&secret, &salt);
-        let access = issue::access_token(app, &grant, &order, key).await?;
+        let access = issue::access_token(app, &grant, &order, user.as_ref(), key).await?;
         let issued = Issued {
             access: access.stored.clone(),
             refresh: Some(issue::refresh_token(app, &grant, &successor, now)),
@@ -38,7 +39,7 @@ pub(super) async fn refresh(asking: &Asking<'_>) -> Result<TokenResponse, ApiErr
     }
     // used before, if only by a request that was faster by a moment
     let (token, grant) = app.storage.refresh_token(&secret.digest()).await?.ok_or(invalid_grant())?;
-    let tokens = again(asking, &secret, &token, &grant, &order).await?;
+    let tokens = again(asking, &secret, &token, &grant, &order, user.as_ref()).await?;
     Ok(TokenResponse { id_token, ..tokens })
 }
 
@@ -53,6 +54,7 @@ async fn again(
     token: &RefreshToken,
     grant: &Grant,
     order: &Order,
+    user: Option<&User>,
 ) -> Result<TokenResponse, ApiError> {
     let Asking { app, now, .. } = *asking;
     let rotation = token.rotation.as_ref().filter(|_| grant.revoked_at.is_none()).ok_or(invalid_grant())?;
@@ -63,7 +65,7 @@ async fn again(
         .await?
         .is_some_and(|(token, _)| token.rotation.is_none() && now < token.expires_at);
     if unused && now.seconds_since(rotation.at) < app.tokens.refresh_retry_window {
-        let access = issue::access_token(app, grant, order, asking.key(grant)?).await?;
+        let access = issue::access_token(app, grant, order, user, asking.key(grant)?).await?;
         if !app.storage.insert_access_token(&grant.id, &access.stored).await? {
             return Err(invalid_grant());
         }

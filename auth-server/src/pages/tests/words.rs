@@ -77,6 +77,7 @@ fn consent_page(client: &Client, redirect_uri: &str, scopes: &str, earlier: Opti
         resources: vec![ShownResource {
             name: "Demo tools".to_owned(),
             url: "https://gw.test/mcp".to_owned(),
+            learns: vec!["your e-mail address".to_owned(), "your plan".to_owned()],
         }],
         groups: shown_groups(consent::permissions(&set(scopes), earlier.map(set).as_ref(), describe)),
         stays_signed_in: Some("180 days".to_owned()),
@@ -194,6 +195,7 @@ fn the_account() {
         resources: vec![ShownResource {
             name: "Demo tools".to_owned(),
             url: "https://gw.test/mcp".to_owned(),
+            learns: vec!["your e-mail address".to_owned(), "your plan".to_owned()],
         }],
         permissions: vec!["Read your notes".to_owned(), "notes:write".to_owned()],
         given: "2027-01-15".to_owned(),
