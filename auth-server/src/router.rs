@@ -19,7 +19,7 @@ use crate::{
     app::App,
     endpoints::{
         account::{self, password},
-        authorize, consent, device, device_page, introspect, jwks, login, metadata, par, paths,
+        authorize, consent, device, device_page, introspect, jwks, login, logout, metadata, par, paths,
         register::{self, manage},
         revoke, status, token, userinfo,
     },
@@ -76,6 +76,7 @@ pub(crate) fn router(app: Arc<App>, body: Duration, counted: Option<Endpoints>) 
     let pages = Router::new()
         .route(&at(paths::AUTHORIZE), get(authorize::authorize).layer(limit(Purpose::Authorization)))
         .route(&at(paths::LOGIN), get(login::show).post(login::submit).layer(limit(Purpose::Page)))
+        .route(&at(paths::LOGOUT), get(logout::show).post(logout::submit).layer(limit(Purpose::Page)))
         .route(&at(paths::CONSENT), get(consent::show).post(consent::submit).layer(limit(Purpose::Page)))
         .route(
             &at(Place::Device.path()),

@@ -225,6 +225,8 @@ pub(super) struct RegisteredClient {
     pub(super) name: String,
     /// Where users are sent back to; needed for `authorization_code`.
     pub(super) redirect_uris: Vec<String>,
+    /// Where users may be sent back to who sign out because the client asks for it.
+    pub(super) post_logout_redirect_uris: Vec<String>,
     /// What the client may come to the token endpoint with. Default: `authorization_code` and `refresh_token`.
     pub(super) grant_types: Option<Vec<String>>,
     /// A file with the client's secret, relative to this file.

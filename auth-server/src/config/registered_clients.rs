@@ -41,6 +41,8 @@ pub(super) fn understand(
             report.unexpected(&path.key("id"), "a client id of its own, in printable ASCII without spaces");
         }
         let grant_types = grant_types(entry.grant_types.as_deref(), &path.key("grant_types"), report);
+        let post_logout_redirect_uris =
+            redirect_uris(&entry.post_logout_redirect_uris, &path.key("post_logout_redirect_uris"), report);
         let redirect_uris = redirect_uris(&entry.redirect_uris, &path.key("redirect_uris"), report);
         if entry.redirect_uris.is_empty() && grant_types.contains(&GrantType::AuthorizationCode) {
             report.fault(&path, "expected `redirect_uris` with at least one URI, for `authorization_code`");
@@ -63,6 +65,7 @@ pub(super) fn understand(
             id: entry.id.clone(),
             name: text::display_name(&entry.name).unwrap_or_else(|| entry.id.clone()),
             redirect_uris,
+            post_logout_redirect_uris,
             authentication,
             grant_types,
             restrictions: Restrictions {

@@ -63,7 +63,8 @@ pub(crate) async fn show(
 async fn show_page(app: &App, address: IpAddr, query: &str, jar: &CookieJar) -> Result<Response, Problem> {
     let params = Params::parse(query).map_err(|_| Problem::malformed())?;
     let Some(signed_in) = browser::signed_in(app, jar).await? else {
-        return Ok(pages::redirect(app, &login::page_for(app, Place::Device)));
+        let typed = params.one("user_code").map_err(|_| Problem::malformed())?;
+        return Ok(pages::redirect(app, &login::page_for_device(app, typed)));
     };
     let Some(typed) = params.one("user_code").map_err(|_| Problem::malformed())? else {
         let notice = match params.one("done").ok().flatten() {
@@ -93,7 +94,7 @@ async fn decide(app: &App, posted: &Posted) -> Result<Response, Problem> {
     let typed = posted.field("user_code")?.unwrap_or_default();
     let address = posted.address;
     let Some(signed_in) = posted.of_user(app, |signed_in| form_token(signed_in, typed)).await? else {
-        return Ok(pages::redirect(app, &login::page_for(app, Place::Device)));
+        return Ok(pages::redirect(app, &login::page_for_device(app, Some(typed))));
     };
     let (code, device, request) = match find(app, &signed_in, address, typed).await? {
         Found::Device(code, device, request) => (code, device, request),

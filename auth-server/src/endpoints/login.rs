@@ -21,6 +21,7 @@ use crate::{
     login_limits::Attempt,
     model::{
         audit::{AuditEvent, AuditKind},
+        device::UserCode,
         place::Place,
         secret::Secret,
         session::{Session, User, user_name},
@@ -45,14 +46,19 @@ enum Purpose {
     Request(Box<Open>),
     /// To see a page of this server.
     Place(Place),
+    /// To let the device in that shows this code.
+    Device(UserCode),
 }
 
 impl Purpose {
     async fn read(app: &App, jar: &CookieJar, params: &Params) -> Result<Self, Problem> {
         let field = |name| params.one(name).map_err(|_| Problem::malformed());
-        match (field("transaction")?, field("next")?) {
-            (None, Some(next)) => Place::parse(next).map(Self::Place).ok_or_else(Problem::malformed),
-            (transaction, _) => {
+        match (field("transaction")?, field("next")?, field("user_code")?) {
+            (None, None, Some(code)) => {
+                UserCode::typed(code).map(Self::Device).ok_or_else(Problem::malformed)
+            }
+            (None, Some(next), _) => Place::parse(next).map(Self::Place).ok_or_else(Problem::malformed),
+            (transaction, _, _) => {
                 let browser = browser::browser(app, jar);
                 let open = transaction::open(app, browser.as_ref(), transaction).await?;
                 Ok(Self::Request(Box::new(open)))
@@ -63,7 +69,7 @@ impl Purpose {
     fn needs_login(&self, app: &App, signed_in: Option<&SignedIn>) -> bool {
         match self {
             Self::Request(open) => open.needs_login(signed_in, app.now()),
-            Self::Place(_) => signed_in.is_none(),
+            Self::Place(_) | Self::Device(_) => signed_in.is_none(),
         }
     }
 
@@ -72,6 +78,10 @@ impl Purpose {
         match self {
             Self::Request(open) => open.page(app, paths::CONSENT),
             Self::Place(place) => format!("{}{}", app.issuer.path(), place.path()),
+            // letters of ours need no encoding
+            Self::Device(code) => {
+                format!("{}{}?user_code={}", app.issuer.path(), Place::Device.path(), code.shown())
+            }
         }
     }
 
@@ -80,6 +90,7 @@ impl Purpose {
         match self {
             Self::Request(open) => ("transaction", open.secret.expose().to_owned()),
             Self::Place(place) => ("next", place.path().to_owned()),
+            Self::Device(code) => ("user_code", code.shown()),
         }
     }
 
@@ -91,7 +102,7 @@ impl Purpose {
     fn hint(&self) -> &str {
         match self {
             Self::Request(open) => open.pending.request.login_hint.as_deref().unwrap_or_default(),
-            Self::Place(_) => "",
+            Self::Place(_) | Self::Device(_) => "",
         }
     }
 
@@ -102,7 +113,7 @@ impl Purpose {
                 destination: Destination::new(&open.pending.client, &open.pending.request.redirect_uri),
             },
             Self::Place(Place::Account | Place::Password) => SignInFor::Account,
-            Self::Place(Place::Device) => SignInFor::Device,
+            Self::Place(Place::Device) | Self::Device(_) => SignInFor::Device,
         }
     }
 }
@@ -111,6 +122,14 @@ impl Purpose {
 pub(super) fn page_for(app: &App, place: Place) -> String {
     // a path of ours needs no encoding
     format!("{}{}?next={}", app.issuer.path(), paths::LOGIN, place.path())
+}
+
+/// The same for the page of a device, with the code that somebody typed or followed, where it is one.
+pub(super) fn page_for_device(app: &App, typed: Option<&str>) -> String {
+    match typed.and_then(UserCode::typed) {
+        Some(code) => format!("{}{}?user_code={}", app.issuer.path(), paths::LOGIN, code.shown()),
+        None => page_for(app, Place::Device),
+    }
 }
 
 /// Shows the form.

@@ -30,6 +30,8 @@ struct Metadata<'a> {
     pushed_authorization_request_endpoint: String,
     device_authorization_endpoint: String,
     userinfo_endpoint: String,
+    /// OpenID Connect RP-Initiated Logout §2.1.
+    end_session_endpoint: String,
     jwks_uri: String,
     scopes_supported: Vec<String>,
     response_types_supported: [&'static str; 1],
@@ -90,6 +92,7 @@ fn document(app: &App) -> Response {
         pushed_authorization_request_endpoint: issuer.endpoint(paths::PAR),
         device_authorization_endpoint: issuer.endpoint(paths::DEVICE),
         userinfo_endpoint: issuer.endpoint(paths::USERINFO),
+        end_session_endpoint: issuer.endpoint(paths::LOGOUT),
         jwks_uri: issuer.endpoint(paths::JWKS),
         scopes_supported: app.scopes(),
         response_types_supported: ["code"],

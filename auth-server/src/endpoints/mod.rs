@@ -11,6 +11,7 @@ mod form;
 pub(crate) mod introspect;
 pub(crate) mod jwks;
 pub(crate) mod login;
+pub(crate) mod logout;
 pub(crate) mod metadata;
 pub(crate) mod par;
 mod posted;
@@ -32,6 +33,7 @@ pub(crate) mod paths {
     pub(crate) const DEVICE: &str = "/oauth2/device";
     pub(crate) const PAR: &str = "/oauth2/par";
     pub(crate) const USERINFO: &str = "/oauth2/userinfo";
+    pub(crate) const LOGOUT: &str = "/oauth2/logout";
     pub(crate) const JWKS: &str = "/oauth2/jwks";
     /// Followed by the number of a list.
     pub(crate) const STATUS: &str = "/oauth2/status/";

@@ -26,6 +26,9 @@ pub(crate) struct Client {
     /// Already made safe to show.
     pub(crate) name: String,
     pub(crate) redirect_uris: Vec<RedirectUri>,
+    /// Where users may be sent who sign out because the client asks for it.
+    #[serde(default)]
+    pub(crate) post_logout_redirect_uris: Vec<RedirectUri>,
     pub(crate) authentication: Authentication,
     #[serde(default = "interactive")]
     pub(crate) grant_types: GrantTypes,

@@ -110,6 +110,7 @@ mod tests {
             id: id.to_owned(),
             name: "App".to_owned(),
             redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
             authentication: Authentication::None,
             grant_types: interactive(),
             restrictions: Restrictions::default(),

@@ -142,4 +142,29 @@ mod tests {
         assert_eq!(secrets.len(), 1000);
         assert!(secrets.iter().all(|secret| secret.len() == 43));
     }
+
+    /// M8: `sub`, `jti` and every other name.
+    #[test]
+    fn ten_thousand_identifiers_are_random_and_in_no_order() {
+        let identifiers: Vec<u128> = (0..10_000)
+            .map(|_| {
+                let text = identifier(&SystemRng).unwrap();
+                let bytes = URL_SAFE_NO_PAD.decode(&text).unwrap();
+                u128::from_be_bytes(bytes.try_into().expect("128 bits"))
+            })
+            .collect();
+        let distinct: std::collections::HashSet<_> = identifiers.iter().collect();
+        assert_eq!(distinct.len(), identifiers.len());
+        for bit in 0..128 {
+            // seven standard deviations: no honest source fails this in the life of anybody
+            let set = identifiers.iter().filter(|identifier| (**identifier >> bit) & 1 == 1).count();
+            assert!((4650..=5350).contains(&set), "bit {bit} is set {set} times");
+        }
+        let rising = identifiers.windows(2).filter(|pair| pair[0] < pair[1]).count();
+        assert!((4750..=5250).contains(&rising), "{rising} are larger than the one before");
+        // the differences of a sequence are small, or the same again and again
+        let steps: std::collections::HashSet<_> =
+            identifiers.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
+        assert_eq!(steps.len(), identifiers.len() - 1);
+    }
 }

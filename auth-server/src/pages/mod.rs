@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod consent;
 pub(crate) mod device;
 pub(crate) mod login;
+pub(crate) mod logout;
 pub(crate) mod parts;
 mod problem;
 #[cfg(test)]

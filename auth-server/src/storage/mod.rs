@@ -76,8 +76,9 @@ pub(crate) trait Accounts {
     async fn session(&self, digest: &Digest, now: Timestamp) -> Result<Option<(Session, User)>>;
     /// The sessions of a user, the newest first.
     async fn sessions(&self, user_id: &str, now: Timestamp) -> Result<Vec<Session>>;
+    /// Ends a session, and with it the codes that were given in it and not used yet.
     async fn delete_session(&self, digest: &Digest) -> Result<()>;
-    /// Ends the sessions of a user, all but one that may be kept. Returns how many there were.
+    /// Ends the sessions of a user, all but one that may be kept, and their codes as above. Returns how many there were.
     async fn delete_sessions(&self, user_id: &str, keep: Option<&Digest>) -> Result<u64>;
     async fn remember_browser(&self, user_id: &str, browser: &Digest, now: Timestamp) -> Result<()>;
     /// The user whom another issuer's assertions name.

@@ -16,6 +16,8 @@ use crate::model::{
 pub(crate) struct ClientMetadata {
     /// Not typed, so that a wrong type is told apart from other faults (RFC 7591 §3.2.2).
     pub(crate) redirect_uris: Option<serde_json::Value>,
+    /// OpenID Connect RP-Initiated Logout §3.1.
+    pub(crate) post_logout_redirect_uris: Option<Vec<String>>,
     pub(crate) client_name: Option<String>,
     pub(crate) token_endpoint_auth_method: Option<String>,
     /// OpenID Connect RP Metadata Choices: what ChatGPT publishes beside the singular member.
@@ -98,6 +100,8 @@ pub(crate) struct Registered<'a> {
     pub(crate) client_secret_expires_at: Option<i64>,
     pub(crate) client_name: &'a str,
     pub(crate) redirect_uris: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) post_logout_redirect_uris: Vec<&'a str>,
     pub(crate) grant_types: Vec<&'static str>,
     pub(crate) response_types: &'static [&'static str],
     pub(crate) token_endpoint_auth_method: &'static str,
@@ -147,6 +151,11 @@ impl<'a> Registered<'a> {
             client_secret_expires_at: secret.map(|_| 0),
             client_name: &client.name,
             redirect_uris: client.redirect_uris.iter().map(RedirectUri::as_str).collect(),
+            post_logout_redirect_uris: client
+                .post_logout_redirect_uris
+                .iter()
+                .map(RedirectUri::as_str)
+                .collect(),
             grant_types: client.grant_types.iter().map(|grant_type| grant_type.as_str()).collect(),
             response_types: if client.may_use(GrantType::AuthorizationCode) { &["code"] } else { &[] },
             token_endpoint_auth_method: client.authentication.method(),

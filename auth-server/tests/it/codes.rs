@@ -2,7 +2,7 @@
 
 use reqwest::{Method, StatusCode};
 
-use crate::harness::{PASSWORD, Server, az, redeem, refresh};
+use crate::harness::{Form, PASSWORD, Server, az, redeem, refresh};
 
 /// D1
 #[tokio::test]
@@ -149,5 +149,63 @@ async fn codes_are_256_random_bits() {
         let code = browser.code(&az()).await;
         assert_eq!(code.len(), 43);
         assert!(seen.insert(code));
+    }
+}
+
+/// D8: what happens between the code and the tokens.
+#[tokio::test]
+async fn a_code_is_dead_once_its_user_is_disabled_signs_out_or_takes_it_back() {
+    let post = async |browser: &mut crate::harness::Browser<'_>, path: &str, form: &Form| {
+        browser.send(Method::POST, path, &[("sec-fetch-site", "same-origin")], Some(form)).await
+    };
+    for case in [
+        "disabled",
+        "signed out",
+        "signed out everywhere",
+        "signed out by an app",
+        "another account",
+        "removed",
+    ] {
+        let server = Server::start().await;
+        let mut browser = server.browser();
+        let code = browser.code(&az()).await;
+        server.clock.advance_seconds(1);
+        let mut other = server.browser();
+        let stays = other.code(&az()).await;
+        let account = browser.get("/account").await;
+        let csrf = if account.status == StatusCode::OK { account.input("csrf") } else { String::new() };
+        let act = |action: &str| Form::of(&[("csrf", &csrf), ("action", action)]);
+        match case {
+            "disabled" => server.disable(&server.user("alice").await).await,
+            "signed out" => drop(post(&mut browser, "/account", &act("sign-out")).await),
+            "signed out everywhere" => drop(post(&mut browser, "/account", &act("end-sessions")).await),
+            "signed out by an app" => {
+                let page = browser.get("/oauth2/logout").await;
+                let form = Form::of(&[("csrf", &page.input("csrf")), ("decision", "sign-out")]);
+                post(&mut browser, "/oauth2/logout", &form).await;
+            }
+            "another account" => {
+                let page = browser.consent_page(&az().with("scope", "mcp:read mcp:write")).await;
+                browser.decide(&page, "switch").await;
+            }
+            _ => {
+                let all: Vec<_> = account
+                    .body
+                    .split("name=\"grant\" value=\"")
+                    .skip(1)
+                    .map(|rest| rest.split('"').next().unwrap().to_owned())
+                    .collect();
+                assert!(!all.is_empty());
+                for grant in all {
+                    let form = act("remove").with("grant", &grant);
+                    assert_eq!(post(&mut browser, "/account", &form).await.status, StatusCode::SEE_OTHER);
+                }
+            }
+        }
+        server.token(&redeem(&code)).await.assert_json_error(400, "invalid_grant", case);
+        // another browser's is its own
+        let others = server.token(&redeem(&stays)).await.status;
+        let is_for_all = matches!(case, "disabled" | "signed out everywhere" | "removed");
+        assert_eq!(others == StatusCode::OK, !is_for_all, "{case}");
     }
 }

@@ -415,7 +415,6 @@ fn the_terms_of_a_resource_must_make_sense() {
             format!("{first}[resources.claims.a]\nfrom = \"tier\"\n"),
             Some("`resources[0].claims.a.from`: expected `email`, `preferred_username` or `attributes.NAME`"),
         ),
-        (format!("{first}[resources.claims.a]\nsource = \"email\"\n"), Some("source")),
         (
             format!("{first}{}", scopes(&[("a", "\"b\", \"x\""), ("b", "")])),
             Some("`resources[0].scopes.a.implies[1]`: expected a scope of this resource"),

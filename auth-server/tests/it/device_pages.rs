@@ -128,6 +128,38 @@ async fn guessing_codes_is_stopped() {
 #[tokio::test]
 async fn whoever_is_not_signed_in_signs_in_first() {
     let server = with_devices().start().await;
-    let answer = server.browser().get("/device?user_code=BCDF-GHJK").await;
-    assert_eq!(answer.header("location"), Some("/login?next=/device"));
+    let no_code =
+        ["", "?user_code=", "?user_code=BCDF", "?user_code=//evil.test", "?user_code=%3Cb%3E-%3Cb%3E"];
+    for query in no_code {
+        let answer = server.browser().get(&format!("/device{query}")).await;
+        assert_eq!(answer.header("location"), Some("/login?next=/device"), "{query}");
+        let page = server.browser().get(&format!("/login{query}")).await;
+        assert_eq!(page.status, StatusCode::BAD_REQUEST, "{query}");
+    }
+}
+
+/// P5: the code of a link, or one that was typed, is there after signing in.
+#[tokio::test]
+async fn the_code_is_kept_while_its_user_signs_in() {
+    let server = with_devices().start().await;
+    let (_, user_code) = codes(&ask(&server).await);
+    let mut browser = server.browser();
+    let asked = browser.get(&format!("/device?user_code={}", user_code.to_lowercase())).await;
+    assert_eq!(asked.header("location").unwrap(), format!("/login?user_code={user_code}"));
+    let login = browser.follow(asked).await;
+    assert!(login.body.contains("connect a device"), "{}", login.body);
+    let form = |code: &str| {
+        Form::of(&[
+            ("user_code", code),
+            ("csrf", &login.input("csrf")),
+            ("username", "alice"),
+            ("password", crate::harness::PASSWORD),
+        ])
+    };
+    let own = [("sec-fetch-site", "same-origin")];
+    let other = browser.send(Method::POST, "/login", &own, Some(&form("BCDF-GHJK"))).await;
+    assert_eq!(other.status, StatusCode::FORBIDDEN, "the form is for this code");
+    let answer = browser.send(Method::POST, "/login", &own, Some(&form(&user_code))).await;
+    let shown = browser.follow(answer).await;
+    assert!(shown.body.contains("Television") && shown.body.contains(&user_code), "{}", shown.body);
 }

@@ -29,6 +29,7 @@ async fn metadata_says_what_clients_look_for_and_nothing_that_does_not_work() {
             "pushed_authorization_request_endpoint": format!("{issuer}/oauth2/par"),
             "device_authorization_endpoint": format!("{issuer}/oauth2/device"),
             "userinfo_endpoint": format!("{issuer}/oauth2/userinfo"),
+            "end_session_endpoint": format!("{issuer}/oauth2/logout"),
             "scopes_supported": [
                 "email", "mcp:read", "mcp:write", "offline_access", "openid", "other:read", "profile", "root:read",
                 "slash:read",

@@ -680,3 +680,27 @@ async fn the_administrators_word_replaces_a_document_that_was_there_before() {
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     server.browser().authorize(&az_of(&id)).await.assert_page400("the document's redirect URI");
 }
+
+/// B14: nothing that a request names is fetched but the document of its client.
+#[tokio::test]
+async fn a_request_by_reference_is_not_fetched() {
+    let web = Web::start().await;
+    let server = web.authorization_server(Addresses::loopback()).await;
+    let id = web.url("/oauth/client.json");
+    web.publish(&document(&id).to_string(), "");
+    server.browser().page(&az_of(&id)).await;
+    let fetched = web.fetches();
+    for uri in
+        [web.url("/request.jwt"), "https://169.254.169.254/".to_owned(), "https://client.test/r".to_owned()]
+    {
+        let answer = server.browser().authorize(&az().with("request_uri", &uri)).await;
+        answer.assert_error_redirect(&server, "request_uri_not_supported", &uri);
+        let answer = server.browser().page(&az_of(&id).with("request_uri", &uri)).await;
+        assert!(answer.body.contains("request_uri_not_supported"), "{uri}: {}", answer.body);
+    }
+    let jwt = "eyJhbGciOiJub25lIn0.e30.";
+    let answer = server.browser().authorize(&az().with("request", jwt)).await;
+    answer.assert_error_redirect(&server, "request_not_supported", jwt);
+    assert_eq!(web.fetches(), fetched);
+    assert_eq!(web.connections.load(Ordering::SeqCst), 1, "the document's own");
+}

@@ -178,3 +178,41 @@ async fn an_id_token_says_who_signed_in_and_is_no_access_token() {
     let code = server.code(&az).await;
     assert_eq!(server.token(&redeem(&code)).await.json()["scope"], "openid");
 }
+
+/// M3: the server itself takes only what it issued, as it issued it, and as long as it said.
+#[tokio::test]
+async fn a_token_of_another_time_or_issuer_is_refused() {
+    let server = Server::start().await;
+    let code = server.code(&az().with("scope", "openid")).await;
+    let token = server.token(&redeem(&code)).await.json()["access_token"].as_str().unwrap().to_owned();
+    let userinfo = async |token: &str| {
+        let bearer = format!("Bearer {token}");
+        server.request(Method::GET, "/oauth2/userinfo", &[("authorization", &bearer)], Vec::new()).await
+    };
+    assert_eq!(userinfo(&token).await.status, StatusCode::OK);
+    let signer = crate::signer::Signer::es256(part(&token, 0)["kid"].as_str().unwrap());
+    for (case, change) in [
+        ("the same again", json!({})),
+        ("no end", json!({"exp": START + 100_000})),
+        ("not yet", json!({"nbf": START + 500})),
+        ("over", json!({"exp": START - 1})),
+        ("another issuer", json!({"iss": "https://evil.test"})),
+        ("a slash more", json!({"iss": format!("{}/", server.issuer)})),
+    ] {
+        let forged = signer.sign(&json!({"typ": "at+jwt"}), &crate::signer::with(claims(&token), &change));
+        let spliced = format!("{}.{}", forged.rsplit_once('.').unwrap().0, token.rsplit_once('.').unwrap().1);
+        for token in [forged, spliced] {
+            let answer = userinfo(&token).await;
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{case}: {}", answer.body);
+            assert!(answer.header("www-authenticate").unwrap().contains("invalid_token"), "{case}");
+        }
+    }
+    // another server's, which is as good there
+    let other = Server::start().await;
+    let foreign = other.token(&redeem(&other.code(&az().with("scope", "openid")).await)).await.json();
+    assert_eq!(userinfo(foreign["access_token"].as_str().unwrap()).await.status, StatusCode::UNAUTHORIZED);
+    server.clock.advance_seconds(899);
+    assert_eq!(userinfo(&token).await.status, StatusCode::OK);
+    server.clock.advance_seconds(1);
+    assert_eq!(userinfo(&token).await.status, StatusCode::UNAUTHORIZED, "over");
+}

@@ -33,6 +33,7 @@ mod kill;
 mod known_clients;
 mod limits;
 mod login;
+mod logout;
 mod logs;
 mod operators;
 mod outages;

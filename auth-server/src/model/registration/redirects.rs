@@ -56,6 +56,13 @@ pub(super) fn redirect_uris(
     Ok(accepted)
 }
 
+/// Where a stranger wants users to be sent who sign out: what may be a redirect URI. The rest is left out, and the answer
+/// shows it.
+pub(super) fn post_logout_redirect_uris(metadata: &ClientMetadata, rules: &Rules) -> Vec<RedirectUri> {
+    let listed = metadata.post_logout_redirect_uris.iter().flatten().take(MAX_REDIRECT_URIS);
+    listed.filter_map(|text| rules.redirect_uris.admit(text).ok()).collect()
+}
+
 const fn words(reason: Unacceptable) -> &'static str {
     match reason {
         Unacceptable::Malformed => "a redirect URI must be absolute, in printable ASCII, at most 2048 bytes",

@@ -40,6 +40,7 @@ fn client(origin: Origin) -> Client {
         id: "0123456789abcdefghij".to_owned(),
         name: "Claude".to_owned(),
         redirect_uris: Vec::new(),
+        post_logout_redirect_uris: Vec::new(),
         authentication: Authentication::None,
         grant_types: crate::model::grant_type::interactive(),
         restrictions: crate::model::client::Restrictions::default(),

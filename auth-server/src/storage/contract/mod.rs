@@ -123,6 +123,7 @@ fn client(id: &str, registered_at: Timestamp) -> Client {
         id: id.into(),
         name: "Name".into(),
         redirect_uris: vec![RedirectUri::parse("https://a.test/cb").unwrap()],
+        post_logout_redirect_uris: Vec::new(),
         authentication: Authentication::Secret { digest: digest("secret"), basic: true, post: false },
         grant_types: crate::model::grant_type::interactive(),
         restrictions: crate::model::client::Restrictions::default(),

@@ -168,14 +168,44 @@ impl Accounts for Database {
     }
 
     async fn delete_session(&self, digest: &Digest) -> Result<()> {
-        self.change(sql("DELETE FROM sessions WHERE digest = $1").bind(digest)).await.map(drop)
+        let digest = digest.clone();
+        self.write(move |mut database| {
+            Box::pin(async move {
+                // who signs out takes back what was just given: a code that nobody has used yet
+                sql("UPDATE codes SET expires_at = 0 WHERE redeemed_at IS NULL AND grant_id IN \
+                     (SELECT g.id FROM grants g JOIN sessions s \
+                      ON s.user_id = g.user_id AND s.authenticated_at = g.authenticated_at WHERE s.digest = $1)")
+                .bind(&digest)
+                .execute(&mut database)
+                .await?;
+                sql("DELETE FROM sessions WHERE digest = $1").bind(&digest).execute(&mut database).await?;
+                Ok(Keep(()))
+            })
+        })
+        .await
     }
 
     async fn delete_sessions(&self, user_id: &str, keep: Option<&Digest>) -> Result<u64> {
-        let statement = sql("DELETE FROM sessions WHERE user_id = $1 AND digest <> $2")
-            .bind(user_id)
-            .bind(keep.map_or("", Digest::as_str));
-        self.change(statement).await
+        let (user_id, keep) = (user_id.to_owned(), keep.map_or("", Digest::as_str).to_owned());
+        self.write(move |mut database| {
+            Box::pin(async move {
+                sql("UPDATE codes SET expires_at = 0 WHERE redeemed_at IS NULL AND grant_id IN \
+                     (SELECT g.id FROM grants g JOIN sessions s \
+                      ON s.user_id = g.user_id AND s.authenticated_at = g.authenticated_at \
+                      WHERE s.user_id = $1 AND s.digest <> $2)")
+                .bind(user_id.as_str())
+                .bind(keep.as_str())
+                .execute(&mut database)
+                .await?;
+                let ended = sql("DELETE FROM sessions WHERE user_id = $1 AND digest <> $2")
+                    .bind(user_id.as_str())
+                    .bind(keep.as_str())
+                    .execute(&mut database)
+                    .await?;
+                Ok(Keep(ended))
+            })
+        })
+        .await
     }
 
     async fn remember_browser(&self, user_id: &str, browser: &Digest, now: Timestamp) -> Result<()> {
