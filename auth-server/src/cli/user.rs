@@ -146,7 +146,7 @@ async fn passwd(named: &Named) -> anyhow::Result<()> {
     let password = read_password()?;
     passwords::check_new(&password)?;
     let hash = passwords::hash(password, &*desk.outside.rng).await?;
-    desk.storage.set_password(&user.id, &hash, None, desk.now()).await?;
+    Desk::found(desk.storage.set_password(&user.id, &hash, desk.now()).await?, &user.name)?;
     desk.record(desk.event(AuditKind::PasswordChanged).user(&user.id)).await?;
     desk.close().await;
     say(&format!("user `{}` has another password; browsers and apps must sign in again", user.name))

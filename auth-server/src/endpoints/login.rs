@@ -24,7 +24,7 @@ use crate::{
         device::UserCode,
         place::Place,
         secret::Secret,
-        session::{Session, User, user_name},
+        session::{Session, SignIn, User, user_name},
         text,
     },
     pages::{
@@ -193,43 +193,52 @@ async fn sign_in(app: &App, posted: Posted) -> Result<Response, Problem> {
     let hash = user.as_ref().map(|user| user.password_hash.clone());
     let right =
         app.passwords.verify(SecretString::from(password), hash).await.map_err(|_| Problem::overloaded())?;
-    let found = user;
-    let Some(user) = found.clone().filter(|user| right && user.disabled_at.is_none()) else {
+    let signed_in = match user.as_ref().filter(|_| right) {
+        Some(user) => begin_session(app, &purpose, &browser, user, &posted).await?,
+        None => None,
+    };
+    let Some(secret) = signed_in else {
         let event = AuditEvent::new(AuditKind::LoginFailed, app.now()).address(&address);
-        app.record(of_user(event, found.as_ref())).await;
+        app.record(of_user(event, user.as_ref())).await;
         return Ok(again(StatusCode::UNAUTHORIZED, WRONG));
     };
     app.login_limits.succeeded(attempt);
-    begin_session(app, &purpose, &browser, &user, &posted).await
+    let event = AuditEvent::new(AuditKind::LoginSucceeded, app.now()).address(&address);
+    app.record(of_user(event, user.as_ref())).await;
+    let jar = posted.jar.clone().add(browser::session_cookie(app, &secret));
+    Ok((jar, pages::redirect(app, &purpose.next(app))).into_response())
 }
 
-/// Signs the user in under a new session id: one that somebody planted before must not become theirs.
+/// Signs the user in under a new session id: one that somebody planted before must not become theirs. Nobody if the user
+/// may not sign in, or not any more with the password that was just verified.
 async fn begin_session(
     app: &App,
     purpose: &Purpose,
     browser: &Secret,
     user: &User,
     posted: &Posted,
-) -> Result<Response, Problem> {
-    let (now, address) = (app.now(), posted.address);
+) -> Result<Option<Secret>, Problem> {
+    let now = app.now();
     let secret = Secret::generate(&*app.outside.rng)?;
     let session = Session {
         digest: secret.digest(),
         user_id: user.id.clone(),
         authenticated_at: now,
         expires_at: now.plus_seconds(app.session_lifetime),
-        address: address.to_string(),
+        address: posted.address.to_string(),
         user_agent: text::display_name(posted.user_agent()).unwrap_or_default(),
     };
-    let replaced = browser::claimed_session(app, &posted.jar);
-    app.storage.insert_session(&session, replaced.as_ref()).await?;
-    app.storage.remember_browser(&user.id, &browser.digest(), now).await?;
-    if let Purpose::Request(open) = purpose {
-        app.storage.set_transaction_session(&open.stored.digest, &session.digest).await?;
-    }
-    app.record(AuditEvent::new(AuditKind::LoginSucceeded, now).user(&user.id).address(&address)).await;
-    let jar = posted.jar.clone().add(browser::session_cookie(app, &secret));
-    Ok((jar, pages::redirect(app, &purpose.next(app))).into_response())
+    let begun = SignIn {
+        session,
+        replaces: browser::claimed_session(app, &posted.jar),
+        browser: browser.digest(),
+        transaction: match purpose {
+            Purpose::Request(open) => Some(open.stored.digest.clone()),
+            Purpose::Place(_) | Purpose::Device(_) => None,
+        },
+        verified: user.password_hash.clone(),
+    };
+    Ok(app.storage.sign_in(&begun).await?.then_some(secret))
 }
 
 /// The event says whom it was about only if there is such a user: what else was typed may be a password.

@@ -40,6 +40,34 @@ pub(crate) struct Session {
     pub(crate) user_agent: String,
 }
 
+/// What a password that was right begins.
+#[derive(Clone)]
+pub(crate) struct SignIn {
+    pub(crate) session: Session,
+    /// The session that it replaces in the same browser.
+    pub(crate) replaces: Option<Digest>,
+    /// The browser, which is known to be the user's from now on.
+    pub(crate) browser: Digest,
+    /// The request that the user signs in for.
+    pub(crate) transaction: Option<Digest>,
+    /// The hash that the password was found right by. The user may have another one by now.
+    pub(crate) verified: String,
+}
+
+/// A user takes a new password in a session of theirs.
+#[derive(Clone)]
+pub(crate) struct PasswordChange {
+    /// An argon2id PHC string.
+    pub(crate) password_hash: String,
+    /// The session goes on as this one: whoever had the id of the old one loses it.
+    pub(crate) session: Session,
+    pub(crate) replaces: Digest,
+    /// The browser, which stays known as the user's.
+    pub(crate) browser: Option<Digest>,
+    /// The hash that the current password was found right by.
+    pub(crate) verified: String,
+}
+
 /// Text that cannot be a user name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a user name of 1 to 64 letters, digits or `. _ - + @`")]

@@ -18,7 +18,7 @@ use crate::{
         device::{Device, Polled},
         grant::{AccessToken, Approval, Code, Connected, Consent, Grant, RefreshToken, Shown, Use},
         secret::Digest,
-        session::{Session, User},
+        session::{PasswordChange, Session, SignIn, User},
     },
     outside::Timestamp,
 };
@@ -57,21 +57,20 @@ pub(crate) trait Accounts {
     async fn users(&self) -> Result<Vec<User>>;
     /// Changes what is said about a user: address and attributes, not the password. False if there is no such user.
     async fn update_user(&self, user: &User) -> Result<bool>;
-    /// Changes the password and ends what the old one began: every session but `keep`, and every grant.
-    async fn set_password(
-        &self,
-        user_id: &str,
-        password_hash: &str,
-        keep: Option<&Digest>,
-        now: Timestamp,
-    ) -> Result<()>;
+    /// Gives a user another password and ends what the old one began: every session and every grant. False if there is no
+    /// such user.
+    async fn set_password(&self, user_id: &str, password_hash: &str, now: Timestamp) -> Result<bool>;
+    /// As `set_password`, where the user does so: their session goes on under another id. False, and nothing stored, if
+    /// that session is over, or the password that was verified is not theirs any more.
+    async fn change_password(&self, change: &PasswordChange, now: Timestamp) -> Result<bool>;
     /// Disables a user, which ends every session and grant, or enables one again. False if there is no such user.
     async fn set_user_disabled(&self, user_id: &str, disabled: bool, now: Timestamp) -> Result<bool>;
     /// Removes a user and everything of theirs. Grants stay without anything personal while access tokens of theirs may
     /// still be asked for; what the audit says stays, under an id that is nobody's. False if there is no such user.
     async fn delete_user(&self, user_id: &str, now: Timestamp) -> Result<bool>;
-    /// Starts a session and ends the one that it replaces in the same browser.
-    async fn insert_session(&self, session: &Session, replaces: Option<&Digest>) -> Result<()>;
+    /// Starts a session, ends the one that it replaces in the same browser, and remembers the browser. False, and nothing
+    /// stored, if the password that was verified is not the user's any more, or the user may not sign in.
+    async fn sign_in(&self, sign_in: &SignIn) -> Result<bool>;
     /// The session with its user, if it has not expired at `now` and the user is not disabled.
     async fn session(&self, digest: &Digest, now: Timestamp) -> Result<Option<(Session, User)>>;
     /// The sessions of a user, the newest first.
@@ -80,7 +79,6 @@ pub(crate) trait Accounts {
     async fn delete_session(&self, digest: &Digest) -> Result<()>;
     /// Ends the sessions of a user, all but one that may be kept, and their codes as above. Returns how many there were.
     async fn delete_sessions(&self, user_id: &str, keep: Option<&Digest>) -> Result<u64>;
-    async fn remember_browser(&self, user_id: &str, browser: &Digest, now: Timestamp) -> Result<()>;
     /// The user whom another issuer's assertions name.
     async fn user_by_identity(&self, issuer: &str, subject: &str) -> Result<Option<User>>;
     /// Notes whom another issuer's assertions name, and creates the user where `user` is new. Returns the one whom they
@@ -254,7 +252,6 @@ pub(crate) struct PushedRequest {
 pub(crate) trait Transactions {
     async fn insert_transaction(&self, transaction: &StoredTransaction) -> Result<()>;
     async fn transaction(&self, digest: &Digest, now: Timestamp) -> Result<Option<StoredTransaction>>;
-    async fn set_transaction_session(&self, digest: &Digest, session: &Digest) -> Result<()>;
     /// Ends a transaction without a grant. False if it was already ended.
     async fn end_transaction(&self, digest: &Digest) -> Result<bool>;
     async fn insert_pushed_request(&self, request: &PushedRequest) -> Result<()>;
@@ -358,8 +355,9 @@ pub(crate) trait Grants {
     async fn consent(&self, user_id: &str, client_id: &str, resource: &str) -> Result<Option<Consent>>;
     /// Whether the user ever said yes to the client.
     async fn has_consented(&self, user_id: &str, client_id: &str) -> Result<bool>;
-    /// Forgets that the user said yes to the client: it must ask again.
-    async fn forget_consents(&self, user_id: &str, client_id: &str) -> Result<()>;
+    /// As `revoke_grants`, where the user removes the apps: that they said yes to those is forgotten, so that they must
+    /// ask again.
+    async fn remove_apps(&self, which: &Which, now: Timestamp) -> Result<Vec<String>>;
     /// The places in the status lists, from `first` and before `end`, of tokens that were revoked and had not expired at
     /// `since`.
     async fn revoked_statuses(&self, first: i64, end: i64, since: Timestamp) -> Result<Vec<i64>>;

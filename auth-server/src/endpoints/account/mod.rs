@@ -104,8 +104,7 @@ async fn remove(
     let connected = app.storage.connected(&signed_in.user.id, app.now()).await?;
     let found = connected.iter().find(|connected| Some(connected.grant.id.as_str()) == grant);
     let Connected { grant, .. } = found.ok_or_else(Problem::not_found)?;
-    app.storage.forget_consents(&signed_in.user.id, &grant.client_id).await?;
-    app.storage.revoke_grants(&Which::Grant(grant.id.clone()), app.now()).await?;
+    app.storage.remove_apps(&Which::Grant(grant.id.clone()), app.now()).await?;
     let event = AuditEvent::new(AuditKind::GrantRevoked, app.now()).of_grant(grant);
     app.record(event.address(&address).detail("because", "its user removed the app")).await;
     Ok(())
@@ -115,9 +114,8 @@ async fn remove_unused(app: &App, signed_in: &SignedIn, address: IpAddr) -> Resu
     let (now, user_id) = (app.now(), &signed_in.user.id);
     let connected = app.storage.connected(user_id, now).await?;
     let which = Which::Unused { user_id: user_id.clone(), since: now.plus_seconds(-UNUSED_SECONDS) };
-    let revoked = app.storage.revoke_grants(&which, now).await?;
+    let revoked = app.storage.remove_apps(&which, now).await?;
     for Connected { grant, .. } in connected.iter().filter(|found| revoked.contains(&found.grant.id)) {
-        app.storage.forget_consents(user_id, &grant.client_id).await?;
         let event = AuditEvent::new(AuditKind::GrantRevoked, now).of_grant(grant).address(&address);
         app.record(event.detail("because", "its user removed what was not used")).await;
     }

@@ -19,7 +19,12 @@ use crate::{
         posted::Posted,
     },
     login_limits::Attempt,
-    model::{audit::AuditKind, place::Place, secret::Secret, session::Session},
+    model::{
+        audit::AuditKind,
+        place::Place,
+        secret::Secret,
+        session::{PasswordChange, Session},
+    },
     pages::{
         self, Frame, Problem,
         account::{Notice, PasswordPage},
@@ -97,22 +102,21 @@ async fn change(app: &App, posted: Posted) -> Result<Response, Problem> {
     }
     app.login_limits.succeeded(attempt);
     let hash = app.passwords.hash(SecretString::from(new), &*app.outside.rng).await?;
-    let secret = replace_session(app, &signed_in).await?;
-    app.storage.set_password(&signed_in.user.id, &hash, Some(&secret.digest()), app.now()).await?;
-    if let Some(digest) = &digest {
-        app.storage.remember_browser(&signed_in.user.id, digest, app.now()).await?;
+    let secret = Secret::generate(&*app.outside.rng)?;
+    let change = PasswordChange {
+        password_hash: hash,
+        session: Session { digest: secret.digest(), ..signed_in.session.clone() },
+        replaces: signed_in.session.digest.clone(),
+        browser: digest,
+        verified: signed_in.user.password_hash.clone(),
+    };
+    if !app.storage.change_password(&change, app.now()).await? {
+        // somebody else was first, which ended this session
+        return Ok(pages::redirect(app, &login::page_for(app, Place::Password)));
     }
     app.record(event(app, AuditKind::PasswordChanged, &signed_in, address)).await;
     let jar = posted.jar.add(browser::session_cookie(app, &secret));
     Ok((jar, done(app, Notice::PasswordChanged)).into_response())
-}
-
-/// The session goes on under a new id: whoever had the old one loses it.
-async fn replace_session(app: &App, signed_in: &SignedIn) -> Result<Secret, Problem> {
-    let secret = Secret::generate(&*app.outside.rng)?;
-    let session = Session { digest: secret.digest(), ..signed_in.session.clone() };
-    app.storage.insert_session(&session, Some(&signed_in.session.digest)).await?;
-    Ok(secret)
 }
 
 fn form_token(signed_in: &SignedIn) -> Secret {

@@ -1,11 +1,13 @@
 use super::*;
-use crate::model::session::Session;
+use crate::model::session::{PasswordChange, Session, SignIn};
 
 on_both!(
     names_are_taken_once,
     sessions_end_when_replaced_expired_or_deleted,
     browsers_are_known_to_their_user_alone,
+    signing_in_is_one_act,
     a_new_password_ends_what_the_old_one_began,
+    a_password_is_changed_by_whoever_still_has_it,
     a_disabled_user_is_nobody_until_enabled,
     a_deleted_user_leaves_nothing,
     data_of_a_user_has_no_secrets,
@@ -24,6 +26,21 @@ fn session(name: &str, user_id: &str) -> Session {
     }
 }
 
+/// A sign-in of alice's with the password that `user` gives her.
+fn sign_in(name: &str) -> SignIn {
+    SignIn {
+        session: session(name, "u"),
+        replaces: None,
+        browser: digest("browser"),
+        transaction: None,
+        verified: "hash".into(),
+    }
+}
+
+async fn signed_in(storage: &Database, name: &str) {
+    assert!(storage.sign_in(&sign_in(name)).await.unwrap(), "{name}");
+}
+
 async fn names_are_taken_once(storage: &Database) {
     assert!(storage.insert_user(&user("u", "alice")).await.unwrap());
     assert!(!storage.insert_user(&user("v", "alice")).await.unwrap());
@@ -38,8 +55,9 @@ async fn names_are_taken_once(storage: &Database) {
 
 async fn sessions_end_when_replaced_expired_or_deleted(storage: &Database) {
     storage.insert_user(&user("u", "alice")).await.unwrap();
-    storage.insert_session(&session("one", "u"), None).await.unwrap();
-    storage.insert_session(&session("two", "u"), Some(&digest("one"))).await.unwrap();
+    signed_in(storage, "one").await;
+    let again = SignIn { replaces: Some(digest("one")), ..sign_in("two") };
+    assert!(storage.sign_in(&again).await.unwrap());
     assert!(storage.session(&digest("one"), NOW).await.unwrap().is_none(), "replaced");
     let found = storage.session(&digest("two"), NOW.plus_seconds(9)).await.unwrap();
     assert_eq!(found, Some((session("two", "u"), user("u", "alice"))));
@@ -47,7 +65,7 @@ async fn sessions_end_when_replaced_expired_or_deleted(storage: &Database) {
     storage.delete_session(&digest("two")).await.unwrap();
     assert!(storage.session(&digest("two"), NOW).await.unwrap().is_none(), "deleted");
     for name in ["three", "four", "five"] {
-        storage.insert_session(&session(name, "u"), None).await.unwrap();
+        signed_in(storage, name).await;
     }
     assert_eq!(storage.delete_sessions("u", Some(&digest("four"))).await.unwrap(), 2);
     assert_eq!(storage.sessions("u", NOW).await.unwrap(), [session("four", "u")]);
@@ -58,49 +76,141 @@ async fn sessions_end_when_replaced_expired_or_deleted(storage: &Database) {
 async fn browsers_are_known_to_their_user_alone(storage: &Database) {
     storage.insert_user(&user("u", "alice")).await.unwrap();
     assert!(!storage.is_browser_known("u", &digest("browser")).await.unwrap());
-    for _ in 0..2 {
-        storage.remember_browser("u", &digest("browser"), NOW).await.unwrap();
+    for name in ["one", "two"] {
+        signed_in(storage, name).await;
     }
     assert!(storage.is_browser_known("u", &digest("browser")).await.unwrap());
     assert!(!storage.is_browser_known("v", &digest("browser")).await.unwrap());
 }
 
+/// A sign-in leaves all of it or nothing.
+async fn signing_in_is_one_act(storage: &Database) {
+    storage.insert_user(&user("u", "alice")).await.unwrap();
+    storage.insert_transaction(&transaction("t")).await.unwrap();
+    signed_in(storage, "one").await;
+    let full = |verified: &str| SignIn {
+        replaces: Some(digest("one")),
+        browser: digest("other browser"),
+        transaction: Some(digest("t")),
+        verified: verified.into(),
+        ..sign_in("two")
+    };
+    let within = async || storage.transaction(&digest("t"), NOW).await.unwrap().unwrap().session;
+
+    signed_in(storage, "zero").await;
+    // verified against a password that was replaced in the meantime
+    assert!(!storage.sign_in(&full("old hash")).await.unwrap());
+    // what fails in the middle: the new session cannot be stored
+    storage.sign_in(&SignIn { session: session("zero", "u"), ..full("hash") }).await.unwrap_err();
+    assert!(storage.session(&digest("one"), NOW).await.unwrap().is_some());
+    assert!(storage.session(&digest("two"), NOW).await.unwrap().is_none());
+    assert_eq!(within().await, None);
+    assert!(!storage.is_browser_known("u", &digest("other browser")).await.unwrap());
+
+    assert!(storage.sign_in(&full("hash")).await.unwrap());
+    assert!(storage.session(&digest("one"), NOW).await.unwrap().is_none(), "replaced");
+    assert!(storage.session(&digest("two"), NOW).await.unwrap().is_some());
+    assert_eq!(within().await, Some(digest("two")));
+    assert!(storage.is_browser_known("u", &digest("other browser")).await.unwrap());
+
+    // somebody who is deleted while the password is verified
+    assert!(storage.delete_user("u", NOW).await.unwrap());
+    assert!(!storage.sign_in(&full("hash")).await.unwrap());
+}
+
 async fn a_new_password_ends_what_the_old_one_began(storage: &Database) {
-    with_a_grant(storage).await;
-    storage.redeem_code(&digest("code g"), "g", &issued("j", Some("r")), &used()).await.unwrap();
-    for name in ["one", "two"] {
-        storage.insert_session(&session(name, "u"), None).await.unwrap();
+    for by_its_user in [false, true] {
+        let id = if by_its_user { "of the user" } else { "of the operator" };
+        if by_its_user {
+            assert!(storage.approve(None, &approval("h", client("c", NOW))).await.unwrap());
+        } else {
+            with_a_grant(storage).await;
+        }
+        let grant = if by_its_user { "h" } else { "g" };
+        let (jti, refresh, verified) =
+            (format!("j {id}"), format!("r {id}"), if by_its_user { "other" } else { "hash" });
+        let bought = issued(&jti, Some(&refresh));
+        assert!(
+            storage.redeem_code(&digest(&format!("code {grant}")), grant, &bought, &used()).await.unwrap()
+        );
+        for name in ["one", "two"] {
+            assert!(storage.sign_in(&SignIn { verified: verified.into(), ..sign_in(name) }).await.unwrap());
+        }
+        let changed = if by_its_user {
+            storage.change_password(&change("two", "other", "third"), NOW).await.unwrap()
+        } else {
+            storage.set_password("u", "other", NOW).await.unwrap()
+        };
+        assert!(changed, "{id}");
+        let hash = storage.user("u").await.unwrap().unwrap().password_hash;
+        assert_eq!(hash, if by_its_user { "third" } else { "other" });
+        for name in ["one", "two"] {
+            assert!(storage.session(&digest(name), NOW).await.unwrap().is_none(), "{id} {name}");
+        }
+        let goes_on = storage.session(&digest("next"), NOW).await.unwrap().is_some();
+        assert_eq!(goes_on, by_its_user, "the one it was changed in, under another id");
+        assert!(!storage.is_browser_known("u", &digest("browser")).await.unwrap(), "{id}");
+        assert_eq!(storage.is_browser_known("u", &digest("own browser")).await.unwrap(), by_its_user);
+        assert!(!is_active(storage, &jti).await, "{id}");
+        let successor = issued("k", Some("q"));
+        assert!(!storage.rotate(&digest(&refresh), "s", grant, &successor, &used()).await.unwrap());
+        // the old one was verified just before, and comes too late
+        let late = SignIn { verified: verified.into(), ..sign_in("late") };
+        assert!(!storage.sign_in(&late).await.unwrap(), "{id}");
+        assert!(storage.session(&digest("late"), NOW).await.unwrap().is_none());
     }
-    storage.remember_browser("u", &digest("browser"), NOW).await.unwrap();
-    storage.set_password("u", "other", Some(&digest("two")), NOW).await.unwrap();
-    assert_eq!(storage.user("u").await.unwrap().unwrap().password_hash, "other");
-    assert!(storage.session(&digest("one"), NOW).await.unwrap().is_none());
-    assert!(storage.session(&digest("two"), NOW).await.unwrap().is_some(), "the one it was changed in");
-    assert!(!storage.is_browser_known("u", &digest("browser")).await.unwrap());
-    assert!(!is_active(storage, "j").await);
-    assert!(!storage.rotate(&digest("r"), "s", "g", &issued("k", Some("q")), &used()).await.unwrap());
+    assert!(!storage.set_password("nobody", "other", NOW).await.unwrap());
+}
+
+/// Alice changes her password in a session, which goes on as `next`.
+fn change(replaces: &str, verified: &str, to: &str) -> PasswordChange {
+    PasswordChange {
+        password_hash: to.into(),
+        session: session("next", "u"),
+        replaces: digest(replaces),
+        browser: Some(digest("own browser")),
+        verified: verified.into(),
+    }
+}
+
+async fn a_password_is_changed_by_whoever_still_has_it(storage: &Database) {
+    storage.insert_user(&user("u", "alice")).await.unwrap();
+    signed_in(storage, "one").await;
+    signed_in(storage, "two").await;
+    for (case, refused) in [
+        ("the password was changed since", change("one", "old hash", "new")),
+        ("the session is over", change("gone", "hash", "new")),
+    ] {
+        assert!(!storage.change_password(&refused, NOW).await.unwrap(), "{case}");
+        assert_eq!(storage.user("u").await.unwrap().unwrap().password_hash, "hash", "{case}");
+        assert_eq!(storage.sessions("u", NOW).await.unwrap().len(), 2, "{case}");
+        assert!(!storage.is_browser_known("u", &digest("own browser")).await.unwrap(), "{case}");
+    }
+    assert!(storage.change_password(&change("one", "hash", "new"), NOW).await.unwrap());
+    assert!(!storage.change_password(&change("two", "hash", "newer"), NOW).await.unwrap(), "twice");
+    assert_eq!(storage.user("u").await.unwrap().unwrap().password_hash, "new");
 }
 
 async fn a_disabled_user_is_nobody_until_enabled(storage: &Database) {
     with_a_grant(storage).await;
     storage.redeem_code(&digest("code g"), "g", &issued("j", None), &used()).await.unwrap();
-    storage.insert_session(&session("one", "u"), None).await.unwrap();
+    signed_in(storage, "one").await;
     assert!(!storage.set_user_disabled("nobody", true, NOW).await.unwrap());
     assert!(storage.set_user_disabled("u", true, NOW).await.unwrap());
     assert!(storage.session(&digest("one"), NOW).await.unwrap().is_none());
     assert!(!is_active(storage, "j").await);
     assert_eq!(storage.user("u").await.unwrap().unwrap().disabled_at, Some(NOW));
-    // a session that came into being at the same moment is no good either
-    storage.insert_session(&session("two", "u"), None).await.unwrap();
-    assert!(storage.session(&digest("two"), NOW).await.unwrap().is_none());
+    // nor does one begin whose password was verified just before
+    assert!(!storage.sign_in(&sign_in("two")).await.unwrap());
     assert!(storage.set_user_disabled("u", false, NOW).await.unwrap());
-    assert!(storage.session(&digest("two"), NOW).await.unwrap().is_some());
+    assert_eq!(storage.sessions("u", NOW).await.unwrap(), []);
+    signed_in(storage, "two").await;
 }
 
 async fn a_deleted_user_leaves_nothing(storage: &Database) {
     with_a_grant(storage).await;
     storage.redeem_code(&digest("code g"), "g", &issued("j", Some("r")), &used()).await.unwrap();
-    storage.insert_session(&session("one", "u"), None).await.unwrap();
+    signed_in(storage, "one").await;
     assert!(storage.delete_user("u", NOW).await.unwrap());
     assert!(!storage.delete_user("u", NOW).await.unwrap());
     assert!(storage.session(&digest("one"), NOW).await.unwrap().is_none());
@@ -124,7 +234,7 @@ async fn a_deleted_user_leaves_nothing(storage: &Database) {
 async fn data_of_a_user_has_no_secrets(storage: &Database) {
     with_a_grant(storage).await;
     storage.redeem_code(&digest("code g"), "g", &issued("j", Some("r")), &used()).await.unwrap();
-    storage.insert_session(&session("one", "u"), None).await.unwrap();
+    signed_in(storage, "one").await;
     let data = storage.user_data("u").await.unwrap().unwrap();
     assert_eq!(data["name"], "alice");
     assert_eq!(data["attributes"]["tier"], "gold");

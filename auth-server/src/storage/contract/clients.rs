@@ -1,5 +1,5 @@
 use super::*;
-use crate::storage::{ClientUsage, PushedRequest, StoredTransaction};
+use crate::storage::{ClientUsage, PushedRequest};
 
 on_both!(
     unused_clients_are_evicted_and_used_ones_never,
@@ -209,21 +209,10 @@ async fn initial_access_tokens_are_used_up(storage: &Database) {
 
 async fn transactions_end_once(storage: &Database) {
     storage.insert_user(&user("u", "alice")).await.unwrap();
-    let transaction = StoredTransaction {
-        digest: digest("t"),
-        browser: digest("b"),
-        content: "content".into(),
-        session: None,
-        expires_at: NOW.plus_seconds(10),
-    };
-    storage.insert_transaction(&transaction).await.unwrap();
+    storage.insert_transaction(&transaction("t")).await.unwrap();
     assert!(storage.transaction(&digest("t"), NOW.plus_seconds(10)).await.unwrap().is_none(), "expired");
-    storage.set_transaction_session(&digest("t"), &digest("s")).await.unwrap();
     let found = storage.transaction(&digest("t"), NOW).await.unwrap().unwrap();
-    assert_eq!(
-        (found.browser, found.content, found.session),
-        (digest("b"), "content".into(), Some(digest("s")))
-    );
+    assert_eq!((found.browser, found.content, found.session), (digest("b"), "content".into(), None));
     assert!(storage.end_transaction(&digest("t")).await.unwrap());
     assert!(!storage.end_transaction(&digest("t")).await.unwrap());
     let never = approval("never", client("c", NOW));

@@ -14,6 +14,7 @@ on_both!(
     derived_grants_end_with_the_one_that_they_come_from,
     a_grant_is_bound_to_the_first_key,
     consents_add_up_until_redirects_change,
+    removed_apps_must_ask_again,
     connected_apps_are_the_good_grants_of_a_user,
 );
 
@@ -195,8 +196,33 @@ async fn consents_add_up_until_redirects_change(storage: &Database) {
     assert!(storage.replace_client(&moved.client, &next, &current, true).await.unwrap());
     assert!(storage.approve(None, &moved).await.unwrap());
     assert_eq!(scopes().await.as_deref(), Some("d"));
-    storage.forget_consents("u", "c").await.unwrap();
-    assert_eq!(scopes().await, None);
+}
+
+async fn removed_apps_must_ask_again(storage: &Database) {
+    with_a_grant(storage).await;
+    for id in ["d", "e"] {
+        storage.insert_client(&registered(id, NOW), ROOM, None).await.unwrap();
+        assert!(storage.approve(None, &approval(&format!("of {id}"), client(id, NOW))).await.unwrap());
+    }
+    let asks = async |id: &str| !storage.has_consented("u", id).await.unwrap();
+    let one = Which::Grant("g".into());
+    assert_eq!(storage.remove_apps(&one, NOW).await.unwrap(), ["g"]);
+    assert!(storage.grant("g").await.unwrap().unwrap().revoked_at.is_some());
+    assert!(asks("c").await);
+    assert!(!asks("d").await && !asks("e").await, "those alone");
+
+    // revoked just before by somebody else, and meant all the same
+    let other = Which::Grant("of d".into());
+    storage.revoke_grants(&other, NOW).await.unwrap();
+    assert!(!asks("d").await, "the revocation of a grant forgets nothing");
+    assert_eq!(storage.remove_apps(&other, NOW).await.unwrap(), [] as [String; 0]);
+    assert!(asks("d").await);
+
+    let unused = |since| Which::Unused { user_id: "u".into(), since };
+    assert_eq!(storage.remove_apps(&unused(LONG_AGO), NOW).await.unwrap(), [] as [String; 0]);
+    assert!(!asks("e").await, "it was used since");
+    assert_eq!(storage.remove_apps(&unused(NOW), NOW).await.unwrap(), ["of e"]);
+    assert!(asks("e").await);
 }
 
 async fn connected_apps_are_the_good_grants_of_a_user(storage: &Database) {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::{
     Accounts as _, Clients as _, Devices as _, Grants as _, Housekeeping as _, Issued, Keys as _,
-    RegisteredClient, Registering, Room, Transactions as _,
+    RegisteredClient, Registering, Room, StoredTransaction, Transactions as _,
     sql::{Database, Schema},
 };
 use crate::{
@@ -211,6 +211,16 @@ async fn with_a_grant(storage: &Database) {
     assert!(storage.insert_user(&user("u", "alice")).await.unwrap());
     storage.insert_client(&registered("c", NOW), ROOM, None).await.unwrap();
     assert!(storage.approve(None, &approval("g", client("c", NOW))).await.unwrap());
+}
+
+fn transaction(name: &str) -> StoredTransaction {
+    StoredTransaction {
+        digest: digest(name),
+        browser: digest("b"),
+        content: "content".into(),
+        session: None,
+        expires_at: NOW.plus_seconds(10),
+    }
 }
 
 async fn is_active(storage: &Database, jti: &str) -> bool {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{
-    Database,
+    Database, sign_in,
     statement::{Row, Statement, json, sql},
     tokens::revoke_grants,
     writer::Outcome::{Keep, Undo},
@@ -11,7 +11,7 @@ use super::{
 use crate::{
     model::{
         secret::Digest,
-        session::{Session, User},
+        session::{PasswordChange, Session, SignIn, User},
     },
     outside::Timestamp,
     storage::{Accounts, Result, Which},
@@ -45,34 +45,18 @@ impl Accounts for Database {
         Ok(self.change(statement).await? == 1)
     }
 
-    async fn set_password(
-        &self,
-        user_id: &str,
-        password_hash: &str,
-        keep: Option<&Digest>,
-        now: Timestamp,
-    ) -> Result<()> {
-        let (user_id, password_hash, keep) = (user_id.to_owned(), password_hash.to_owned(), keep.cloned());
+    async fn set_password(&self, user_id: &str, password_hash: &str, now: Timestamp) -> Result<bool> {
+        let (user_id, password_hash) = (user_id.to_owned(), password_hash.to_owned());
         self.write(move |mut database| {
-            Box::pin(async move {
-                sql("UPDATE users SET password_hash = $2 WHERE id = $1")
-                    .bind(&user_id)
-                    .bind(&password_hash)
-                    .execute(&mut database)
-                    .await?;
-                sql("DELETE FROM sessions WHERE user_id = $1 AND digest <> $2")
-                    .bind(&user_id)
-                    .bind(keep.as_ref().map_or("", Digest::as_str))
-                    .execute(&mut database)
-                    .await?;
-                // whoever knew the old one may have signed in from anywhere
-                sql("DELETE FROM known_browsers WHERE user_id = $1")
-                    .bind(&user_id)
-                    .execute(&mut database)
-                    .await?;
-                revoke_grants(&mut database, &Which::OfUser(user_id), now).await?;
-                Ok(Keep(()))
-            })
+            Box::pin(async move { sign_in::set_password(&mut database, &user_id, &password_hash, now).await })
+        })
+        .await
+    }
+
+    async fn change_password(&self, change: &PasswordChange, now: Timestamp) -> Result<bool> {
+        let change = change.clone();
+        self.write(move |mut database| {
+            Box::pin(async move { sign_in::change_password(&mut database, &change, now).await })
         })
         .await
     }
@@ -123,30 +107,10 @@ impl Accounts for Database {
         .await
     }
 
-    async fn insert_session(&self, session: &Session, replaces: Option<&Digest>) -> Result<()> {
-        let (session, replaces) = (session.clone(), replaces.cloned());
-        self.write(move |mut database| {
-            Box::pin(async move {
-                if let Some(replaced) = replaces {
-                    sql("DELETE FROM sessions WHERE digest = $1")
-                        .bind(&replaced)
-                        .execute(&mut database)
-                        .await?;
-                }
-                sql("INSERT INTO sessions (digest, user_id, authenticated_at, expires_at, address, user_agent) \
-                     VALUES ($1, $2, $3, $4, $5, $6)")
-                .bind(&session.digest)
-                .bind(&session.user_id)
-                .bind(session.authenticated_at)
-                .bind(session.expires_at)
-                .bind(&session.address)
-                .bind(&session.user_agent)
-                .execute(&mut database)
-                .await?;
-                Ok(Keep(()))
-            })
-        })
-        .await
+    async fn sign_in(&self, begun: &SignIn) -> Result<bool> {
+        let begun = begun.clone();
+        self.write(move |mut database| Box::pin(async move { sign_in::begin(&mut database, &begun).await }))
+            .await
     }
 
     async fn session(&self, digest: &Digest, now: Timestamp) -> Result<Option<(Session, User)>> {
@@ -206,15 +170,6 @@ impl Accounts for Database {
             })
         })
         .await
-    }
-
-    async fn remember_browser(&self, user_id: &str, browser: &Digest, now: Timestamp) -> Result<()> {
-        let statement = sql("INSERT INTO known_browsers (user_id, digest, seen_at) VALUES ($1, $2, $3) \
-             ON CONFLICT (user_id, digest) DO UPDATE SET seen_at = excluded.seen_at")
-        .bind(user_id)
-        .bind(browser)
-        .bind(now);
-        self.change(statement).await.map(drop)
     }
 
     async fn user_by_identity(&self, issuer: &str, subject: &str) -> Result<Option<User>> {

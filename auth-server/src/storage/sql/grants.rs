@@ -264,6 +264,27 @@ impl Grants for Database {
         .await
     }
 
+    async fn remove_apps(&self, which: &Which, now: Timestamp) -> Result<Vec<String>> {
+        let which = which.clone();
+        self.write(move |mut database| {
+            Box::pin(async move {
+                let revoked = revoke_grants(&mut database, &which, now).await?;
+                // one that was revoked just before was meant all the same
+                let named = if let Which::Grant(id) = &which { Some(id) } else { None };
+                for id in revoked.iter().chain(named) {
+                    // what was derived from a grant is no app of the user's
+                    sql("DELETE FROM consents WHERE (user_id, client_id) IN \
+                         (SELECT user_id, client_id FROM grants WHERE id = $1 AND parent_id IS NULL)")
+                    .bind(id)
+                    .execute(&mut database)
+                    .await?;
+                }
+                Ok(Keep(revoked))
+            })
+        })
+        .await
+    }
+
     async fn connected(&self, user_id: &str, now: Timestamp) -> Result<Vec<Connected>> {
         let statement = sql(concat!(
             "SELECT g.client_name, g.client_origin, g.answered_to, g.last_used_at, g.last_address, ",
@@ -301,12 +322,6 @@ impl Grants for Database {
             .bind(user_id)
             .bind(client_id);
         Ok(self.find(statement, |_| Ok(())).await?.is_some())
-    }
-
-    async fn forget_consents(&self, user_id: &str, client_id: &str) -> Result<()> {
-        let statement =
-            sql("DELETE FROM consents WHERE user_id = $1 AND client_id = $2").bind(user_id).bind(client_id);
-        self.change(statement).await.map(drop)
     }
 
     async fn revoked_statuses(&self, first: i64, end: i64, since: Timestamp) -> Result<Vec<i64>> {

@@ -12,6 +12,7 @@ mod housekeeping;
 mod keys;
 mod migrations;
 mod readers;
+mod sign_in;
 mod statement;
 #[cfg(test)]
 mod tests;

@@ -42,12 +42,6 @@ impl Transactions for Database {
         .await
     }
 
-    async fn set_transaction_session(&self, digest: &Digest, session: &Digest) -> Result<()> {
-        let statement =
-            sql("UPDATE transactions SET session_digest = $2 WHERE digest = $1").bind(digest).bind(session);
-        self.change(statement).await.map(drop)
-    }
-
     async fn end_transaction(&self, digest: &Digest) -> Result<bool> {
         Ok(self.change(sql("DELETE FROM transactions WHERE digest = $1").bind(digest)).await? == 1)
     }
