@@ -26,6 +26,15 @@ fn assert_one(events: &[Value], kind: &str, wanted: &Value) {
     }
 }
 
+/// That one grant was made without a page, of this kind and about these, and that its token is not in the audit.
+pub(crate) async fn assert_granted(server: &Server, kind: &str, about: &Value, token: &str) {
+    let all = server.audit().await;
+    assert!(!json!(all).to_string().contains(token), "{kind}");
+    let granted: Vec<Value> = all.into_iter().filter(|event| event["kind"] == "grant.issued").collect();
+    assert_one(&granted, "grant.issued", about);
+    assert_eq!((&granted[0]["detail"]["kind"], &granted[0]["address"]), (&json!(kind), &json!("127.0.0.1")));
+}
+
 /// T18
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "one act after the other")]

@@ -129,7 +129,7 @@ async fn assertions_that_are_not_for_this_moment_are_refused() {
     present(&server, "", &[]).await.assert_json_error(400, "invalid_request", "no assertion");
 }
 
-/// S1, S6
+/// S1, S6, T18
 #[tokio::test]
 async fn an_assertion_buys_an_access_token_once() {
     let server = start("create_users = true").await;
@@ -143,6 +143,9 @@ async fn an_assertion_buys_an_access_token_once() {
         (&token["aud"], &token["client_id"], &token["scope"]),
         (&json!(R1), &json!("agent"), &json!("mcp:read mcp:write"))
     );
+    let about = json!({"user_id": token["sub"], "client_id": "agent"});
+    let bought = tokens["access_token"].as_str().unwrap();
+    crate::audit::assert_granted(&server, "jwt_bearer", &about, bought).await;
     present(&server, &text, &[]).await.assert_json_error(400, "invalid_grant", "again");
     // the same person has the same name next time, whatever the address is by then
     let next = assertion(&server, &json!({}), &json!({"email": null}));

@@ -81,7 +81,7 @@ async fn only_a_client_with_scopes_of_its_own_acts_for_itself() {
     );
 }
 
-/// Q2
+/// Q2, T18
 #[tokio::test]
 async fn what_acts_for_itself_gets_what_the_administrator_gave_and_no_refresh_token() {
     let server = setup().start().await;
@@ -105,6 +105,9 @@ async fn what_acts_for_itself_gets_what_the_administrator_gave_and_no_refresh_to
         (&said["sub"], &said["scope"], &said["aud"]),
         (&json!("client:job"), &json!("mcp:read"), &json!(R1))
     );
+    let about = json!({"user_id": null, "client_id": "job"});
+    let token = tokens["access_token"].as_str().unwrap();
+    crate::audit::assert_granted(&server, "client_credentials", &about, token).await;
     // and it ends when it is revoked
     let form = Form::of(&[("token", tokens["access_token"].as_str().unwrap())]);
     let basic = format!("Basic {}", STANDARD.encode(format!("job:{CONF1_SECRET}")));
@@ -160,7 +163,7 @@ async fn only_good_access_tokens_for_the_client_itself_are_exchanged() {
     token_as(&server, "gateway", &exchange(access)).await.assert_json_error(400, "invalid_grant", "expired");
 }
 
-/// R2
+/// R2, T18
 #[tokio::test]
 async fn what_has_nothing_in_common_with_the_target_is_not_exchanged() {
     let server = setup().start().await;
@@ -199,6 +202,9 @@ async fn an_exchange_gives_neither_more_nor_for_longer() {
     assert_eq!((&new["sub"], &new["exp"], &new["scope"]), (&old["sub"], &old["exp"], &json!("mcp:read")));
     assert_eq!((&new["aud"], &new["client_id"]), (&json!(R2), &json!("gateway")));
     assert_eq!(new["act"], json!({"sub": "client:gateway"}));
+    let about = json!({"user_id": old["sub"], "client_id": "gateway"});
+    let token = tokens["access_token"].as_str().unwrap();
+    crate::audit::assert_granted(&server, "token_exchange", &about, token).await;
 }
 
 /// R3
