@@ -94,7 +94,8 @@ impl AuthServer {
 
 #[tokio::test]
 async fn openid_client_goes_through_everything() {
-    goes_through_everything("openid-client.mjs").await;
+    let (server, report) = goes_through_everything("openid-client.mjs").await;
+    is_let_in_as_a_device(&server, &report);
 }
 
 #[tokio::test]
@@ -102,7 +103,7 @@ async fn oauth4webapi_goes_through_everything() {
     goes_through_everything("oauth4webapi.mjs").await;
 }
 
-async fn goes_through_everything(name: &str) {
+async fn goes_through_everything(name: &str) -> (AuthServer, Value) {
     let server = AuthServer::start(SECRET).await;
     let report = script::run(&installed("bin/node"), "oauth", name, &server.task()).await;
     registers_and_pushes_its_request(&server, &report);
@@ -110,6 +111,7 @@ async fn goes_through_everything(name: &str) {
     has_them_looked_at_and_revoked(&server, &report);
     gets_tokens_with_a_secret(&server, &report);
     asks_as_a_device(&server, &report);
+    (server, report)
 }
 
 fn registers_and_pushes_its_request(server: &AuthServer, report: &Value) {
@@ -203,6 +205,22 @@ fn asks_as_a_device(server: &AuthServer, report: &Value) {
     assert_eq!(device["verification_uri_complete"], json!(format!("{uri}?user_code={code}")));
     assert_eq!((&device["expires_in"], &device["interval"]), (&json!(600), &json!(5)));
     assert_eq!(report["polls"], json!(["authorization_pending", "slow_down"]));
+}
+
+/// To its end: it is told to wait, its user types the code and lets it in meanwhile, and the next poll has the tokens.
+fn is_let_in_as_a_device(server: &AuthServer, report: &Value) {
+    let device = &report["connected"];
+    assert_eq!(device["pages"], json!(["login", "code", "device", "allowed"]));
+    let answers: Vec<_> = device["answers"].as_array().unwrap().iter().map(Value::as_u64).collect();
+    let (last, waited) = answers.split_last().unwrap();
+    assert_eq!(*last, Some(200), "{answers:?}");
+    assert!(!waited.is_empty() && waited.iter().all(|status| *status == Some(400)), "{answers:?}");
+    for tokens in [&device["tokens"], &device["refreshed"]] {
+        server.check_access_token(tokens, TELEVISION, &["notes:read"]);
+        assert_eq!(tokens["claims"]["sub"], report["bearer"]["claims"]["sub"], "the user who let it in");
+        assert!(tokens["refresh"].is_string(), "{tokens}");
+    }
+    assert_ne!(device["tokens"]["refresh"], device["refreshed"]["refresh"]);
 }
 
 #[tokio::test]

@@ -33,6 +33,12 @@ export async function visit(task, url) {
   return { callback, seen };
 }
 
+/** The user types the code of a device, signed in by then, and lets it in; the pages that were seen, and what was said. */
+export async function connect(task, { verification_uri, user_code }) {
+  const { end, pages } = await new Browser(task.user).connect(new URL(verification_uri), user_code);
+  return [...pages.map(page => page.kind), end.searchParams.get('done')];
+}
+
 /** The same redirect as somebody else would have sent it. */
 export function withIssuer(callback, issuer) {
   const other = new URL(callback);

@@ -3,7 +3,7 @@
 //    "service": {"id", "secret"}, "device": {"id"}}
 // and prints one JSON report; the assertions are the caller's.
 import * as client from 'openid-client';
-import { DEVICE_GRANT, recorder, refusal, run, tokens, visit, withIssuer } from './common.mjs';
+import { DEVICE_GRANT, connect, recorder, refusal, run, tokens, visit, withIssuer } from './common.mjs';
 
 await run(async task => {
   const wire = [];
@@ -97,5 +97,22 @@ await run(async task => {
   report.device = shown;
   const poll = () => refusal(client.genericGrantRequest(device, DEVICE_GRANT, { device_code }));
   report.polls = [(await poll()).error, (await poll()).error];
+
+  // one that its user lets in while it polls
+  const waiting = await client.initiateDeviceAuthorization(device, { resource, scope: 'notes:read' });
+  const recorded = device[client.customFetch];
+  const answers = [];
+  const connected = new Promise((resolve, reject) => {
+    device[client.customFetch] = async (...asked) => {
+      const response = await recorded(...asked);
+      answers.push(response.status);
+      // its user comes once it was told to wait
+      if (answers.length === 1) connect(task, waiting).then(resolve, reject);
+      return response;
+    };
+  });
+  const [patient, pages] = await Promise.all([client.pollDeviceAuthorizationGrant(device, waiting), connected]);
+  report.connected = { pages, answers: [...answers], tokens: tokens(patient) };
+  report.connected.refreshed = tokens(await client.refreshTokenGrant(device, patient.refresh_token));
   return report;
 });

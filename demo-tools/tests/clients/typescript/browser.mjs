@@ -18,26 +18,36 @@ export class Browser {
    * request that was pushed does not say what the redirect URI is.
    */
   async authorize(authorizationUrl, redirectUri = authorizationUrl.searchParams.get('redirect_uri')) {
+    const { end, pages } = await this.#walk(authorizationUrl, next => sameExceptQuery(next, redirectUri));
+    return { callback: end, pages };
+  }
+
+  /** Types the code that a device shows and lets the device in, up to the redirect to the page that says so. */
+  async connect(verificationUri, userCode) {
+    return this.#walk(verificationUri, next => next.searchParams.has('done'), userCode);
+  }
+
+  async #walk(start, isEnd, userCode) {
     const pages = [];
-    let request = { method: 'GET', url: authorizationUrl };
+    let request = { method: 'GET', url: start };
     for (let hop = 0; hop < MAX_HOPS; hop += 1) {
       const response = await this.#send(request);
       const location = response.headers.get('location');
       if (response.status >= 300 && response.status < 400 && location) {
         await response.body?.cancel();
         const next = new URL(location, request.url);
-        if (sameExceptQuery(next, redirectUri)) return { callback: next, pages };
+        if (isEnd(next)) return { end: next, pages };
         request = { method: 'GET', url: next };
         continue;
       }
       const html = await response.text();
       const page = parse(html);
       if (response.status !== 200) throw new Error(`${request.method} ${request.url} answered ${response.status}: ${page.text}`);
-      const filled = this.#fill(page, request.url);
+      const filled = this.#fill(page, request.url, userCode);
       pages.push({ kind: filled.kind, url: request.url.origin + request.url.pathname, text: page.text.replace(/\s+/g, ' ').trim() });
       request = filled.request;
     }
-    throw new Error(`no redirect to ${redirectUri} after ${MAX_HOPS} hops`);
+    throw new Error(`no end of the redirects from ${start} after ${MAX_HOPS} hops`);
   }
 
   async #send({ method, url, body }) {
@@ -47,11 +57,15 @@ export class Browser {
     return response;
   }
 
-  #fill(page, base) {
-    const login = page.querySelectorAll('form').find(form => form.querySelector('input[name="password"]'));
-    const consent = page.querySelectorAll('form').find(form => form.querySelector('[name="decision"][value="allow"]'));
-    const form = login ?? consent;
-    if (!form) throw new Error(`neither a sign-in nor a consent form at ${base}: ${page.text}`);
+  #fill(page, base, userCode) {
+    const having = selector => page.querySelectorAll('form').find(form => form.querySelector(selector));
+    const code = userCode && having('input[name="user_code"]:not([type="hidden"])');
+    if (code) return typed(code, userCode, base);
+    const login = having('input[name="password"]');
+    const form = login ?? having('[name="decision"][value="allow"]');
+    if (!form) throw new Error(`no form to fill at ${base}: ${page.text}`);
+    // what keeps people from letting in the device of somebody else
+    const withMe = form.querySelector('input[type="checkbox"][name="with_me"]');
     const fields = new URLSearchParams();
     for (const input of form.querySelectorAll('input[type="hidden"]')) {
       fields.append(input.getAttribute('name'), input.getAttribute('value') ?? '');
@@ -62,14 +76,22 @@ export class Browser {
       fields.append('password', this.#user.password);
     } else {
       for (const box of form.querySelectorAll('input[type="checkbox"]')) {
-        if (box.hasAttribute('checked')) fields.append(box.getAttribute('name'), box.getAttribute('value') ?? 'on');
+        if (box === withMe || box.hasAttribute('checked')) fields.append(box.getAttribute('name'), box.getAttribute('value') ?? 'on');
       }
       fields.append('decision', 'allow');
     }
     if ((form.getAttribute('method') ?? 'get').toLowerCase() !== 'post') throw new Error('a form with secrets must be posted');
     const url = new URL(form.getAttribute('action') || base, base);
-    return { kind: login ? 'login' : 'consent', request: { method: 'POST', url, body: fields } };
+    return { kind: login ? 'login' : withMe ? 'device' : 'consent', request: { method: 'POST', url, body: fields } };
   }
+}
+
+/** The form that asks for the code of a device. */
+function typed(form, userCode, base) {
+  if ((form.getAttribute('method') ?? 'get').toLowerCase() !== 'get') throw new Error('a code is looked up, not posted');
+  const url = new URL(form.getAttribute('action') || base, base);
+  url.search = new URLSearchParams({ user_code: userCode });
+  return { kind: 'code', request: { method: 'GET', url } };
 }
 
 function sameExceptQuery(url, expected) {
