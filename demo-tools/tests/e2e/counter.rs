@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use rmcp::handler::server::wrapper::Parameters;
 use rmcp::model::{
     CallToolResult, ContentBlock, ErrorData as McpError, Implementation, JsonObject, ServerCapabilities,
@@ -82,9 +83,17 @@ pub(crate) struct Serving {
 }
 
 pub(crate) async fn start(config: StreamableHttpServerConfig) -> Serving {
+    start_behind(config, |counter| counter).await
+}
+
+/// With something in front of it.
+pub(crate) async fn start_behind(
+    config: StreamableHttpServerConfig,
+    front: impl FnOnce(Router) -> Router,
+) -> Serving {
     let service =
         StreamableHttpService::new(|| Ok(Counter::new()), LocalSessionManager::default().into(), config);
-    let router = axum::Router::new().nest_service("/mcp", service);
+    let router = front(Router::new().nest_service("/mcp", service));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());
     let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });

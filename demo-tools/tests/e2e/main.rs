@@ -11,12 +11,15 @@
 
 mod bodies;
 mod challenges;
+mod claims;
 mod clients;
 mod counter;
+mod device_pages;
 mod documents;
 mod grants;
 mod harness;
 mod lifecycle;
+mod logout_pages;
 mod oauth_clients;
 mod pages;
 mod policy;

@@ -124,9 +124,7 @@ async fn a_person_sees_what_was_checked_of_an_app() {
         }));
         chromium.page.goto(url.as_str()).await.unwrap();
         if redirect_uri.starts_with("https") {
-            chromium.element("input[name=username]").await.send_keys("alex").await.unwrap();
-            chromium.element("input[name=password]").await.send_keys("password").await.unwrap();
-            chromium.click("form .primary").await;
+            chromium.sign_in(&demo.user("alex")).await;
         }
         chromium.element(ALLOW).await;
         let page = chromium.text().await;

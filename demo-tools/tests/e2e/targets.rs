@@ -19,13 +19,6 @@ use crate::harness::tls::{TlsListener, certified};
 
 const ALLOW: &str = "[name=decision][value=allow]";
 
-async fn sign_in(chromium: &Chromium, name: &str) {
-    let user = AuthServer::user(name);
-    chromium.element("input[name=username]").await.send_keys(&user.username).await.unwrap();
-    chromium.element("input[name=password]").await.send_keys(&user.password).await.unwrap();
-    chromium.click("form .primary").await;
-}
-
 fn registered(id: &str, redirect_uri: &str) -> String {
     format!("[[clients.registered]]\nid = \"{id}\"\nname = \"{id}\"\nredirect_uris = [\"{redirect_uri}\"]\n")
 }
@@ -54,7 +47,7 @@ async fn an_answer_reaches_an_app_with_its_own_scheme() {
         let url = server.authorization_url("Cursor", redirect_uri, "notes:read");
         visit(&chromium, url.as_str()).await;
         if decision == ALLOW {
-            sign_in(&chromium, "alex").await;
+            chromium.sign_in(&AuthServer::user("alex")).await;
             chromium.element(ALLOW).await;
             chromium.look("consent-scheme").await;
         }
@@ -101,7 +94,7 @@ async fn an_answer_reaches_an_app_by_way_of_its_web_site() {
     let chromium = Chromium::start_with(&["--ignore-certificate-errors"]).await;
     let url = server.authorization_url("Claude", &relay.redirect_uri, "notes:read notes:write");
     visit(&chromium, url.as_str()).await;
-    sign_in(&chromium, "alex").await;
+    chromium.sign_in(&AuthServer::user("alex")).await;
     chromium.element(ALLOW).await;
     chromium.look("consent-web").await;
     // leaves one out, as a person would
@@ -133,7 +126,7 @@ async fn a_link_of_another_site_shows_the_page_that_was_answered_before() {
     let chromium = Chromium::start_with(&["--ignore-certificate-errors"]).await;
     let url = server.authorization_url("Claude", &relay.redirect_uri, "notes:read");
     visit(&chromium, url.as_str()).await;
-    sign_in(&chromium, "alex").await;
+    chromium.sign_in(&AuthServer::user("alex")).await;
     chromium.click(ALLOW).await;
     requested(&chromium, "claude://").await;
     visit(&chromium, url.as_str()).await;

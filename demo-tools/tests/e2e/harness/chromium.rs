@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::PATIENCE;
+use super::demo::User;
 
 /// Chromium, its driver, and the profile that goes with them.
 pub(crate) struct Chromium {
@@ -71,6 +72,22 @@ impl Chromium {
         super::eventually(selector, async || self.page.find(By::Css(selector)).await.ok()).await
     }
 
+    /// Waits for an element that says this.
+    pub(crate) async fn element_with(&self, selector: &str, words: &str) {
+        super::eventually(words, async || {
+            let text = self.page.find(By::Css(selector)).await.ok()?.text().await.ok()?;
+            text.contains(words).then_some(())
+        })
+        .await;
+    }
+
+    /// Fills the sign-in page.
+    pub(crate) async fn sign_in(&self, user: &User) {
+        self.element("input[name=username]").await.send_keys(&user.username).await.unwrap();
+        self.element("input[name=password]").await.send_keys(&user.password).await.unwrap();
+        self.click("form .primary").await;
+    }
+
     pub(crate) async fn text(&self) -> String {
         self.element("body").await.text().await.unwrap()
     }
@@ -87,10 +104,22 @@ impl Chromium {
 
     /// Nothing on the console that a developer would have to look into.
     pub(crate) async fn assert_quiet_console(&self) {
-        let log = self.page.browser_log().await.unwrap();
-        let loud: Vec<_> =
-            log.iter().filter(|entry| entry.level == "SEVERE" || entry.level == "WARNING").collect();
+        let loud = self.loud().await;
         assert!(loud.is_empty(), "{loud:?}");
+    }
+
+    /// The same after pages that are answers to mistakes: Chromium notes their status.
+    pub(crate) async fn assert_nothing_blocked(&self) {
+        let mut loud = self.loud().await;
+        loud.retain(|message| !message.contains("the server responded with a status of 4"));
+        assert!(loud.is_empty(), "{loud:?}");
+    }
+
+    /// What is on the console since the last time.
+    async fn loud(&self) -> Vec<String> {
+        let log = self.page.browser_log().await.unwrap();
+        let loud = log.into_iter().filter(|entry| entry.level == "SEVERE" || entry.level == "WARNING");
+        loud.map(|entry| entry.message).collect()
     }
 }
 

@@ -4,6 +4,8 @@ use std::net::TcpListener as StdListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use clap::Parser as _;
+use mcp_auth_server::cli::Cli;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -16,6 +18,7 @@ use super::{eventually, http};
 pub(crate) struct Stand {
     pub(crate) mcp_url: String,
     pub(crate) user: User,
+    auth_server_file: PathBuf,
     _gateway: mcp_auth_gateway::Running,
     _auth_server: mcp_auth_server::Running,
     // last: the files outlive whoever watches them
@@ -25,6 +28,11 @@ pub(crate) struct Stand {
 impl Stand {
     /// `upstream` is the value of that key in TOML; `policy` the policy file.
     pub(crate) async fn before(upstream: &str, policy: &str) -> Self {
+        Self::with(upstream, policy, "", "").await
+    }
+
+    /// The same with more TOML: `route` for the gateway's route, `resource` for the authorization server's resource.
+    pub(crate) async fn with(upstream: &str, policy: &str, route: &str, resource: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
         let gateway = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let auth_server = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -42,7 +50,7 @@ impl Stand {
             "gateway.toml",
             &format!(
                 "[server]\nlisten = [\"{}\"]\npublic_url = \"{origin}\"\n[admin]\nlisten = []\n[[issuers]]\nissuer = \"{issuer}\"\n\
-                 [[routes]]\npath = \"/mcp\"\nupstream = {upstream}\npolicy = \"policy.toml\"\n",
+                 [[routes]]\npath = \"/mcp\"\nupstream = {upstream}\npolicy = \"policy.toml\"\n{route}\n",
                 gateway.local_addr().unwrap(),
             ),
         );
@@ -50,20 +58,40 @@ impl Stand {
             "auth-server.toml",
             &format!(
                 "[server]\nlisten = [\"{}\"]\nissuer = \"{issuer}\"\n[database]\nurl = \"sqlite://auth-server.db\"\n\
-                 [[resources]]\nurl = \"{mcp_url}\"\nname = \"Somebody's tools\"\npolicy = \"policy.toml\"\n",
+                 [[resources]]\nurl = \"{mcp_url}\"\nname = \"Somebody's tools\"\npolicy = \"policy.toml\"\n{resource}\n",
                 auth_server.local_addr().unwrap(),
             ),
         );
         let config = mcp_auth_server::config::Config::load(&auth_server_file)
             .unwrap_or_else(|error| panic!("{error}"));
         let user = User { username: "alex".to_owned(), password: "correct horse".to_owned() };
-        mcp_auth_server::add_user(&config, &user.username, &user.password.as_str().into()).await.unwrap();
+        add(&config, &user).await;
         let auth_server = mcp_auth_server::start(config, vec![auth_server]).await.unwrap();
         let config =
             mcp_auth_gateway::config::Config::load(&gateway_file).unwrap_or_else(|error| panic!("{error}"));
         let gateway = mcp_auth_gateway::start(config, vec![gateway]).await.unwrap();
-        Self { mcp_url, user, _gateway: gateway, _auth_server: auth_server, _files: files }
+        Self { mcp_url, user, auth_server_file, _gateway: gateway, _auth_server: auth_server, _files: files }
     }
+
+    /// Another user.
+    pub(crate) async fn add_user(&self, username: &str) -> User {
+        let config = mcp_auth_server::config::Config::load(&self.auth_server_file)
+            .unwrap_or_else(|error| panic!("{error}"));
+        let user = User { username: username.to_owned(), ..self.user.clone() };
+        add(&config, &user).await;
+        user
+    }
+
+    /// What an operator types at a terminal.
+    pub(crate) async fn command(&self, words: &[&str]) {
+        let file = ["--config", self.auth_server_file.to_str().unwrap()];
+        let line = ["mcp-auth-server"].iter().chain(words).chain(&file);
+        Cli::try_parse_from(line).unwrap().run().await.unwrap();
+    }
+}
+
+async fn add(config: &mcp_auth_server::Config, user: &User) {
+    mcp_auth_server::add_user(config, &user.username, &user.password.as_str().into()).await.unwrap();
 }
 
 impl Stand {
