@@ -1,6 +1,8 @@
 //! The accept loop: HTTP/1.1 and HTTP/2, on plain TCP or in TLS, with the limits that keep one peer from holding up the
 //! others.
 
+mod linger;
+
 use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt;
@@ -27,6 +29,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
+use self::linger::Linger;
 use crate::connections::{Admitted, PerAddress};
 use crate::tls::Tls;
 
@@ -200,7 +203,7 @@ where
 {
     let peer = service.peer;
     let service = TowerToHyperService::new(service);
-    let connection = builder().serve_connection(TokioIo::new(io), service).into_owned();
+    let connection = builder().serve_connection(TokioIo::new(Linger::new(io)), service).into_owned();
     if let Err(reason) = watcher.watch(connection).await {
         tracing::debug!(%peer, reason = %reason, "connection ended early");
     }

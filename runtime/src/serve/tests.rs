@@ -184,3 +184,21 @@ async fn connections_beyond_the_most_wait_for_their_turn() {
     drop(first);
     assert!(second.await.is_some());
 }
+
+/// Without the wait for the client's side, its end of a body that nobody wanted would take the answer away.
+#[tokio::test]
+async fn whoever_sends_a_body_that_is_not_read_still_gets_the_answer() {
+    let (addr, shutdown, server) = start(&Echo::default(), LONG).await;
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        let body = vec![b'x'; 4 * 1024 * 1024];
+        let head = format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&body).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    shutdown.cancel();
+    server.await.unwrap();
+}
