@@ -45,7 +45,7 @@ struct Metadata<'a> {
     introspection_endpoint_auth_methods_supported: [&'static str; 3],
     introspection_endpoint_auth_signing_alg_values_supported: [&'static str; 5],
     /// RFC 9449 §5.1.
-    dpop_signing_alg_values_supported: [&'static str; 4],
+    dpop_signing_alg_values_supported: [&'static str; 5],
     subject_types_supported: [&'static str; 1],
     id_token_signing_alg_values_supported: Vec<&'static str>,
     /// OpenID Connect Discovery §3.
@@ -105,7 +105,7 @@ fn document(app: &App) -> Response {
         revocation_endpoint_auth_signing_alg_values_supported: ALGORITHM_NAMES,
         introspection_endpoint_auth_methods_supported: CONFIDENTIAL_METHODS,
         introspection_endpoint_auth_signing_alg_values_supported: ALGORITHM_NAMES,
-        dpop_signing_alg_values_supported: ["ES256", "EdDSA", "PS256", "RS256"],
+        dpop_signing_alg_values_supported: ["ES256", "EdDSA", "Ed25519", "PS256", "RS256"],
         subject_types_supported: ["public"],
         id_token_signing_alg_values_supported: app.keys.algorithms(),
         claims_supported: [

@@ -44,7 +44,7 @@ async fn metadata_says_what_clients_look_for_and_nothing_that_does_not_work() {
             "revocation_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
             "introspection_endpoint_auth_methods_supported": &METHODS[1..],
             "introspection_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
-            "dpop_signing_alg_values_supported": ["ES256", "EdDSA", "PS256", "RS256"],
+            "dpop_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256", "RS256"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["ES256"],
             "claims_supported": [

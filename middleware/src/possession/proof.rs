@@ -93,7 +93,7 @@ pub(super) fn check(proof: &str, expected: &Expected<'_>) -> Result<Checked, Not
         // None of its extensions is known, and each one has to be understood (RFC 7515 §4.1.11).
         return invalid("The DPoP proof has a crit header");
     }
-    let algorithm = expected.algorithms.iter().find(|algorithm| algorithm.name() == header.alg);
+    let algorithm = expected.algorithms.iter().find(|algorithm| algorithm.is_called(&header.alg));
     let Some(&algorithm) = algorithm else {
         return invalid("The DPoP proof is signed with an algorithm that is not accepted");
     };
@@ -149,9 +149,11 @@ fn public_key(jwk: Map<String, Value>, algorithm: Algorithm) -> Result<Jwk, NotP
     if PRIVATE_MEMBERS.iter().any(|member| jwk.contains_key(*member)) {
         return invalid("The key of the DPoP proof is not a public key");
     }
-    let says_otherwise =
-        |member: &str, value: &str| jwk.get(member).is_some_and(|found| found.as_str() != Some(value));
-    if says_otherwise("alg", algorithm.name()) || says_otherwise("use", "sig") {
+    let says_otherwise = |member: &str, fits: &dyn Fn(&str) -> bool| {
+        jwk.get(member).is_some_and(|found| !found.as_str().is_some_and(fits))
+    };
+    if says_otherwise("alg", &|alg| algorithm.is_called(alg)) || says_otherwise("use", &|use_| use_ == "sig")
+    {
         return invalid("The key of the DPoP proof is for another algorithm or use");
     }
     let Ok(key) = serde_json::from_value::<Jwk>(Value::Object(jwk)) else {

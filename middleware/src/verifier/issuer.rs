@@ -36,6 +36,11 @@ impl Algorithm {
         }
     }
 
+    /// Whether this is what `alg` says. RFC 9864 calls the one kind of EdDSA that there is here `Ed25519`.
+    pub(crate) fn is_called(self, alg: &str) -> bool {
+        alg == self.name() || (self == Self::EdDSA && alg == "Ed25519")
+    }
+
     /// The name in a token's `alg` header.
     pub fn name(self) -> &'static str {
         match self {

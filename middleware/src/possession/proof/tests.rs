@@ -198,6 +198,25 @@ fn every_accepted_algorithm_verifies() {
     }
 }
 
+/// RFC 9864 §2.2: the kind of EdDSA by its own name.
+#[test]
+fn the_newer_name_of_an_algorithm_is_accepted() {
+    let newer = json!({"alg": "Ed25519"});
+    let key = json!({"jwk": with(EDDSA.jwk.clone(), &newer)});
+    for header in [newer.clone(), key.clone(), with(key, &newer)] {
+        assert!(check_bound_to(&EDDSA.jwk, &proof_by(&EDDSA, &header, &json!({})), None).is_ok(), "{header}");
+    }
+    for other in ["Ed448", "ed25519", "ESP256"] {
+        let proof = proof_by(&EDDSA, &json!({"alg": other}), &json!({}));
+        assert!(check_bound_to(&EDDSA.jwk, &proof, None).is_err(), "{other}");
+    }
+    assert_eq!(
+        refused(&proof(&newer, &json!({}))),
+        "The key of the DPoP proof is for another algorithm or use",
+        "of another kind"
+    );
+}
+
 #[test]
 fn what_is_no_proof_is_refused() {
     let good = proof(&json!({}), &json!({}));
