@@ -1,5 +1,7 @@
 //! `client`: the apps that may ask for tokens.
 
+mod tokens;
+
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -13,12 +15,10 @@ use crate::{
         audit::AuditKind,
         client::{Client, Origin},
         redirect::RedirectUri,
-        secret::Secret,
     },
     storage::{Clients as _, ListedClient},
 };
 
-const DAY: i64 = 86_400;
 /// A year: what is valid for ever is forgotten.
 const MAX_DAYS: i64 = 366;
 
@@ -64,6 +64,21 @@ pub(super) enum Command {
         #[command(flatten)]
         file: File,
     },
+    /// Lists the tokens that still admit registrations, newest first.
+    Tokens {
+        #[command(flatten)]
+        answer: Answer,
+        #[command(flatten)]
+        file: File,
+    },
+    /// Ends a token that admits registrations. The clients that registered with it stay.
+    RevokeToken {
+        /// The token's id in the list of `client tokens`; or the token itself.
+        #[arg(value_name = "TOKEN_ID", allow_hyphen_values = true)]
+        id: String,
+        #[command(flatten)]
+        file: File,
+    },
 }
 
 /// Which client is meant.
@@ -83,7 +98,11 @@ impl Command {
             Self::Show { answer, named } => show(&answer, &named).await,
             Self::Approve(named) => approve(&named).await,
             Self::Delete(named) => delete(&named).await,
-            Self::Token { note, uses, days, answer, file } => token(&note, uses, days, &answer, &file).await,
+            Self::Token { note, uses, days, answer, file } => {
+                tokens::create(&note, uses, days, &answer, &file).await
+            }
+            Self::Tokens { answer, file } => tokens::list(&answer, &file).await,
+            Self::RevokeToken { id, file } => tokens::revoke(&id, &file).await,
         }
     }
 }
@@ -163,18 +182,6 @@ async fn delete(named: &Named) -> anyhow::Result<()> {
     desk.record(desk.event(AuditKind::ClientDeleted).client(&named.id).detail("name", &client.name)).await?;
     desk.close().await;
     say(&format!("client `{}` deleted", harmless(&named.id)))
-}
-
-async fn token(note: &str, uses: i64, days: i64, answer: &Answer, file: &File) -> anyhow::Result<()> {
-    let desk = Desk::open(file).await?;
-    let token = Secret::generate(&*desk.outside.rng)?;
-    let (now, expires_at) = (desk.now(), desk.now().plus_seconds(days.saturating_mul(DAY)));
-    desk.storage.insert_initial_access_token(&token.digest(), note, uses, now, expires_at).await?;
-    let event = desk.event(AuditKind::RegistrationTokenCreated);
-    desk.record(event.detail("note", note).detail("uses", &uses).detail("days", &days)).await?;
-    desk.close().await;
-    let json = json!({ "token": token.expose(), "note": note, "uses": uses, "expires_at": expires_at });
-    answer.give(&json, || token.expose().to_owned())
 }
 
 impl Desk {

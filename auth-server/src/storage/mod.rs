@@ -169,6 +169,17 @@ pub(crate) struct ListedClient {
     pub(crate) grants: i64,
 }
 
+/// A token that admits registrations, in a list for the administrator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListedInitialAccessToken {
+    pub(crate) digest: Digest,
+    /// What it was made for.
+    pub(crate) note: String,
+    pub(crate) uses_left: i64,
+    pub(crate) created_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
+}
+
 /// How a client is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClientUsage {
@@ -221,6 +232,10 @@ pub(crate) trait Clients {
     ) -> Result<()>;
     /// What a token that still admits registrations was made for.
     async fn initial_access_token(&self, digest: &Digest, now: Timestamp) -> Result<Option<String>>;
+    /// Those that still admit registrations, newest first.
+    async fn initial_access_tokens(&self, now: Timestamp) -> Result<Vec<ListedInitialAccessToken>>;
+    /// Ends one. False if it is not there any more.
+    async fn delete_initial_access_token(&self, digest: &Digest) -> Result<bool>;
 }
 
 /// An authorization request that waits for its user.

@@ -276,6 +276,45 @@ async fn a_registration_token_is_shown_once() {
 }
 
 #[tokio::test]
+async fn registration_tokens_are_listed_and_ended() {
+    let server = Server::start().await;
+    let made = |note: &str| server.json(&["client", "token", "--note", note, "--uses", "3"]);
+    let (workshop, lost) = (made("for the workshop"), made("lost in a mail"));
+    let listed = || {
+        let tokens = server.json(&["client", "tokens"]);
+        tokens
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|token| token["note"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(listed().len(), 2);
+    let text = server.command(&["client", "tokens"]);
+    let id = workshop["id"].as_str().unwrap();
+    assert!(text.contains(&format!("{id}  for the workshop  3")), "{text}");
+    for token in [&workshop, &lost] {
+        assert!(!text.contains(token["token"].as_str().unwrap()));
+    }
+    let config = server.dir.path().join("auth-server.toml");
+    let secret = lost["token"].as_str().unwrap();
+    for wrong in ["", "nothing", &secret[1..], &id[1..], "-"] {
+        let refused = run(&config, &["client", "revoke-token", wrong], "");
+        assert_eq!(refused.code, 1, "{wrong}");
+        assert!(wrong.len() < 2 || !refused.err.contains(wrong), "it may be a token: {}", refused.err);
+    }
+    assert_eq!(listed().len(), 2);
+    let said = server.command(&["client", "revoke-token", secret]);
+    assert!(said.contains("lost in a mail") && !said.contains(secret), "{said}");
+    assert_eq!(listed(), ["for the workshop"]);
+    server.command(&["client", "revoke-token", id]);
+    assert!(listed().is_empty());
+    let events = server.events("registration-token.revoked");
+    assert_eq!((events.len(), &events[0]["detail"]["token"]), (2, &lost["id"]));
+    assert!(!events[0].to_string().contains(secret));
+}
+
+#[tokio::test]
 async fn resources_are_listed_with_their_scopes() {
     let terms = "provenance = [\"document\"]\nrefresh_token_max_seconds = 100\n\
                  [resources.scopes.a]\ndescription = \"Do a\"\nimplies = [\"b\"]\n[resources.scopes.b]";

@@ -1,5 +1,5 @@
 use super::*;
-use crate::storage::{ClientUsage, PushedRequest};
+use crate::storage::{ClientUsage, ListedInitialAccessToken, PushedRequest};
 
 on_both!(
     unused_clients_are_evicted_and_used_ones_never,
@@ -11,6 +11,7 @@ on_both!(
     a_document_is_renewed_in_place,
     a_deleted_client_takes_its_grants_along,
     initial_access_tokens_are_used_up,
+    initial_access_tokens_are_listed_and_ended,
     transactions_end_once,
     pushed_requests_are_taken_once_by_their_client,
 );
@@ -205,6 +206,38 @@ async fn initial_access_tokens_are_used_up(storage: &Database) {
     assert_eq!(register("d", "t", NOW, ROOM).await, Registering::NotAdmitted, "used up");
     assert_eq!(purpose("t", NOW).await, None);
     assert!(storage.client("d", LONG_AGO).await.unwrap().is_none());
+}
+
+async fn initial_access_tokens_are_listed_and_ended(storage: &Database) {
+    let end = NOW.plus_seconds(10);
+    storage.insert_initial_access_token(&digest("first"), "for Bob", 1, NOW, end).await.unwrap();
+    let later = NOW.plus_seconds(1);
+    storage
+        .insert_initial_access_token(&digest("second"), "for Eve", 2, later, NOW.plus_seconds(20))
+        .await
+        .unwrap();
+    let notes = async |now| -> Vec<String> {
+        storage.initial_access_tokens(now).await.unwrap().into_iter().map(|token| token.note).collect()
+    };
+    let second = ListedInitialAccessToken {
+        digest: digest("second"),
+        note: "for Eve".into(),
+        uses_left: 2,
+        created_at: later,
+        expires_at: NOW.plus_seconds(20),
+    };
+    assert_eq!(storage.initial_access_tokens(later).await.unwrap()[0], second);
+    assert_eq!(notes(later).await, ["for Eve", "for Bob"]);
+    assert_eq!(notes(end).await, ["for Eve"], "expired");
+    let registered =
+        storage.insert_client(&registered("a", NOW), ROOM, Some(&digest("first"))).await.unwrap();
+    assert_eq!(registered, Registering::Stored);
+    assert_eq!(notes(later).await, ["for Eve"], "used up");
+    assert!(!storage.delete_initial_access_token(&digest("third")).await.unwrap());
+    assert!(storage.delete_initial_access_token(&digest("second")).await.unwrap());
+    assert!(!storage.delete_initial_access_token(&digest("second")).await.unwrap());
+    assert_eq!(storage.initial_access_token(&digest("second"), later).await.unwrap(), None);
+    assert!(notes(later).await.is_empty());
 }
 
 async fn transactions_end_once(storage: &Database) {

@@ -14,7 +14,10 @@ use crate::{
         secret::Digest,
     },
     outside::Timestamp,
-    storage::{ClientUsage, Clients, ListedClient, RegisteredClient, Registering, Result, Room, Which},
+    storage::{
+        ClientUsage, Clients, ListedClient, ListedInitialAccessToken, RegisteredClient, Registering, Result,
+        Room, Which,
+    },
 };
 
 /// What is listed of a client, as of `$1`.
@@ -190,6 +193,28 @@ impl Clients for Database {
         .bind(digest)
         .bind(now);
         self.find(statement, |row| row.text("note")).await
+    }
+
+    async fn initial_access_tokens(&self, now: Timestamp) -> Result<Vec<ListedInitialAccessToken>> {
+        let statement =
+            sql("SELECT digest, note, uses_left, created_at, expires_at FROM initial_access_tokens \
+             WHERE uses_left > 0 AND expires_at > $1 ORDER BY created_at DESC, digest")
+            .bind(now);
+        self.list(statement, |row| {
+            Ok(ListedInitialAccessToken {
+                digest: row.digest("digest")?,
+                note: row.text("note")?,
+                uses_left: row.integer("uses_left")?,
+                created_at: row.time("created_at")?,
+                expires_at: row.time("expires_at")?,
+            })
+        })
+        .await
+    }
+
+    async fn delete_initial_access_token(&self, digest: &Digest) -> Result<bool> {
+        let statement = sql("DELETE FROM initial_access_tokens WHERE digest = $1").bind(digest);
+        Ok(self.change(statement).await? == 1)
     }
 }
 
