@@ -3,7 +3,10 @@
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::harness::{Answer, Browser, Form, Server, Setup, az, redeem, refresh};
+use crate::{
+    harness::{Answer, Browser, Form, Server, Setup, az, redeem, refresh},
+    web::{Addresses, HOST, Web},
+};
 
 const BACK: &str = "https://app.test/bye";
 
@@ -256,4 +259,37 @@ async fn a_client_that_registered_itself_is_no_open_redirector() {
     // one that the administrator vouches for, to somebody who is signed out
     let known = Form::of(&[("client_id", "rp"), ("post_logout_redirect_uri", BACK)]);
     assert_eq!(logout(&mut server.browser(), &known).await.header("location"), Some(BACK));
+}
+
+/// A client with a metadata document is fetched for nobody who is signed out of it, and stands for its own address alone.
+#[tokio::test]
+async fn a_client_with_a_document_is_known_by_what_its_users_agreed_to() {
+    let web = Web::start().await;
+    let server = web.authorization_server(Addresses::loopback()).await;
+    let (id, back) = (web.url("/client.json"), format!("https://{HOST}/bye"));
+    let document = json!({
+        "client_id": id, "client_name": "Document App", "redirect_uris": ["https://app.test/cb"],
+        "post_logout_redirect_uris": [back],
+        "grant_types": ["authorization_code", "refresh_token"], "token_endpoint_auth_method": "none",
+    });
+    web.publish(&document.to_string(), "");
+    let unknown = Form::of(&[("client_id", &id), ("post_logout_redirect_uri", &back)]);
+    let page = logout(&mut server.browser(), &unknown).await;
+    assert_page_that_leads_nowhere(&page, "nobody signed in with it yet");
+    assert_eq!(web.fetches(), 0);
+
+    let (mut browser, tokens) = signed_in(&server, &id).await;
+    let fetches = web.fetches();
+    let hint = Form::of(&[("id_token_hint", id_token(&tokens)), ("post_logout_redirect_uri", &back)]);
+    let elsewhere = hint.clone().with("post_logout_redirect_uri", "https://evil.test/bye");
+    let page = logout(&mut server.browser(), &elsewhere).await;
+    assert_page_that_leads_nowhere(&page, "not in the document");
+    // somebody who is signed out was perhaps sent by anybody, and nobody has checked more than an address
+    let page = logout(&mut server.browser(), &hint).await;
+    assert!(page.header("location").is_none(), "{}", page.body);
+    assert!(page.body.contains(&format!("Go back to {HOST}")), "{}", page.body);
+    assert!(is_signed_in(&mut browser).await);
+    assert_eq!(logout(&mut browser, &hint).await.header("location"), Some(&*back));
+    assert!(!is_signed_in(&mut browser).await);
+    assert_eq!(web.fetches(), fetches, "what was agreed to is kept");
 }
