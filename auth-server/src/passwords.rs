@@ -73,12 +73,15 @@ impl Passwords {
     }
 
     /// Hashes a new password, when it is its turn.
-    pub(crate) async fn hash(&self, password: SecretString, rng: &dyn Rng) -> anyhow::Result<String> {
-        let turn =
-            self.turn().await.map_err(|Overloaded| anyhow!("too many passwords are hashed at once"))?;
+    pub(crate) async fn hash(
+        &self,
+        password: SecretString,
+        rng: &dyn Rng,
+    ) -> Result<anyhow::Result<String>, Overloaded> {
+        let turn = self.turn().await?;
         let hashed = hash(password, rng).await;
         drop(turn);
-        hashed
+        Ok(hashed)
     }
 
     async fn turn(&self) -> Result<Turn, Overloaded> {
@@ -161,6 +164,8 @@ mod tests {
         }
         let one_more = passwords.verify("wrong horse".into(), None).now_or_never();
         assert!(matches!(one_more, Some(Err(Overloaded))), "told at once");
+        let new = passwords.hash("correct horse".into(), &SystemRng).now_or_never();
+        assert!(matches!(new, Some(Err(Overloaded))), "as is who wants a new one");
         assert_eq!(passwords.turns.available_permits(), 0, "nobody goes before the one whose turn it is");
         for attempt in waiting {
             attempt.abort();

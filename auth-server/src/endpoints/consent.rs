@@ -75,7 +75,7 @@ pub(crate) async fn submit(
 
 async fn decide(app: &App, headers: &HeaderMap, jar: CookieJar, body: Body) -> Result<Response, Problem> {
     browser::check_form_origin(app, headers)?;
-    let params = form::read_with_boxes(headers, body).await.map_err(|_| Problem::malformed())?;
+    let params = form::read_with_boxes(headers, body).await?;
     let field = |name| params.one(name).map_err(|_| Problem::malformed());
     let browser = browser::browser(app, &jar);
     let open = transaction::open(app, browser.as_ref(), field("transaction")?).await?;

@@ -191,8 +191,7 @@ async fn sign_in(app: &App, posted: Posted) -> Result<Response, Problem> {
         return Ok(response);
     }
     let hash = user.as_ref().map(|user| user.password_hash.clone());
-    let right =
-        app.passwords.verify(SecretString::from(password), hash).await.map_err(|_| Problem::overloaded())?;
+    let right = app.passwords.verify(SecretString::from(password), hash).await?;
     let signed_in = match user.as_ref().filter(|_| right) {
         Some(user) => begin_session(app, &purpose, &browser, user, &posted).await?,
         None => None,

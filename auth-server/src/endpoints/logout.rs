@@ -110,7 +110,7 @@ async fn decide(
     jar: CookieJar,
     body: Body,
 ) -> Result<Response, Problem> {
-    let params = form::read(headers, body).await.map_err(|_| Problem::malformed())?;
+    let params = form::read(headers, body).await?;
     let field = |name| params.one(name).map_err(|_| Problem::malformed());
     let Some(decision) = field("decision")? else {
         // the session cookie does not come with the form of another site, and does with the page that it leads to

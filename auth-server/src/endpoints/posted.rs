@@ -42,7 +42,7 @@ impl Posted {
             return Err(anyhow::anyhow!("a request without an address").into());
         };
         let address = client_address(*peer, &headers, &app.trusted_proxies);
-        let params = form::read(&headers, body).await.map_err(|_| Problem::malformed())?;
+        let params = form::read(&headers, body).await?;
         Ok(Self { jar: CookieJar::from_headers(&headers), address, headers, params })
     }
 

@@ -13,6 +13,7 @@ use crate::{
         text,
     },
     outside::Rng,
+    passwords::Overloaded,
     storage::StorageError,
     throttle::Exceeded,
     wire::error::SOON_SECONDS,
@@ -106,6 +107,17 @@ impl Problem {
         )
     }
 
+    /// The request did not come to its end (RFC 9110 §15.5.9).
+    pub(crate) fn too_slow() -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "too-slow",
+            "That took too long",
+            "What you sent did not reach this server in time.",
+            "Look at your connection, then go back and try again.",
+        )
+    }
+
     /// One page for every reason, so that it does not tell what this server can reach.
     pub(crate) fn unknown_client() -> Self {
         Self::new(
@@ -193,7 +205,7 @@ impl Problem {
         )
     }
 
-    pub(crate) fn overloaded() -> Self {
+    fn overloaded() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "overloaded",
@@ -288,6 +300,12 @@ impl From<StorageError> for Problem {
     fn from(error: StorageError) -> Self {
         tracing::error!(error = &error as &dyn std::error::Error, "page not served");
         Self::unavailable()
+    }
+}
+
+impl From<Overloaded> for Problem {
+    fn from(Overloaded: Overloaded) -> Self {
+        Self::overloaded()
     }
 }
 

@@ -186,7 +186,9 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     for (path, kind, status) in [
         ("/oauth2/token", "application/x-www-form-urlencoded", "HTTP/1.1 408"),
         ("/oauth2/register", "application/json", "HTTP/1.1 408"),
-        ("/login", "application/x-www-form-urlencoded", "HTTP/1.1 400"),
+        ("/login", "application/x-www-form-urlencoded", "HTTP/1.1 408"),
+        ("/consent", "application/x-www-form-urlencoded", "HTTP/1.1 408"),
+        ("/oauth2/logout", "application/x-www-form-urlencoded", "HTTP/1.1 408"),
     ] {
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ncontent-length: 100\r\n\r\ngrant"

@@ -94,14 +94,13 @@ async fn change(app: &App, posted: Posted) -> Result<Response, Problem> {
         return Ok(response);
     }
     let hash = Some(signed_in.user.password_hash.clone());
-    let right =
-        app.passwords.verify(SecretString::from(current), hash).await.map_err(|_| Problem::overloaded())?;
+    let right = app.passwords.verify(SecretString::from(current), hash).await?;
     if !right {
         app.record(event(app, AuditKind::LoginFailed, &signed_in, address)).await;
         return Ok(refuse(StatusCode::UNAUTHORIZED, "The current password is not right.".to_owned()));
     }
     app.login_limits.succeeded(attempt);
-    let hash = app.passwords.hash(SecretString::from(new), &*app.outside.rng).await?;
+    let hash = app.passwords.hash(SecretString::from(new), &*app.outside.rng).await??;
     let secret = Secret::generate(&*app.outside.rng)?;
     let change = PasswordChange {
         password_hash: hash,

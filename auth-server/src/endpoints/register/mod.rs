@@ -118,7 +118,7 @@ async fn json(headers: &HeaderMap, body: Body) -> Result<bytes::Bytes, ApiError>
     if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
         return Err(ApiError::new(ErrorCode::InvalidClientMetadata, "expected application/json"));
     }
-    form::bytes(body, MAX_BYTES).await
+    Ok(form::bytes(body, MAX_BYTES).await?)
 }
 
 const fn no_metadata() -> ApiError {
