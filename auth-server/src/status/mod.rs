@@ -24,3 +24,20 @@ pub(crate) fn reference(issuer: &Issuer, place: i64) -> StatusReference {
 fn uri(issuer: &Issuer, list: i64) -> String {
     issuer.endpoint(&format!("{}{list}", paths::STATUS))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_in_the_list_that_has_its_number() {
+        let issuer = Issuer::parse("https://as.test/x").unwrap();
+        for (place, list, idx) in
+            [(0, 0, 0), (LIST_SIZE - 1, 0, LIST_SIZE - 1), (LIST_SIZE, 1, 0), (3 * LIST_SIZE + 7, 3, 7)]
+        {
+            let StatusReference { idx: found, uri } = reference(&issuer, place);
+            assert_eq!(found, idx, "{place}");
+            assert_eq!(uri, issuer.endpoint(&format!("{}{list}", paths::STATUS)), "{place}");
+        }
+    }
+}

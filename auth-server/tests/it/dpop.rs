@@ -252,3 +252,31 @@ async fn a_bound_token_is_no_bearer_token() {
     assert_eq!(ask("DPoP", Some(proof.clone())).await, StatusCode::OK);
     assert_eq!(ask("DPoP", Some(proof)).await, StatusCode::UNAUTHORIZED, "used before");
 }
+
+/// N8, O1: the proof of a pushed request says the same as `dpop_jkt` (RFC 9449 §10.1).
+#[tokio::test]
+async fn a_pushed_request_is_bound_by_its_proof() {
+    let server = Server::start().await;
+    let thumbprint = claims(bound(&server).await["access_token"].as_str().unwrap())["cnf"]["jkt"].clone();
+    let thumbprint = thumbprint.as_str().unwrap();
+    let at_par = |signer: &Signer| {
+        let htu = format!("{}/oauth2/par", server.issuer);
+        proof_by(signer, &server, &json!({}), &json!({ "htu": htu }))
+    };
+    let push =
+        async |form: &Form, proof: &str| server.post_with("/oauth2/par", &[("dpop", proof)], form).await;
+    push(&az(), &proof(&server)).await.assert_json_error(400, "invalid_dpop_proof", "of another endpoint");
+    let named = az().with("dpop_jkt", thumbprint);
+    push(&named, &at_par(&OTHER)).await.assert_json_error(400, "invalid_dpop_proof", "two keys");
+    for form in [az(), named] {
+        let pushed = push(&form, &at_par(&KEY)).await;
+        assert_eq!(pushed.status, StatusCode::CREATED, "{}", pushed.body);
+        let pushed = pushed.json();
+        let uri = pushed["request_uri"].as_str().unwrap();
+        let code = server.code(&Form::of(&[("client_id", "pub1"), ("request_uri", uri)])).await;
+        server.token(&redeem(&code)).await.assert_json_error(400, "invalid_dpop_proof", "no proof");
+        let other = proof_by(&OTHER, &server, &json!({}), &json!({}));
+        token(&server, &redeem(&code), &other).await.assert_json_error(400, "invalid_grant", "another key");
+        assert_eq!(token(&server, &redeem(&code), &proof(&server)).await.status, StatusCode::OK);
+    }
+}

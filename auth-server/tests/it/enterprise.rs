@@ -235,6 +235,11 @@ async fn a_subject_is_linked_only_by_an_address_that_the_issuer_speaks_for() {
     ] {
         present(changes).await.assert_json_error(400, "invalid_grant", case);
     }
+    // an issuer that says whose address it is speaks for its own domains alone, whoever is known by the address here
+    let bob = server.user("bob").await;
+    server.set_email(&bob, "bob@evil.test", true).await;
+    let answer = present(json!({"email": "bob@evil.test"})).await;
+    answer.assert_json_error(400, "invalid_grant", "verified, and of another domain");
     // an address counts only where it was verified here
     let alice = server.user("alice").await;
     server.set_email(&alice, "alice@corp.test", false).await;

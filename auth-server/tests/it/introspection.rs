@@ -104,6 +104,30 @@ async fn tokens_of_a_stolen_code_or_refresh_token_are_inactive() {
     end.assert_json_error(400, "invalid_grant", "the family");
 }
 
+/// G1: what was used up is inactive, and its successor is not
+#[tokio::test]
+async fn a_refresh_token_is_active_until_it_is_used() {
+    let server = Server::start().await;
+    let client = ("conf1", "https://conf.test/cb");
+    let az = az().with("client_id", client.0).with("redirect_uri", client.1);
+    let code = server.code(&az.with("scope", "mcp:read offline_access")).await;
+    let basic = format!("Basic {}", STANDARD.encode(format!("conf1:{CONF1_SECRET}")));
+    let send = async |form: Form| {
+        let form = form.without("client_id");
+        let answer = server.post_with("/oauth2/token", &[("authorization", &basic)], &form).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        answer.json()["refresh_token"].as_str().unwrap().to_owned()
+    };
+    let active = async |token: &str| introspect_as(&server, "conf1", token).await.json()["active"] == true;
+    let first = send(redeem(&code).with("redirect_uri", client.1)).await;
+    assert!(active(&first).await);
+    let second = send(refresh(&first)).await;
+    assert!(!active(&first).await, "used");
+    assert!(active(&second).await);
+    server.clock.advance_seconds(31 * 86_400);
+    assert!(!active(&second).await, "expired");
+}
+
 async fn userinfo(server: &Server, authorization: Option<&str>) -> Answer {
     let headers: Vec<_> = authorization.iter().map(|value| ("authorization", *value)).collect();
     server.request(Method::GET, "/oauth2/userinfo", &headers, Vec::new()).await

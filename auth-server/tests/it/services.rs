@@ -34,6 +34,13 @@ secret_file = "conf1.secret"
 grant_types = ["{EXCHANGE}"]
 serves = ["{R2}", "{R1}"]
 exchanges_for = ["{R1}", "{R2}"]
+
+[[clients.registered]]
+id = "narrow"
+secret_file = "conf1.secret"
+grant_types = ["{EXCHANGE}"]
+serves = ["{R1}"]
+exchanges_for = ["{R1}"]
 "#
     );
     let resources = format!(
@@ -159,6 +166,13 @@ async fn only_good_access_tokens_for_the_client_itself_are_exchanged() {
     let other = token_as(&server, "gateway", &exchange(access)).await.json();
     let answer = token_as(&server, "gateway", &exchange(other["access_token"].as_str().unwrap())).await;
     answer.assert_json_error(400, "invalid_grant", "not presented to it");
+    // one that was revoked by itself: its grant goes on
+    let next = server.token(&refresh(tokens["refresh_token"].as_str().unwrap())).await.json();
+    let revoked = next["access_token"].as_str().unwrap();
+    let form = Form::of(&[("client_id", "pub1"), ("token", revoked)]);
+    assert_eq!(server.post("/oauth2/revoke", &form).await.status, StatusCode::OK);
+    token_as(&server, "gateway", &exchange(revoked)).await.assert_json_error(400, "invalid_grant", "revoked");
+    assert_eq!(token_as(&server, "gateway", &exchange(access)).await.status, StatusCode::OK);
     server.clock.advance_seconds(900);
     token_as(&server, "gateway", &exchange(access)).await.assert_json_error(400, "invalid_grant", "expired");
 }
@@ -192,6 +206,8 @@ async fn an_exchange_gives_neither_more_nor_for_longer() {
     ] {
         token_as(&server, "gateway", &form).await.assert_json_error(400, "invalid_target", case);
     }
+    let answer = token_as(&server, "narrow", &exchange(&access)).await;
+    answer.assert_json_error(400, "invalid_target", "a resource that others may exchange for");
     server.clock.advance_seconds(600);
     let answer = token_as(&server, "gateway", &exchange(&access)).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
