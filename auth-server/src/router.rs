@@ -103,7 +103,7 @@ pub(crate) fn router(app: Arc<App>, body: Duration, counted: Option<Endpoints>) 
         .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(always(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
         .layer(SetResponseHeaderLayer::if_not_present(header::STRICT_TRANSPORT_SECURITY, transport))
-        .layer(middleware::map_request(move |request| async move { slow::within(request, body) }))
+        .layer(middleware::from_fn_with_state(body, slow::limit))
         .with_state(app);
     match counted {
         Some(endpoints) => all.layer(middleware::from_fn_with_state(endpoints, Endpoints::count)),

@@ -1,15 +1,25 @@
-//! Bodies that do not come: whoever sends one byte a second must not keep a request open for ever.
+//! Bodies that do not come, or that nobody reads: whoever sends one byte a second must not keep a request open for ever,
+//! and whoever is answered by the head alone must not send the next request on a connection that ends.
 
 use std::{
     error::Error,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-use axum::body::{Body, HttpBody};
+use axum::{
+    body::{Body, HttpBody},
+    extract::State,
+    middleware::Next,
+    response::Response,
+};
 use bytes::Bytes;
-use http::Request;
+use http::{HeaderValue, Request, Version, header};
 use http_body::{Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
@@ -32,9 +42,23 @@ impl TooSlow {
     }
 }
 
-/// Gives the body of a request so much time.
-pub(crate) fn within(request: Request<Body>, most: Duration) -> Request<Body> {
-    request.map(|inner| Body::new(Timed { inner, due: None, most }))
+/// Gives the body of a request so much time. Where it was not read to its end, the connection ends with the answer, which
+/// says so (RFC 9112 §9.6).
+pub(crate) async fn limit(State(most): State<Duration>, request: Request<Body>, next: Next) -> Response {
+    let version = request.version();
+    let (request, whole) = within(request, most);
+    let mut response = next.run(request).await;
+    if version <= Version::HTTP_11 && !whole.load(Ordering::Relaxed) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The request, and whether its body has been read to its end.
+fn within(request: Request<Body>, most: Duration) -> (Request<Body>, Arc<AtomicBool>) {
+    let whole = Arc::new(AtomicBool::new(request.body().is_end_stream()));
+    let read = Arc::clone(&whole);
+    (request.map(|inner| Body::new(Timed { inner, due: None, most, whole: read })), whole)
 }
 
 struct Timed {
@@ -42,6 +66,7 @@ struct Timed {
     /// Set when the body has to be waited for.
     due: Option<Pin<Box<Sleep>>>,
     most: Duration,
+    whole: Arc<AtomicBool>,
 }
 
 impl HttpBody for Timed {
@@ -53,6 +78,9 @@ impl HttpBody for Timed {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) {
+            if frame.is_none() {
+                self.whole.store(true, Ordering::Relaxed);
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         let most = self.most;
@@ -85,7 +113,7 @@ mod tests {
     }
 
     async fn read(body: Body) -> Result<Bytes, axum::Error> {
-        let request = within(Request::new(body), Duration::from_secs(10));
+        let (request, _) = within(Request::new(body), Duration::from_secs(10));
         axum::body::to_bytes(request.into_body(), 1024).await
     }
 

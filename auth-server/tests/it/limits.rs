@@ -198,6 +198,30 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     }
 }
 
+/// The next request would meet a connection that ends.
+#[tokio::test]
+async fn whoever_is_answered_before_the_body_was_read_is_told_that_the_connection_ends() {
+    let server = Server::start().await;
+    let form = "content-type: application/x-www-form-urlencoded";
+    for (path, kind, length, ends) in [
+        ("/oauth2/jwks", form, 4, true),
+        ("/nowhere", form, 4, true),
+        ("/oauth2/token", "content-type: text/plain", 4, true),
+        ("/oauth2/token", form, 4, false),
+        ("/oauth2/jwks", form, 0, false),
+    ] {
+        let mut stream = TcpStream::connect(server.at.trim_start_matches("http://")).await.unwrap();
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\n{kind}\r\ncontent-length: {length}\r\n\r\n");
+        stream.write_all(&[head.as_bytes(), &b"a=bc"[..length]].concat()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.windows(4).any(|end| end == b"\r\n\r\n") {
+            assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "{path}");
+        }
+        let answer = String::from_utf8(answer).unwrap();
+        assert_eq!(answer.contains("\r\nconnection: close\r\n"), ends, "{path} {length}: {answer}");
+    }
+}
+
 #[tokio::test]
 async fn an_address_has_so_many_connections() {
     for (server, wanted) in [("", false), ("trusted_proxies = [\"127.0.0.1\"]", true)] {
