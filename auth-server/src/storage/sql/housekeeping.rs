@@ -89,7 +89,7 @@ impl Housekeeping for Database {
         .bind(holder)
         .bind(until)
         .bind(now);
-        Ok(self.change(statement).await? == 1)
+        Ok(self.change_within(AT_LEISURE, statement).await? == 1)
     }
 
     async fn insert_audit_event(&self, event: &AuditEvent) -> Result<()> {

@@ -1,10 +1,11 @@
-//! Signing keys.
+//! Signing keys. No request waits for what is written here, but a server that starts does: it is patient with a disk that
+//! is busy.
 
 use async_trait::async_trait;
 use secrecy::ExposeSecret as _;
 
 use super::{
-    Database,
+    AT_LEISURE, Database,
     statement::sql,
     writer::Outcome::{Keep, Undo},
 };
@@ -32,7 +33,7 @@ impl Keys for Database {
 
     async fn insert_signing_key(&self, key: &StoredKey, unless_after: Option<Timestamp>) -> Result<bool> {
         let key = key.clone();
-        self.write(move |mut database| {
+        self.write_within(AT_LEISURE, move |mut database| {
             Box::pin(async move {
                 // of two servers that look at once, the second waits here and then sees the first one's key
                 sql("INSERT INTO counters (name, value) VALUES ('signing_keys', 1) \
@@ -71,17 +72,18 @@ impl Keys for Database {
             .bind(&key.kid)
             .bind(key.pkcs8.expose_secret())
             .bind(&key.sealed_with);
-        self.change(statement).await.map(drop)
+        self.change_within(AT_LEISURE, statement).await.map(drop)
     }
 
     async fn prolong_signing_key(&self, kid: &str, needed_until: Timestamp) -> Result<()> {
         let statement = sql("UPDATE signing_keys SET needed_until = $2 WHERE kid = $1 AND needed_until < $2")
             .bind(kid)
             .bind(needed_until);
-        self.change(statement).await.map(drop)
+        self.change_within(AT_LEISURE, statement).await.map(drop)
     }
 
     async fn delete_signing_key(&self, kid: &str) -> Result<bool> {
-        Ok(self.change(sql("DELETE FROM signing_keys WHERE kid = $1").bind(kid)).await? == 1)
+        let statement = sql("DELETE FROM signing_keys WHERE kid = $1").bind(kid);
+        Ok(self.change_within(AT_LEISURE, statement).await? == 1)
     }
 }

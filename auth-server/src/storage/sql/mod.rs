@@ -22,6 +22,7 @@ mod writer;
 
 use std::{path::Path, sync::Mutex, time::Duration};
 
+use anyhow::Context as _;
 use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{
@@ -329,6 +330,7 @@ async fn connect_postgres(url: &SecretString, schema: Option<Schema>) -> anyhow:
     let first = PgPoolOptions::new()
         .max_connections(2)
         .acquire_timeout(TO_START)
+        .acquire_slow_threshold(TO_START)
         .connect_with(options.clone())
         .await?;
     if let Some(schema) = schema {
@@ -339,9 +341,19 @@ async fn connect_postgres(url: &SecretString, schema: Option<Schema>) -> anyhow:
         .max_connections(CONNECTIONS)
         .acquire_timeout(TO_CONNECT)
         .after_connect(|connection, _| Box::pin(async move { connection.execute(LET_GO).await.map(drop) }))
-        .connect_with(options)
-        .await?;
+        .connect_lazy_with(options);
+    timeout(TO_START, first_connection(&pool)).await.context("PostgreSQL gave no connection in time")??;
     Ok(Engine::Postgres(pool))
+}
+
+/// Waits for a connection for longer than a request does.
+async fn first_connection(pool: &PgPool) -> sqlx::Result<()> {
+    loop {
+        match pool.acquire().await {
+            Err(sqlx::Error::PoolTimedOut) => {}
+            done => return done.map(drop),
+        }
+    }
 }
 
 /// Creates the file readable by its owner only: it holds the signing key and the password hashes.
