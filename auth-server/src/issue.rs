@@ -11,10 +11,11 @@ use crate::{
         claims,
         client::Client,
         grant::{AccessToken, Grant, RefreshToken},
+        presented::RefreshSecret,
         resource::Resource,
         resources::NoTarget,
         scope::{EMAIL, OPENID, PROFILE, ScopeSet},
-        secret::{Digest, Secret, identifier},
+        secret::{Digest, identifier},
         session::User,
     },
     outside::Timestamp,
@@ -197,7 +198,12 @@ pub(crate) fn about_user(user: &User, scopes: &ScopeSet) -> BTreeMap<&'static st
 }
 
 /// What is stored of a refresh token of `grant`.
-pub(crate) fn refresh_token(app: &App, grant: &Grant, secret: &Secret, now: Timestamp) -> RefreshToken {
+pub(crate) fn refresh_token(
+    app: &App,
+    grant: &Grant,
+    secret: &RefreshSecret,
+    now: Timestamp,
+) -> RefreshToken {
     RefreshToken {
         digest: secret.digest(),
         expires_at: now
@@ -208,12 +214,12 @@ pub(crate) fn refresh_token(app: &App, grant: &Grant, secret: &Secret, now: Time
 }
 
 /// The answer that carries the tokens.
-pub(crate) fn response(access: Access, refresh: Option<&Secret>, order: &Order) -> TokenResponse {
+pub(crate) fn response(access: Access, refresh: Option<&RefreshSecret>, order: &Order) -> TokenResponse {
     TokenResponse {
         access_token: access.signed,
         token_type: if access.stored.key_thumbprint.is_some() { "DPoP" } else { "Bearer" },
         expires_in: order.lifetime,
-        refresh_token: refresh.map(|secret| secret.expose().to_owned()),
+        refresh_token: refresh.map(RefreshSecret::expose),
         scope: order.scopes.to_string(),
         id_token: None,
         issued_token_type: None,

@@ -80,20 +80,22 @@ async fn rotate(connection: &mut SqliteConnection, number: u64, new: u64) {
         "UPDATE refresh_tokens SET rotated_at = $3, successor_salt = $4 \
          WHERE digest = $1 AND grant_id = $2 AND rotated_at IS NULL",
     )
-    .bind(tokens::digest_of(&tokens::refresh(number)))
+    .bind(tokens::refresh_digest(number))
     .bind(&grant)
     .bind(now)
     .bind("a-salt-of-22-characters")
     .execute(&mut *transaction)
     .await
     .unwrap();
-    sqlx::query("INSERT INTO refresh_tokens (digest, grant_id, expires_at) VALUES ($1, $2, $3)")
-        .bind(tokens::digest_of(&format!("bare refresh {new}")))
-        .bind(&grant)
-        .bind(now + 2_592_000)
-        .execute(&mut *transaction)
-        .await
-        .unwrap();
+    sqlx::query(
+        "INSERT INTO refresh_tokens (digest, grant_id, names_grant, expires_at) VALUES ($1, $2, 1, $3)",
+    )
+    .bind(tokens::digest_of(&format!("bare refresh {new}")))
+    .bind(&grant)
+    .bind(now + 2_592_000)
+    .execute(&mut *transaction)
+    .await
+    .unwrap();
     sqlx::query(
         "INSERT INTO access_tokens \
          (digest, jti, grant_id, audience, scopes, issued_at, expires_at, status_index, key_thumbprint) \
@@ -122,8 +124,9 @@ async fn query(connection: &mut SqliteConnection, number: u64) {
          g.id AS grant_id, g.kind, g.parent_id, g.user_id, g.client_id, g.resources, g.scopes AS grant_scopes, g.refresh, \
          g.key_thumbprint, g.actor, g.authenticated_at, g.created_at AS grant_created_at, \
          g.expires_at AS grant_expires_at, g.revoked_at AS grant_revoked_at \
-         FROM access_tokens a JOIN grants g ON g.id = a.grant_id WHERE a.digest = $1",
+         FROM access_tokens a JOIN grants g ON g.id = a.grant_id WHERE a.issued_at = $1 AND a.digest = $2",
     )
+    .bind(tokens::issued_at(number))
     .bind(tokens::digest_of(&tokens::access(number)))
     .fetch_one(connection)
     .await

@@ -35,7 +35,13 @@ pub(crate) async fn fill(file: &Path, count: u64, now: i64) {
         let rows: Vec<_> = (first..end)
             .map(|number| {
                 let access = tokens::digest_of(&tokens::access(number));
-                (tokens::grant(number), tokens::digest_of(&tokens::refresh(number)), access, number)
+                (
+                    tokens::grant(number),
+                    tokens::refresh_digest(number),
+                    access,
+                    number,
+                    tokens::issued_at(number),
+                )
             })
             .collect();
         let rows = serde_json::to_string(&rows).unwrap();
@@ -44,10 +50,10 @@ pub(crate) async fn fill(file: &Path, count: u64, now: i64) {
             "INSERT INTO grants (id, kind, user_id, client_id, client_name, client_origin, resources, scopes, refresh, \
              authenticated_at, created_at, expires_at) SELECT value ->> 0, 'authorization_code', 'u1', 'pub1', \
              'Public One', 'administrator', $3, 'mcp:read', 1, $2, $2, $2 + 15552000 FROM json_each($1)",
-            "INSERT INTO refresh_tokens (digest, grant_id, expires_at) \
-             SELECT value ->> 1, value ->> 0, $2 + 2592000 FROM json_each($1) WHERE $3 IS NOT NULL",
+            "INSERT INTO refresh_tokens (digest, grant_id, names_grant, expires_at) \
+             SELECT value ->> 1, value ->> 0, 1, $2 + 2592000 FROM json_each($1) WHERE $3 IS NOT NULL",
             "INSERT INTO access_tokens (digest, jti, grant_id, audience, scopes, issued_at, expires_at, status_index) \
-             SELECT value ->> 2, value ->> 0, value ->> 0, $3, 'mcp:read', $2, $2 + 86400, value ->> 3 \
+             SELECT value ->> 2, value ->> 0, value ->> 0, $3, 'mcp:read', value ->> 4, $2 + 86400, value ->> 3 \
              FROM json_each($1)",
         ] {
             sqlx::query(statement)

@@ -18,7 +18,7 @@ use crate::{
     model::{
         client::Client,
         grant::{AccessToken, Grant, RefreshToken},
-        secret::{Digest, Secret},
+        presented::Presented,
     },
     outside::Timestamp,
     wire::error::{ApiError, ErrorCode, no_store},
@@ -48,26 +48,28 @@ pub(crate) async fn introspect(
     let token =
         one(&params, "token")?.ok_or(ApiError::new(ErrorCode::InvalidRequest, "token is required"))?;
     one(&params, "token_type_hint")?;
-    let answer = answer(&app, &client, &Secret::received(token).digest()).await?;
+    let answer = answer(&app, &client, &Presented::read(token)).await?;
     let mut response = Json(answer).into_response();
     no_store(response.headers_mut());
     Ok(response)
 }
 
-async fn answer(app: &App, client: &Client, digest: &Digest) -> Result<Value, ApiError> {
+async fn answer(app: &App, client: &Client, presented: &Presented) -> Result<Value, ApiError> {
     let now = app.now();
-    if let Some((token, grant)) = app.storage.access_token(digest).await? {
-        let concerned = grant.client_id == client.id || client.service.serves.contains(&token.audience);
-        let good = token.revoked_at.is_none() && grant.revoked_at.is_none() && now < token.expires_at;
-        return Ok(if concerned && good { access_token(app, &token, &grant).await? } else { inactive() });
-    }
-    let found = app.storage.refresh_token(digest).await?;
-    Ok(match found {
-        Some((token, grant)) if grant.client_id == client.id && is_good(&token, &grant, now) => {
-            refresh_token(app, &token, &grant)
+    match presented {
+        Presented::Access(name) => {
+            let Some((token, grant)) = app.storage.access_token(name).await? else { return Ok(inactive()) };
+            let concerned = grant.client_id == client.id || client.service.serves.contains(&token.audience);
+            let good = token.revoked_at.is_none() && grant.revoked_at.is_none() && now < token.expires_at;
+            if concerned && good { access_token(app, &token, &grant).await } else { Ok(inactive()) }
         }
-        _ => inactive(),
-    })
+        Presented::Refresh(secret) => Ok(match app.storage.refresh_token(&secret.name()).await? {
+            Some((token, grant)) if grant.client_id == client.id && is_good(&token, &grant, now) => {
+                refresh_token(app, &token, &grant)
+            }
+            _ => inactive(),
+        }),
+    }
 }
 
 fn inactive() -> Value {

@@ -14,7 +14,7 @@ use crate::{
     app::App,
     model::{
         audit::{AuditEvent, AuditKind},
-        secret::Secret,
+        presented::Presented,
     },
     storage::Which,
     wire::error::{ApiError, ErrorCode, no_store},
@@ -33,19 +33,22 @@ pub(crate) async fn revoke(
     let client = authenticate(&app, &headers, &params, paths::REVOKE).await?;
     let token =
         one(&params, "token")?.ok_or(ApiError::new(ErrorCode::InvalidRequest, "token is required"))?;
-    // the hint is only a hint (§2.1): both kinds are tried, whatever it says
+    // the hint is only a hint (§2.1): the form of a token says which kind it is
     one(&params, "token_type_hint")?;
     let now = app.now();
-    let digest = Secret::received(token).digest();
-    if let Some((_, grant)) = app.storage.refresh_token(&digest).await? {
-        if grant.client_id == client.id {
-            // §2.1: with a refresh token goes the grant
-            app.storage.revoke_grants(&Which::Grant(grant.id.clone()), now).await?;
-            let event = AuditEvent::new(AuditKind::GrantRevoked, now).of_grant(&grant);
-            app.record(event.detail("by", "client")).await;
+    match Presented::read(token) {
+        Presented::Access(name) => {
+            app.storage.revoke_access_token(&name, &client.id, now).await?;
         }
-    } else {
-        app.storage.revoke_access_token(&digest, &client.id, now).await?;
+        Presented::Refresh(secret) => {
+            let found = app.storage.refresh_token(&secret.name()).await?;
+            if let Some((_, grant)) = found.filter(|(_, grant)| grant.client_id == client.id) {
+                // §2.1: with a refresh token goes the grant
+                app.storage.revoke_grants(&Which::Grant(grant.id.clone()), now).await?;
+                let event = AuditEvent::new(AuditKind::GrantRevoked, now).of_grant(&grant);
+                app.record(event.detail("by", "client")).await;
+            }
+        }
     }
     let mut response = StatusCode::OK.into_response();
     no_store(response.headers_mut());

@@ -16,8 +16,8 @@ use crate::{
     issue::about_user,
     model::{
         grant::{AccessToken, Grant},
+        presented::AccessTokenName,
         scope::OPENID,
-        secret::Secret,
     },
     wire::error::{ApiError, ErrorCode, no_store},
 };
@@ -54,8 +54,8 @@ async fn answer(app: &App, method: &Method, headers: &HeaderMap) -> Result<Respo
     }
     let (scheme, token) = value.split_once(' ').ok_or(invalid)?;
     let token = token.trim();
-    let (stored, grant) =
-        app.storage.access_token(&Secret::received(token).digest()).await?.ok_or(invalid)?;
+    let name = AccessTokenName::read(token).ok_or(invalid)?;
+    let (stored, grant) = app.storage.access_token(&name).await?.ok_or(invalid)?;
     let now = app.now();
     if stored.revoked_at.is_some() || grant.revoked_at.is_some() || now >= stored.expires_at {
         return Err(invalid);

@@ -15,6 +15,7 @@ pub(crate) mod jwks;
 pub(crate) mod jws;
 pub(crate) mod pkce;
 pub(crate) mod place;
+pub(crate) mod presented;
 pub(crate) mod redirect;
 pub(crate) mod redirect_list;
 pub(crate) mod registration;

@@ -17,6 +17,7 @@ use crate::{
         client::Client,
         device::{Device, Polled},
         grant::{AccessToken, Approval, Code, Connected, Consent, Grant, RefreshToken, Shown, Use},
+        presented::{AccessTokenName, RefreshTokenName},
         secret::Digest,
         session::{PasswordChange, Session, SignIn, User},
     },
@@ -341,7 +342,7 @@ pub(crate) trait Grants {
     /// its grant is revoked.
     async fn redeem_code(&self, digest: &Digest, grant_id: &str, issued: &Issued, used: &Use)
     -> Result<bool>;
-    async fn refresh_token(&self, digest: &Digest) -> Result<Option<(RefreshToken, Grant)>>;
+    async fn refresh_token(&self, name: &RefreshTokenName) -> Result<Option<(RefreshToken, Grant)>>;
     /// Rotates a refresh token and stores its successor, all or nothing. False, and nothing stored, if it was rotated
     /// before or its grant is revoked.
     async fn rotate(
@@ -358,9 +359,14 @@ pub(crate) trait Grants {
     /// One more access token of a grant. False, and nothing stored, if the grant is revoked.
     async fn insert_access_token(&self, grant_id: &str, token: &AccessToken) -> Result<bool>;
     /// An access token that was issued here, with its grant, whatever became of them.
-    async fn access_token(&self, digest: &Digest) -> Result<Option<(AccessToken, Grant)>>;
+    async fn access_token(&self, name: &AccessTokenName) -> Result<Option<(AccessToken, Grant)>>;
     /// Revokes one access token of a client.
-    async fn revoke_access_token(&self, digest: &Digest, client_id: &str, now: Timestamp) -> Result<bool>;
+    async fn revoke_access_token(
+        &self,
+        name: &AccessTokenName,
+        client_id: &str,
+        now: Timestamp,
+    ) -> Result<bool>;
     /// The grant with an id, whatever became of it.
     async fn grant(&self, id: &str) -> Result<Option<Grant>>;
     /// Revokes grants, with every token of theirs. Returns the ids of those that were good until now.

@@ -7,6 +7,7 @@ use crate::{
         audit::{AuditEvent, AuditKind},
         grant::{Grant, MAX_CODE_FAILURES},
         pkce::CodeVerifier,
+        presented::RefreshSecret,
         secret::Secret,
     },
     storage::{Issued, Which},
@@ -40,7 +41,7 @@ pub(super) async fn redeem(asking: &Asking<'_>) -> Result<TokenResponse, ApiErro
     let user = user_of(app, &grant).await?;
 
     let refresh = if grant.refresh {
-        Some(Secret::generate(&*app.outside.rng).map_err(|error| internal(&error))?)
+        Some(RefreshSecret::generate(&grant.id, &*app.outside.rng).map_err(|error| internal(&error))?)
     } else {
         None
     };

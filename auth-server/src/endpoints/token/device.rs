@@ -3,7 +3,7 @@
 use super::{Asking, invalid_grant, user_of};
 use crate::{
     issue::{self, Order, internal},
-    model::{device::DeviceState, secret::Secret},
+    model::{device::DeviceState, presented::RefreshSecret, secret::Secret},
     storage::Issued,
     wire::{
         error::{ApiError, ErrorCode},
@@ -40,7 +40,7 @@ pub(super) async fn redeem(asking: &Asking<'_>) -> Result<TokenResponse, ApiErro
     let key = asking.key(&grant)?;
     let user = user_of(app, &grant).await?;
     let refresh = if grant.refresh {
-        Some(Secret::generate(&*app.outside.rng).map_err(|error| internal(&error))?)
+        Some(RefreshSecret::generate(&grant.id, &*app.outside.rng).map_err(|error| internal(&error))?)
     } else {
         None
     };

@@ -9,8 +9,9 @@ use crate::{
     model::{
         audit::{AuditEvent, AuditKind},
         grant::{AccessToken, Grant, GrantKind, Shown},
+        presented::AccessTokenName,
         scope::ScopeSet,
-        secret::{Secret, identifier},
+        secret::identifier,
     },
     storage::Issued,
     wire::{
@@ -76,8 +77,8 @@ async fn subject(asking: &Asking<'_>) -> Result<(AccessToken, Grant), ApiError> 
             "actor_token and audience are not supported: the client is the actor, and resource names the target",
         ));
     }
-    let (token, grant) =
-        app.storage.access_token(&Secret::received(text).digest()).await?.ok_or(invalid_grant())?;
+    let name = AccessTokenName::read(text).ok_or(invalid_grant())?;
+    let (token, grant) = app.storage.access_token(&name).await?.ok_or(invalid_grant())?;
     let good = token.revoked_at.is_none() && grant.revoked_at.is_none() && now < token.expires_at;
     if !good || !client.service.serves.contains(&token.audience) {
         return Err(invalid_grant());

@@ -6,7 +6,8 @@ use crate::{
     model::{
         audit::{AuditEvent, AuditKind},
         grant::{Grant, RefreshToken},
-        secret::{Secret, identifier},
+        presented::RefreshSecret,
+        secret::identifier,
         session::User,
     },
     storage::{Issued, Which},
@@ -15,8 +16,9 @@ use crate::{
 
 pub(super) async fn refresh(asking: &Asking<'_>) -> Result<TokenResponse, ApiError> {
     let Asking { app, client, params, now, .. } = *asking;
-    let secret = Secret::received(asking.required("refresh_token", "refresh_token is required")?);
-    let (token, grant) = app.storage.refresh_token(&secret.digest()).await?.ok_or(invalid_grant())?;
+    let secret = RefreshSecret::received(asking.required("refresh_token", "refresh_token is required")?);
+    let name = secret.name();
+    let (token, grant) = app.storage.refresh_token(&name).await?.ok_or(invalid_grant())?;
     if grant.client_id != client.id || grant.revoked_at.is_some() || now >= token.expires_at {
         return Err(invalid_grant());
     }
@@ -27,7 +29,7 @@ pub(super) async fn refresh(asking: &Asking<'_>) -> Result<TokenResponse, ApiErr
 
     if token.rotation.is_none() {
         let salt = identifier(&*app.outside.rng).map_err(|error| internal(&error))?;
-        let successor = successor(&secret, &salt);
+        let successor = secret.successor(&grant.id, &salt);
         let access = issue::access_token(app, &grant, &order, user.as_ref(), key).await?;
         let issued = Issued {
             access: access.stored.clone(),
@@ -38,7 +40,7 @@ pub(super) async fn refresh(asking: &Asking<'_>) -> Result<TokenResponse, ApiErr
         }
     }
     // used before, if only by a request that was faster by a moment
-    let (token, grant) = app.storage.refresh_token(&secret.digest()).await?.ok_or(invalid_grant())?;
+    let (token, grant) = app.storage.refresh_token(&name).await?.ok_or(invalid_grant())?;
     let tokens = again(asking, &secret, &token, &grant, &order, user.as_ref()).await?;
     Ok(TokenResponse { id_token, ..tokens })
 }
@@ -50,7 +52,7 @@ pub(super) async fn refresh(asking: &Asking<'_>) -> Result<TokenResponse, ApiErr
 /// §4.14.2).
 async fn again(
     asking: &Asking<'_>,
-    secret: &Secret,
+    secret: &RefreshSecret,
     token: &RefreshToken,
     grant: &Grant,
     order: &Order,
@@ -58,10 +60,10 @@ async fn again(
 ) -> Result<TokenResponse, ApiError> {
     let Asking { app, now, .. } = *asking;
     let rotation = token.rotation.as_ref().filter(|_| grant.revoked_at.is_none()).ok_or(invalid_grant())?;
-    let successor = successor(secret, &rotation.salt);
+    let successor = secret.successor(&grant.id, &rotation.salt);
     let unused = app
         .storage
-        .refresh_token(&successor.digest())
+        .refresh_token(&successor.name())
         .await?
         .is_some_and(|(token, _)| token.rotation.is_none() && now < token.expires_at);
     if unused && now.seconds_since(rotation.at) < app.tokens.refresh_retry_window {
@@ -75,10 +77,4 @@ async fn again(
     let event = AuditEvent::new(AuditKind::RefreshReused, now);
     app.record(event.of_grant(grant).address(&asking.address)).await;
     Err(invalid_grant())
-}
-
-/// The token that follows `secret`: derived, so that it can be given again without being stored. Nobody derives it
-/// without the salt, which never leaves the database.
-fn successor(secret: &Secret, salt: &str) -> Secret {
-    secret.derive(&["refresh", salt])
 }

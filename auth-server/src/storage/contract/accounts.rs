@@ -217,7 +217,7 @@ async fn a_deleted_user_leaves_nothing(storage: &Database) {
     assert!(!storage.has_consented("u", "c").await.unwrap());
     assert_eq!(storage.user_data("u").await.unwrap(), None);
     // while the token lives, it is known to be revoked, and to be nobody's
-    let (token, grant) = storage.access_token(&digest("j")).await.unwrap().unwrap();
+    let (token, grant) = storage.access_token(&access_name("j")).await.unwrap().unwrap();
     assert_eq!((token.revoked_at, grant.revoked_at, &grant.user_id), (Some(NOW), Some(NOW), &None));
     assert_eq!((&grant.key_thumbprint, grant.authenticated_at), (&None, None));
     let statuses = storage.revoked_statuses(0, 1 << 20, NOW).await.unwrap();
@@ -225,10 +225,10 @@ async fn a_deleted_user_leaves_nothing(storage: &Database) {
     assert!(!storage.rotate(&digest("r"), "s", "g", &issued("k", Some("q")), &used()).await.unwrap());
     let end = token.expires_at.plus_seconds(crate::model::grant::MOST_LEEWAY_SECONDS);
     storage.purge(end, LONG_AGO, LONG_AGO).await.unwrap();
-    assert!(storage.access_token(&digest("j")).await.unwrap().is_none());
+    assert!(storage.access_token(&access_name("j")).await.unwrap().is_none());
     assert!(storage.grant("g").await.unwrap().is_none());
     assert!(storage.code(&digest("code g")).await.unwrap().is_none());
-    assert!(storage.refresh_token(&digest("r")).await.unwrap().is_none());
+    assert!(storage.refresh_token(&refresh_name("r")).await.unwrap().is_none());
 }
 
 async fn data_of_a_user_has_no_secrets(storage: &Database) {

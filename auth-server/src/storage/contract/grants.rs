@@ -7,6 +7,7 @@ use crate::{
 on_both!(
     codes_are_redeemed_once,
     refresh_tokens_rotate_once,
+    tokens_are_found_where_they_belong,
     of_many_rotations_at_once_one_wins,
     revocation_ends_a_grant_with_all_its_tokens,
     revocations_reach_the_status_lists,
@@ -30,10 +31,13 @@ async fn codes_are_redeemed_once(storage: &Database) {
     assert!(storage.redeem_code(&code, "g", &issued("j1", Some("r1")), &used()).await.unwrap());
     assert!(!storage.redeem_code(&code, "g", &issued("j2", Some("r2")), &used()).await.unwrap());
     assert!(is_active(storage, "j1").await);
-    let (token, _) = storage.access_token(&digest("j1")).await.unwrap().unwrap();
+    let (token, _) = storage.access_token(&access_name("j1")).await.unwrap().unwrap();
     assert_eq!(token, access("j1"));
-    assert!(storage.access_token(&digest("j2")).await.unwrap().is_none(), "nothing of the second is stored");
-    assert!(storage.refresh_token(&digest("r2")).await.unwrap().is_none());
+    assert!(
+        storage.access_token(&access_name("j2")).await.unwrap().is_none(),
+        "nothing of the second is stored"
+    );
+    assert!(storage.refresh_token(&refresh_name("r2")).await.unwrap().is_none());
     assert_eq!(storage.code(&code).await.unwrap().unwrap().0.redeemed_at, Some(NOW));
 }
 
@@ -46,13 +50,32 @@ async fn refresh_tokens_rotate_once(storage: &Database) {
     assert!(rotate("r1", "salt", issued("j3", Some("r3"))).await);
     assert!(!rotate("r1", "other", issued("j4", Some("r4"))).await);
     assert!(!rotate("unknown", "salt", issued("j5", Some("r5"))).await);
-    let (old, _) = storage.refresh_token(&digest("r1")).await.unwrap().unwrap();
+    let (old, _) = storage.refresh_token(&refresh_name("r1")).await.unwrap().unwrap();
     assert_eq!(old.rotation.map(|rotation| (rotation.at, rotation.salt)), Some((NOW, "salt".into())));
-    let (new, grant) = storage.refresh_token(&digest("r3")).await.unwrap().unwrap();
+    let (new, grant) = storage.refresh_token(&refresh_name("r3")).await.unwrap().unwrap();
     assert_eq!((new.rotation, grant.id.as_str()), (None, "g"));
     for token in ["r4", "r5"] {
-        assert!(storage.refresh_token(&digest(token)).await.unwrap().is_none(), "{token}");
+        assert!(storage.refresh_token(&refresh_name(token)).await.unwrap().is_none(), "{token}");
     }
+}
+
+/// Nobody's token is found in another grant, nor another second's in this one, whatever they say of themselves.
+async fn tokens_are_found_where_they_belong(storage: &Database) {
+    with_a_grant(storage).await;
+    storage.approve(None, &approval("h", client("c", NOW))).await.unwrap();
+    storage.redeem_code(&digest("code g"), "g", &issued("j1", Some("r1")), &used()).await.unwrap();
+    for grant_id in [None, Some(String::new()), Some("h".to_owned()), Some("G".to_owned())] {
+        let name = RefreshTokenName { grant_id, ..refresh_name("r1") };
+        assert!(storage.refresh_token(&name).await.unwrap().is_none(), "{name:?}");
+    }
+    assert!(!storage.rotate(&digest("r1"), "s", "h", &issued("j2", Some("r2")), &used()).await.unwrap());
+    for seconds in [-1, 1] {
+        let name = AccessTokenName { issued_at: NOW.plus_seconds(seconds), ..access_name("j1") };
+        assert!(storage.access_token(&name).await.unwrap().is_none());
+        assert!(!storage.revoke_access_token(&name, "c", NOW).await.unwrap());
+    }
+    assert!(storage.refresh_token(&refresh_name("r1")).await.unwrap().is_some());
+    assert!(is_active(storage, "j1").await);
 }
 
 async fn of_many_rotations_at_once_one_wins(storage: &Database) {
@@ -66,7 +89,7 @@ async fn of_many_rotations_at_once_one_wins(storage: &Database) {
     assert_eq!(won, 1);
     let mut stored = 0;
     for number in 0..40 {
-        let token = storage.refresh_token(&digest(&format!("r{number}"))).await.unwrap();
+        let token = storage.refresh_token(&refresh_name(&format!("r{number}"))).await.unwrap();
         stored += usize::from(token.is_some());
     }
     assert_eq!(stored, 1);
@@ -76,9 +99,9 @@ async fn revocation_ends_a_grant_with_all_its_tokens(storage: &Database) {
     with_a_grant(storage).await;
     storage.redeem_code(&digest("code g"), "g", &issued("j1", Some("r1")), &used()).await.unwrap();
     assert!(storage.insert_access_token("g", &access("j3")).await.unwrap());
-    assert!(!storage.revoke_access_token(&digest("j3"), "another client", NOW).await.unwrap());
+    assert!(!storage.revoke_access_token(&access_name("j3"), "another client", NOW).await.unwrap());
     assert!(is_active(storage, "j3").await);
-    assert!(storage.revoke_access_token(&digest("j3"), "c", NOW).await.unwrap());
+    assert!(storage.revoke_access_token(&access_name("j3"), "c", NOW).await.unwrap());
     assert!(!is_active(storage, "j3").await);
     assert!(is_active(storage, "j1").await, "that token only");
 
@@ -87,7 +110,7 @@ async fn revocation_ends_a_grant_with_all_its_tokens(storage: &Database) {
     assert_eq!(storage.revoke_grants(&one, NOW).await.unwrap(), ["g"]);
     assert!(storage.revoke_grants(&one, NOW.plus_seconds(5)).await.unwrap().is_empty());
     assert!(!is_active(storage, "j1").await);
-    let (token, grant) = storage.access_token(&digest("j1")).await.unwrap().unwrap();
+    let (token, grant) = storage.access_token(&access_name("j1")).await.unwrap().unwrap();
     assert_eq!((token.revoked_at, grant.revoked_at), (Some(NOW), Some(NOW)), "the first time counts");
     assert!(!storage.rotate(&digest("r1"), "s", "g", &issued("j6", Some("r6")), &used()).await.unwrap());
     assert!(!storage.insert_access_token("g", &access("j8")).await.unwrap());
@@ -95,7 +118,7 @@ async fn revocation_ends_a_grant_with_all_its_tokens(storage: &Database) {
     assert_eq!(storage.revoke_grants(&both, NOW).await.unwrap(), ["h"]);
     assert!(!storage.redeem_code(&digest("code h"), "h", &issued("j7", None), &used()).await.unwrap());
     for jti in ["j6", "j7", "j8"] {
-        assert!(storage.access_token(&digest(jti)).await.unwrap().is_none(), "{jti}");
+        assert!(storage.access_token(&access_name(jti)).await.unwrap().is_none(), "{jti}");
     }
     for (which, id) in [(Which::OfUser("u".into()), "i"), (Which::OfClient("c".into()), "k")] {
         storage.approve(None, &approval(id, client("c", NOW))).await.unwrap();
@@ -115,7 +138,7 @@ async fn revocations_reach_the_status_lists(storage: &Database) {
     }
     let revoked = async |now| storage.revoked_statuses(10, 20, now).await.unwrap();
     assert!(revoked(NOW).await.is_empty());
-    storage.revoke_access_token(&digest("c"), "c", NOW).await.unwrap();
+    storage.revoke_access_token(&access_name("c"), "c", NOW).await.unwrap();
     assert_eq!(revoked(NOW).await, [19]);
     storage.revoke_grants(&Which::Grant("g".into()), NOW).await.unwrap();
     assert_eq!(revoked(NOW).await, [10, 19]);
@@ -148,7 +171,7 @@ async fn derived_grants_end_with_the_one_that_they_come_from(storage: &Database)
     ended.sort();
     assert_eq!(ended, ["g", "h", "i"]);
     assert!(!is_active(storage, "i").await);
-    let (token, _) = storage.access_token(&digest("i")).await.unwrap().unwrap();
+    let (token, _) = storage.access_token(&access_name("i")).await.unwrap().unwrap();
     assert_eq!(token.revoked_at, Some(NOW), "for the status list");
     assert!(!derive("k", "g").await);
     assert!(storage.grant("k").await.unwrap().is_none(), "and nothing stored");
@@ -159,7 +182,7 @@ async fn a_grant_is_bound_to_the_first_key(storage: &Database) {
     storage.redeem_code(&digest("code g"), "g", &issued("j", Some("r")), &used()).await.unwrap();
     let other = crate::model::grant::Use { binds_to: Some("other".into()), ..used() };
     storage.rotate(&digest("r"), "s", "g", &issued("k", Some("q")), &other).await.unwrap();
-    let (_, grant) = storage.refresh_token(&digest("q")).await.unwrap().unwrap();
+    let (_, grant) = storage.refresh_token(&refresh_name("q")).await.unwrap().unwrap();
     assert_eq!(grant.key_thumbprint.as_deref(), Some("key"));
 }
 

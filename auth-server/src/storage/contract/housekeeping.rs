@@ -75,17 +75,17 @@ async fn purging_takes_what_is_over(storage: &Database) {
     storage.purge(NOW.plus_seconds(99), LONG_AGO, LONG_AGO).await.unwrap();
     assert!(storage.code(&digest("code g")).await.unwrap().is_some());
     assert!(storage.client("unused", LONG_AGO).await.unwrap().is_some());
-    assert!(storage.access_token(&digest("j")).await.unwrap().is_some());
+    assert!(storage.access_token(&access_name("j")).await.unwrap().is_some());
     assert_eq!(storage.audit_events(0, 9).await.unwrap().len(), 1);
     // it expired after 100 seconds, and may pass for so long somewhere else
     storage.purge(NOW.plus_seconds(99 + MOST_LEEWAY_SECONDS), LONG_AGO, LONG_AGO).await.unwrap();
-    assert!(storage.access_token(&digest("j")).await.unwrap().is_some());
+    assert!(storage.access_token(&access_name("j")).await.unwrap().is_some());
     storage.purge(NOW.plus_seconds(100 + MOST_LEEWAY_SECONDS), LONG_AGO, LONG_AGO).await.unwrap();
-    assert!(storage.access_token(&digest("j")).await.unwrap().is_none());
+    assert!(storage.access_token(&access_name("j")).await.unwrap().is_none());
     storage.purge(NOW.plus_seconds(2000), NOW, NOW).await.unwrap();
     assert!(storage.code(&digest("code g")).await.unwrap().is_none());
-    assert!(storage.refresh_token(&digest("r")).await.unwrap().is_none());
-    assert!(storage.access_token(&digest("j")).await.unwrap().is_none());
+    assert!(storage.refresh_token(&refresh_name("r")).await.unwrap().is_none());
+    assert!(storage.access_token(&access_name("j")).await.unwrap().is_none());
     assert!(storage.grant("g").await.unwrap().is_none());
     assert!(storage.client("unused", LONG_AGO).await.unwrap().is_none());
     assert!(storage.client("c", LONG_AGO).await.unwrap().is_some(), "used");

@@ -21,6 +21,7 @@ use crate::{
         client::{Authentication, Client, Origin},
         grant::{AccessToken, Approval, Code, Grant, GrantKind, RefreshToken, Use},
         pkce::CodeChallenge,
+        presented::{AccessTokenName, RefreshTokenName},
         redirect::RedirectUri,
         scope::ScopeSet,
         secret::Digest,
@@ -103,6 +104,16 @@ use on_both;
 
 fn digest(text: &str) -> Digest {
     Digest::of(text.as_bytes())
+}
+
+/// The name of the token that [`access`] makes.
+fn access_name(jti: &str) -> AccessTokenName {
+    AccessTokenName { issued_at: NOW, digest: digest(jti) }
+}
+
+/// The name of a refresh token of the grant `g`.
+fn refresh_name(text: &str) -> RefreshTokenName {
+    RefreshTokenName { grant_id: Some("g".into()), digest: digest(text) }
 }
 
 fn user(id: &str, name: &str) -> User {
@@ -224,6 +235,6 @@ fn transaction(name: &str) -> StoredTransaction {
 }
 
 async fn is_active(storage: &Database, jti: &str) -> bool {
-    let found = storage.access_token(&digest(jti)).await.unwrap();
+    let found = storage.access_token(&access_name(jti)).await.unwrap();
     found.is_some_and(|(token, grant)| token.revoked_at.is_none() && grant.revoked_at.is_none())
 }

@@ -48,13 +48,23 @@ async fn tables_of_the_first_version_are_brought_up_to_date(engine: Engine) {
 
     let migrated = Database::open(&url, Schema::Migrate).await.unwrap();
     let token = Digest::stored("r".into());
-    let (_, grant) = migrated.refresh_token(&token).await.unwrap().unwrap();
+    for grant_id in [None, Some("g".to_owned())] {
+        let name = RefreshTokenName { grant_id, digest: token.clone() };
+        assert!(migrated.refresh_token(&name).await.unwrap().is_some(), "{name:?}");
+    }
+    let unnamed = RefreshTokenName { grant_id: None, digest: token.clone() };
+    let (_, grant) = migrated.refresh_token(&unnamed).await.unwrap().unwrap();
     assert_eq!((grant.id.as_str(), grant.kind), ("g", GrantKind::AuthorizationCode));
     assert!(migrated.code(&Digest::stored("k".into())).await.unwrap().is_some());
     let origins: Vec<_> =
         migrated.connected("u", NOW).await.unwrap().into_iter().map(|found| found.shown.origin).collect();
     assert_eq!(origins, [Origin::Registration, Origin::Administrator]);
     assert!(migrated.rotate(&token, "salt", "g", &issued("j", Some("s")), &used()).await.unwrap());
+    // the old one for its retry window; its successor by its grant alone
+    assert!(migrated.refresh_token(&unnamed).await.unwrap().is_some());
+    assert!(migrated.refresh_token(&refresh_name("s")).await.unwrap().is_some());
+    let unnamed = RefreshTokenName { grant_id: None, ..refresh_name("s") };
+    assert!(migrated.refresh_token(&unnamed).await.unwrap().is_none());
     assert_eq!(migrated.columns().await, engine.fresh().await.database.columns().await);
 }
 

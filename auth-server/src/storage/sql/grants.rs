@@ -15,12 +15,24 @@ use crate::{
     model::{
         grant::{AccessToken, Approval, Code, Connected, Consent, Grant, RefreshToken, Rotation, Shown, Use},
         pkce::CodeChallenge,
+        presented::{AccessTokenName, RefreshTokenName},
         redirect::RedirectUri,
         secret::Digest,
     },
     outside::Timestamp,
     storage::{Grants, Issued, Result, StorageError, Which},
 };
+
+/// The beginning of a statement that finds a refresh token with its grant.
+macro_rules! refresh_token {
+    () => {
+        concat!(
+            "SELECT r.digest, r.expires_at AS token_expires_at, r.rotated_at, r.successor_salt, ",
+            grant_columns!(),
+            " FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id WHERE "
+        )
+    };
+}
 
 #[async_trait]
 impl Grants for Database {
@@ -119,13 +131,13 @@ impl Grants for Database {
         .await
     }
 
-    async fn refresh_token(&self, digest: &Digest) -> Result<Option<(RefreshToken, Grant)>> {
-        let statement = sql(concat!(
-            "SELECT r.digest, r.expires_at AS token_expires_at, r.rotated_at, r.successor_salt, ",
-            grant_columns!(),
-            " FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id WHERE r.digest = $1"
-        ))
-        .bind(digest);
+    async fn refresh_token(&self, name: &RefreshTokenName) -> Result<Option<(RefreshToken, Grant)>> {
+        let statement = match &name.grant_id {
+            Some(grant_id) => sql(concat!(refresh_token!(), "r.digest = $1 AND r.grant_id = $2"))
+                .bind(&name.digest)
+                .bind(grant_id),
+            None => sql(concat!(refresh_token!(), "r.digest = $1 AND r.names_grant = 0")).bind(&name.digest),
+        };
         self.find(statement, |row| {
             let rotated_at = row.optional_time("rotated_at")?;
             let salt = row.optional_text("successor_salt")?;
@@ -216,14 +228,15 @@ impl Grants for Database {
         .await
     }
 
-    async fn access_token(&self, digest: &Digest) -> Result<Option<(AccessToken, Grant)>> {
+    async fn access_token(&self, name: &AccessTokenName) -> Result<Option<(AccessToken, Grant)>> {
         let statement = sql(concat!(
             "SELECT a.digest, a.jti, a.audience, a.scopes, a.issued_at, a.expires_at, a.status_index, a.revoked_at, \
              a.key_thumbprint AS token_key_thumbprint, ",
             grant_columns!(),
-            " FROM access_tokens a JOIN grants g ON g.id = a.grant_id WHERE a.digest = $1"
+            " FROM access_tokens a JOIN grants g ON g.id = a.grant_id WHERE a.issued_at = $1 AND a.digest = $2"
         ))
-        .bind(digest);
+        .bind(name.issued_at)
+        .bind(&name.digest);
         self.find(statement, |row| {
             let token = AccessToken {
                 digest: row.digest("digest")?,
@@ -241,11 +254,18 @@ impl Grants for Database {
         .await
     }
 
-    async fn revoke_access_token(&self, digest: &Digest, client_id: &str, now: Timestamp) -> Result<bool> {
+    async fn revoke_access_token(
+        &self,
+        name: &AccessTokenName,
+        client_id: &str,
+        now: Timestamp,
+    ) -> Result<bool> {
+        // asked of the one grant: those of a client may be many
         let statement =
-            sql("UPDATE access_tokens SET revoked_at = $3 WHERE digest = $1 AND revoked_at IS NULL \
-             AND grant_id IN (SELECT id FROM grants WHERE client_id = $2)")
-            .bind(digest)
+            sql("UPDATE access_tokens SET revoked_at = $4 WHERE issued_at = $1 AND digest = $2 AND revoked_at IS NULL \
+             AND EXISTS (SELECT 1 FROM grants WHERE id = access_tokens.grant_id AND client_id = $3)")
+            .bind(name.issued_at)
+            .bind(&name.digest)
             .bind(client_id)
             .bind(now);
         Ok(self.change(statement).await? == 1)

@@ -11,16 +11,21 @@ use sqlx::{
 use super::Schema;
 
 /// In the order in which they were made; what was released is never changed again.
-const VERSIONS: [(&str, &str); 5] = [
+const VERSIONS: [(&str, &str); 6] = [
     ("base", include_str!("../../../migrations/0001_base.sql")),
     ("grants of every kind", include_str!("../../../migrations/0002_grants_of_every_kind.sql")),
     ("derived grants", include_str!("../../../migrations/0003_derived_grants.sql")),
     ("keys as long as needed", include_str!("../../../migrations/0004_keys_as_long_as_needed.sql")),
     ("counting registrations", include_str!("../../../migrations/0005_counting_registrations.sql")),
+    ("tokens beside their like", include_str!("../../../migrations/0006_tokens_beside_their_like.sql")),
 ];
 
-const SQLITE_SERIAL_KEY: &str = "INTEGER PRIMARY KEY AUTOINCREMENT";
-const POSTGRES_SERIAL_KEY: &str = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY";
+/// What stands in the text of the versions for what is not the same in both databases.
+type Dialect = [(&'static str, &'static str); 2];
+const SQLITE: Dialect =
+    [("SERIAL_KEY", "INTEGER PRIMARY KEY AUTOINCREMENT"), (") WITHOUT_ROWID;", ") WITHOUT ROWID;")];
+const POSTGRES: Dialect =
+    [("SERIAL_KEY", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"), (") WITHOUT_ROWID;", ");")];
 
 /// Tables that this server cannot work with.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +44,7 @@ pub(crate) enum SchemaError {
 }
 
 pub(super) async fn for_sqlite(connection: &mut SqliteConnection, schema: Schema) -> Result<(), SchemaError> {
-    let migrator = migrator(SQLITE_SERIAL_KEY, VERSIONS.len());
+    let migrator = migrator(&SQLITE, VERSIONS.len());
     connection.ensure_migrations_table(&migrator.table_name).await?;
     let applied = connection.list_applied_migrations(&migrator.table_name).await?;
     check(applied.iter().map(|applied| applied.version).max(), schema)?;
@@ -50,7 +55,7 @@ pub(super) async fn for_sqlite(connection: &mut SqliteConnection, schema: Schema
 }
 
 pub(super) async fn for_postgres(pool: &PgPool, schema: Schema) -> Result<(), SchemaError> {
-    let migrator = migrator(POSTGRES_SERIAL_KEY, VERSIONS.len());
+    let migrator = migrator(&POSTGRES, VERSIONS.len());
     let mut connection = pool.acquire().await.map_err(MigrateError::Execute)?;
     // several servers may start at once
     connection.lock().await?;
@@ -78,9 +83,10 @@ fn check(found: Option<i64>, schema: Schema) -> Result<(), SchemaError> {
 }
 
 /// The first `count` versions, in the SQL of one database.
-fn migrator(serial_key: &str, count: usize) -> Migrator {
+fn migrator(dialect: &Dialect, count: usize) -> Migrator {
     let migrations = VERSIONS.iter().zip(1..).take(count).map(|((name, text), version)| {
-        let text = text.replace("SERIAL_KEY", serial_key);
+        let text =
+            dialect.iter().fold((*text).to_owned(), |text, (word, meaning)| text.replace(word, meaning));
         let text = AssertSqlSafe(text).into_sql_str();
         Migration::new(version, Cow::Borrowed(*name), MigrationType::Simple, text, false)
     });
@@ -96,13 +102,13 @@ pub(super) async fn to_version(url: &crate::config::DatabaseUrl, version: usize)
         crate::config::DatabaseUrl::Sqlite(file) => {
             let url = format!("sqlite://{}?mode=rwc", file.display());
             let mut connection = SqliteConnection::connect(&url).await.unwrap();
-            migrator(SQLITE_SERIAL_KEY, version).run_direct(None, &mut connection, false).await.unwrap();
+            migrator(&SQLITE, version).run_direct(None, &mut connection, false).await.unwrap();
             connection.close().await.unwrap();
         }
         crate::config::DatabaseUrl::Postgres(url) => {
             let url = secrecy::ExposeSecret::expose_secret(url);
             let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
-            migrator(POSTGRES_SERIAL_KEY, version).run_direct(None, &mut connection, false).await.unwrap();
+            migrator(&POSTGRES, version).run_direct(None, &mut connection, false).await.unwrap();
         }
     }
 }

@@ -108,7 +108,7 @@ pub(super) async fn insert_issued(
     issued: &Issued,
 ) -> Result<()> {
     if let Some(refresh) = &issued.refresh {
-        sql("INSERT INTO refresh_tokens (digest, grant_id, expires_at) VALUES ($1, $2, $3)")
+        sql("INSERT INTO refresh_tokens (digest, grant_id, names_grant, expires_at) VALUES ($1, $2, 1, $3)")
             .bind(&refresh.digest)
             .bind(grant_id)
             .bind(refresh.expires_at)

@@ -57,7 +57,8 @@ impl Database {
 
     /// Whether a refresh token has a successor.
     pub(super) async fn is_rotated(&self, token: &str) -> bool {
-        let digest = URL_SAFE_NO_PAD.encode(digest(&SHA256, token.as_bytes()));
+        let (_, secret) = token.split_once('.').unwrap();
+        let digest = URL_SAFE_NO_PAD.encode(digest(&SHA256, secret.as_bytes()));
         let statement =
             "SELECT COUNT(*) AS n FROM refresh_tokens WHERE digest = $1 AND rotated_at IS NOT NULL";
         self.number(statement, Some(&digest)).await == 1
