@@ -196,15 +196,19 @@ impl Bench {
         );
 
         let capacity = middle(|round| round.capacity);
-        let pace = Pace::Rate(capacity / 2.0, self.effort.time * 3);
-        let half = load::run(&mut clients[1][0], of_some.address, pace);
         table.figure("refreshes a second, as many as there may be", capacity);
-        table.figure("a refresh at half of that, median, ms", half.quantile(0.5) * 1e3);
-        table.wanted(
-            "latency at half of the capacity, p99 / median",
-            half.quantile(0.99) / half.quantile(0.5),
-            Bound::AtMost(10.0),
-        );
+        // the middle one here as well: how long this machine's disk takes is another matter in each second
+        let mut halves: Vec<_> = (0..self.effort.rounds)
+            .map(|_| {
+                let pace = Pace::Rate(capacity / 2.0, self.effort.time);
+                let half = load::run(&mut clients[1][0], of_some.address, pace);
+                (half.quantile(0.99) / half.quantile(0.5), half.quantile(0.5) * 1e3)
+            })
+            .collect();
+        halves.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let (ratio, median) = halves[halves.len() / 2];
+        table.figure("a refresh at half of that, median, ms", median);
+        table.wanted("latency at half of the capacity, p99 / median", ratio, Bound::AtMost(10.0));
     }
 
     /// What many clients share of the wait for the disk. Where a sync takes less than a request, nothing can be shared;
