@@ -17,6 +17,9 @@ use crate::storage::{Result, StorageError};
 
 /// Connections that read at once.
 const READERS: u32 = 4;
+/// What each keeps of the file, half of SQLite's default: another connection's commit makes it worthless, and what is read
+/// again comes from the system's own cache. Negative for KiB, as SQLite has it.
+const CACHE_KIBIBYTES: &str = "-1024";
 
 #[derive(Debug)]
 pub(super) struct Readers {
@@ -28,7 +31,8 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) async fn connect(options: SqliteConnectOptions) -> sqlx::Result<Self> {
-        let options = options.create_if_missing(false).pragma("query_only", "1");
+        let options =
+            options.create_if_missing(false).pragma("query_only", "1").pragma("cache_size", CACHE_KIBIBYTES);
         let mut connections = Vec::new();
         for _ in 0..READERS {
             connections.push(Mutex::new(Some(options.connect().await?)));
