@@ -165,4 +165,15 @@ mod tests {
         assert_eq!(next.digest(), Secret::received("secret").derive(&["refresh", "salt"]).digest());
         assert_ne!(next.digest(), old.successor("g", "other").digest());
     }
+
+    proptest::proptest! {
+        /// Whatever is sent, it is one of the two, and a refresh token is made of what was sent and nothing else.
+        #[test]
+        fn anything_is_a_token_of_some_kind(text in "[A-Za-z0-9_.-]{0,80}|.{0,80}") {
+            match Presented::read(&text) {
+                Presented::Access(name) => proptest::prop_assert_eq!(name.digest, Digest::of(text.as_bytes())),
+                Presented::Refresh(secret) => proptest::prop_assert_eq!(secret.expose(), text),
+            }
+        }
+    }
 }

@@ -41,6 +41,53 @@ async fn an_old_token_after_its_successor_was_used_ends_the_family() {
     server.token(&refresh(&third)).await.assert_json_error(400, "invalid_grant", "the last");
 }
 
+/// Tokens that an earlier version issued are a secret alone, and are good for months: nobody has to sign in again.
+#[tokio::test]
+async fn a_token_from_before_tokens_named_their_grant_goes_on_and_is_guarded_as_well() {
+    let server = Server::start().await;
+    let first = refresh_token(&server).await;
+    let (grant, secret) = first.split_once('.').unwrap();
+    server.token(&refresh(secret)).await.assert_json_error(
+        400,
+        "invalid_grant",
+        "a new one without its name",
+    );
+    let age = "UPDATE refresh_tokens SET names_grant = 0 WHERE grant_id = $1 RETURNING grant_id";
+    server.sql(age, &[grant]).await.unwrap();
+    let second = next(&server, secret).await;
+    assert!(second.starts_with(&format!("{grant}.")), "{second}");
+    assert_eq!(next(&server, secret).await, second, "for a client that lost the answer");
+    let third = next(&server, &second).await;
+    server.token(&refresh(secret)).await.assert_json_error(400, "invalid_grant", "the old one again");
+    server.token(&refresh(&third)).await.assert_json_error(400, "invalid_grant", "its family");
+}
+
+/// The name of a grant opens nothing, and ends nothing.
+#[tokio::test]
+async fn who_knows_the_name_of_a_grant_can_do_nothing_with_it() {
+    let server = Server::start().await;
+    let (mine, theirs) = (refresh_token(&server).await, refresh_token(&server).await);
+    let (grant, secret) = mine.split_once('.').unwrap();
+    let (other, _) = theirs.split_once('.').unwrap();
+    assert_ne!(grant, other);
+    for token in [
+        format!("{other}.{secret}"),
+        format!("{grant}."),
+        grant.to_owned(),
+        format!(".{secret}"),
+        format!("{grant}.{secret}."),
+        format!("{grant}..{secret}"),
+        format!("{grant}.{secret}.{secret}"),
+        format!("{grant}%00.{secret}"),
+    ] {
+        server.token(&refresh(&token)).await.assert_json_error(400, "invalid_grant", &token);
+        let form = Form::of(&[("client_id", "pub1"), ("token", &token)]);
+        assert_eq!(server.post("/oauth2/revoke", &form).await.status, StatusCode::OK, "{token}");
+    }
+    next(&server, &mine).await;
+    next(&server, &theirs).await;
+}
+
 /// G2
 #[tokio::test]
 async fn an_old_token_after_the_retry_window_ends_the_family() {
