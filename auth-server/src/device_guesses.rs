@@ -41,3 +41,36 @@ impl DeviceGuesses {
         self.of_address.count(&Network::of(address), now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_seconds(1_000_000);
+
+    fn session(number: u32) -> Digest {
+        Digest::of(&number.to_be_bytes())
+    }
+
+    fn address(number: u32) -> IpAddr {
+        std::net::Ipv4Addr::from(number << 8).into()
+    }
+
+    /// Another address at each guess does not help a session, nor another session an address; nobody else is stopped.
+    #[test]
+    fn neither_another_address_nor_another_session_gives_more_guesses() {
+        for (of_session, of_address) in [(0, 1), (1, 0)] {
+            let guesses = DeviceGuesses::new();
+            let who = |guess| (session(of_session * guess), address(of_address * guess));
+            for guess in 1..=FORGIVEN {
+                let (session, address) = who(guess);
+                assert!(guesses.check(&session, address, NOW).is_ok(), "{guess}");
+                guesses.count(&session, address, NOW);
+            }
+            let (session, address) = who(FORGIVEN + 1);
+            assert!(guesses.check(&session, address, NOW).is_err(), "{of_session} {of_address}");
+            assert!(guesses.check(&session, address, NOW.plus_seconds(2 * WINDOW_SECONDS)).is_ok());
+            assert!(guesses.check(&self::session(99), self::address(99), NOW).is_ok());
+        }
+    }
+}
