@@ -68,6 +68,38 @@ async fn tables_of_the_first_version_are_brought_up_to_date(engine: Engine) {
     assert_eq!(migrated.columns().await, engine.fresh().await.database.columns().await);
 }
 
+async fn tokens_of_the_fifth_version_are_as_good_as_before(engine: Engine) {
+    let dir = tempfile::tempdir().unwrap();
+    let url = engine.url(&dir).await;
+    let old = Database::open_at_version(&url, 5).await;
+    for statement in [
+        "INSERT INTO users (id, name, password_hash, created_at) VALUES ('u', 'alice', 'h', 1)",
+        "INSERT INTO grants (id, kind, user_id, client_id, client_name, client_origin, resources, scopes, refresh, \
+         created_at, expires_at) VALUES ('g', 'authorization_code', 'u', 'c', 'Name', 'registration', \
+         'https://gw.test/mcp', 'a', 1, 1000000, 1001000)",
+        "INSERT INTO refresh_tokens (digest, grant_id, expires_at, rotated_at, successor_salt) \
+         VALUES ('r', 'g', 1000500, 1000001, 'salt')",
+        "INSERT INTO access_tokens (digest, jti, grant_id, audience, scopes, issued_at, expires_at, status_index, \
+         key_thumbprint, revoked_at) \
+         VALUES ('a', 'j', 'g', 'https://gw.test/mcp', 'a', 1000000, 1000100, 7, 'thumbprint', 1000050)",
+    ] {
+        old.execute(statement).await;
+    }
+    old.close().await;
+
+    let migrated = Database::open(&url, Schema::Migrate).await.unwrap();
+    let name = RefreshTokenName { grant_id: None, digest: Digest::stored("r".into()) };
+    let (token, _) = migrated.refresh_token(&name).await.unwrap().unwrap();
+    assert_eq!(token.expires_at, NOW.plus_seconds(500));
+    let rotation = token.rotation.map(|rotation| (rotation.at, rotation.salt));
+    assert_eq!(rotation, Some((NOW.plus_seconds(1), "salt".into())));
+    let name = AccessTokenName { issued_at: NOW, digest: Digest::stored("a".into()) };
+    let (token, grant) = migrated.access_token(&name).await.unwrap().unwrap();
+    let revoked_at = Some(NOW.plus_seconds(50));
+    assert_eq!(token, AccessToken { digest: name.digest, status_index: 7, revoked_at, ..access("j") });
+    assert_eq!(grant.id, "g");
+}
+
 mod on_sqlite {
     use super::Engine;
 
@@ -84,6 +116,11 @@ mod on_sqlite {
     #[tokio::test]
     async fn tables_of_the_first_version_are_brought_up_to_date() {
         super::tables_of_the_first_version_are_brought_up_to_date(Engine::Sqlite).await;
+    }
+
+    #[tokio::test]
+    async fn tokens_of_the_fifth_version_are_as_good_as_before() {
+        super::tokens_of_the_fifth_version_are_as_good_as_before(Engine::Sqlite).await;
     }
 }
 
@@ -103,6 +140,11 @@ mod on_postgres {
     #[tokio::test]
     async fn tables_of_the_first_version_are_brought_up_to_date() {
         super::tables_of_the_first_version_are_brought_up_to_date(Engine::Postgres).await;
+    }
+
+    #[tokio::test]
+    async fn tokens_of_the_fifth_version_are_as_good_as_before() {
+        super::tokens_of_the_fifth_version_are_as_good_as_before(Engine::Postgres).await;
     }
 
     /// Several servers that start at once on an empty database.
