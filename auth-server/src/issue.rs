@@ -197,6 +197,12 @@ pub(crate) fn about_user(user: &User, scopes: &ScopeSet) -> BTreeMap<&'static st
     claims
 }
 
+/// The first refresh token of a grant, where it has any.
+pub(crate) fn refresh_secret(app: &App, grant: &Grant) -> Result<Option<RefreshSecret>, ApiError> {
+    let made = grant.refresh.then(|| RefreshSecret::generate(&grant.id, &*app.outside.rng));
+    made.transpose().map_err(|error| internal(&error))
+}
+
 /// What is stored of a refresh token of `grant`.
 pub(crate) fn refresh_token(
     app: &App,

@@ -2,12 +2,11 @@
 
 use super::{Asking, invalid_grant, one, user_of};
 use crate::{
-    issue::{self, Order, internal},
+    issue::{self, Order},
     model::{
         audit::{AuditEvent, AuditKind},
         grant::{Grant, MAX_CODE_FAILURES},
         pkce::CodeVerifier,
-        presented::RefreshSecret,
         secret::Secret,
     },
     storage::{Issued, Which},
@@ -40,11 +39,7 @@ pub(super) async fn redeem(asking: &Asking<'_>) -> Result<TokenResponse, ApiErro
     let key = asking.key(&grant)?;
     let user = user_of(app, &grant).await?;
 
-    let refresh = if grant.refresh {
-        Some(RefreshSecret::generate(&grant.id, &*app.outside.rng).map_err(|error| internal(&error))?)
-    } else {
-        None
-    };
+    let refresh = issue::refresh_secret(app, &grant)?;
     let access = issue::access_token(app, &grant, &order, user.as_ref(), key).await?;
     let id_token = issue::id_token(app, &grant, &order, user.as_ref(), code.nonce.as_deref())?;
     let issued = Issued {

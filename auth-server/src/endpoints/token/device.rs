@@ -2,8 +2,8 @@
 
 use super::{Asking, invalid_grant, user_of};
 use crate::{
-    issue::{self, Order, internal},
-    model::{device::DeviceState, presented::RefreshSecret, secret::Secret},
+    issue::{self, Order},
+    model::{device::DeviceState, secret::Secret},
     storage::Issued,
     wire::{
         error::{ApiError, ErrorCode},
@@ -39,11 +39,7 @@ pub(super) async fn redeem(asking: &Asking<'_>) -> Result<TokenResponse, ApiErro
     let order = Order::read(app, client, &grant, params)?;
     let key = asking.key(&grant)?;
     let user = user_of(app, &grant).await?;
-    let refresh = if grant.refresh {
-        Some(RefreshSecret::generate(&grant.id, &*app.outside.rng).map_err(|error| internal(&error))?)
-    } else {
-        None
-    };
+    let refresh = issue::refresh_secret(app, &grant)?;
     let access = issue::access_token(app, &grant, &order, user.as_ref(), key).await?;
     let id_token = issue::id_token(app, &grant, &order, user.as_ref(), None)?;
     let issued = Issued {
