@@ -320,7 +320,8 @@ impl<'v> Evaluation<'v> {
             Function::Int => match of {
                 Value::Int(number) => Some(number),
                 Value::Uint(number) => i64::try_from(number).ok(),
-                Value::Double(number) => truncated(number),
+                // Neither end of the range is in it: what is there may have been rounded to it.
+                Value::Double(number) => truncated(number).filter(|whole| *whole != i64::MIN),
                 Value::Text(text) => text.parse().ok(),
                 other => return unfit("int", &other),
             }
@@ -328,6 +329,8 @@ impl<'v> Evaluation<'v> {
             Function::Uint => match of {
                 Value::Uint(number) => Some(number),
                 Value::Int(number) => u64::try_from(number).ok(),
+                // Not even -0.5, which would be 0 without its fraction.
+                Value::Double(number) if number < 0.0 => None,
                 Value::Double(number) => truncated(number),
                 Value::Text(text) => text.parse().ok(),
                 other => return unfit("uint", &other),
@@ -348,6 +351,11 @@ impl<'v> Evaluation<'v> {
                 Value::Bool(value) => Ok(Value::Text(value.to_string().into())),
                 Value::Int(number) => Ok(Value::Text(number.to_string().into())),
                 Value::Uint(number) => Ok(Value::Text(number.to_string().into())),
+                Value::Double(number) => {
+                    let text = number.to_string();
+                    self.spend(text.len() / 32)?;
+                    Ok(Value::Text(text.into()))
+                }
                 other => unfit("string", &other),
             },
         }

@@ -33,7 +33,8 @@
 //! `filter`. Anything else is refused when the policy is loaded, and so are a comprehension within another, a pattern
 //! that is not a literal, and an expression that is too long or too deep.
 //!
-//! `matches` looks for the pattern anywhere in the text: write `^` and `$` where the whole of it is meant.
+//! `matches` looks for the pattern anywhere in the text: write `^` and `$` where the whole of it is meant. `string` of a
+//! double has all its digits and no exponent, and no `.0`: `3.0`, which many parsers cannot tell from `3`, is `"3"`.
 //!
 //! # Bounds
 //!
