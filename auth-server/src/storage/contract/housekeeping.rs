@@ -10,6 +10,7 @@ on_both!(
     a_lease_has_one_holder,
     events_come_in_order,
     purging_takes_what_is_over,
+    purging_leaves_nothing_however_much_there_is,
     it_answers,
 );
 
@@ -91,6 +92,16 @@ async fn purging_takes_what_is_over(storage: &Database) {
     assert!(storage.client("c", LONG_AGO).await.unwrap().is_some(), "used");
     assert!(storage.has_consented("u", "c").await.unwrap());
     assert!(storage.audit_events(0, 9).await.unwrap().is_empty());
+}
+
+async fn purging_leaves_nothing_however_much_there_is(storage: &Database) {
+    let at = |second| AuditEvent::new(AuditKind::SignedOut, NOW.plus_seconds(second));
+    let old = (0..1100).map(async |second| storage.insert_audit_event(&at(-second)).await.unwrap());
+    futures_util::future::join_all(old).await;
+    storage.insert_audit_event(&at(1)).await.unwrap();
+    storage.purge(NOW, LONG_AGO, NOW).await.unwrap();
+    let left = storage.audit_events(0, 9).await.unwrap();
+    assert_eq!(left.iter().map(|event| event.at).collect::<Vec<_>>(), [NOW.plus_seconds(1).unix_seconds()]);
 }
 
 async fn it_answers(storage: &Database) {

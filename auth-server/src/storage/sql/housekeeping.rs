@@ -23,24 +23,79 @@ use crate::{
 /// months later, and it comes with the id that it has.
 const FORGOTTEN_SECONDS: i64 = 366 * 86_400;
 
+/// How many rows are removed in one transaction, with those of the same second as the last of them. Whoever waits to
+/// write has a turn after it.
+pub(super) const AT_ONCE: u64 = 500;
+
+/// Removes the first [`AT_ONCE`] rows of a table whose time has come at `$1`, where the rest holds as well.
+macro_rules! remove {
+    ($table:literal, $time:literal $(, $holds:literal)?) => {
+        concat!(
+            "DELETE FROM ", $table, " WHERE ", $time, " <= COALESCE((SELECT ", $time, " FROM ", $table,
+            " WHERE ", $time, " <= $1", $(" AND ", $holds,)? " ORDER BY ", $time, " LIMIT 1 OFFSET 499), $1)",
+            $(" AND ", $holds)?
+        )
+    };
+}
+
+const ACCESS_TOKENS: &str = remove!("access_tokens", "expires_at");
+// A redeemed code stays as long as its grant, so that a late replay is still recognised; so does a grant while an access
+// token of it may still be asked for.
+const EXPIRED: [&str; 9] = [
+    remove!("transactions", "expires_at"),
+    remove!("pushed_requests", "expires_at"),
+    remove!("devices", "expires_at"),
+    remove!("sessions", "expires_at"),
+    remove!("used_once", "expires_at"),
+    remove!("initial_access_tokens", "expires_at"),
+    remove!("leases", "expires_at"),
+    remove!("refresh_tokens", "expires_at"),
+    remove!(
+        "grants",
+        "expires_at",
+        "NOT EXISTS (SELECT 1 FROM access_tokens WHERE access_tokens.grant_id = grants.id)"
+    ),
+];
+/// One that waits for approval could not be used.
+const UNUSED_CLIENTS: &str =
+    remove!("clients", "registered_at", "last_used_at IS NULL AND approved_at <= $1");
+pub(super) const AUDIT_EVENTS: &str = remove!("audit_events", "at");
+
 impl Database {
+    /// Removes all rows that one of the statements above is for.
+    pub(super) async fn remove(&self, some: &'static str, time: Timestamp) -> Result<()> {
+        while self.change_within(AT_LEISURE, sql(some).bind(time)).await? >= AT_ONCE {}
+        Ok(())
+    }
+
     /// Removes clients that registered themselves, that nobody signed in with since then, and that have nothing any more.
     async fn forget_clients(&self, since: Timestamp) -> Result<()> {
+        while self.forget_some_clients(since).await? >= AT_ONCE {}
+        Ok(())
+    }
+
+    async fn forget_some_clients(&self, since: Timestamp) -> Result<u64> {
         self.write_within(AT_LEISURE, move |mut database| {
             Box::pin(async move {
-                let gone = sql("DELETE FROM clients WHERE origin = $2 AND last_used_at <= $1 \
-                     AND NOT EXISTS (SELECT 1 FROM grants WHERE grants.client_id = clients.id) RETURNING id")
+                let gone = sql(concat!(
+                    remove!(
+                        "clients",
+                        "last_used_at",
+                        "origin = $2 AND NOT EXISTS (SELECT 1 FROM grants WHERE grants.client_id = clients.id)"
+                    ),
+                    " RETURNING id"
+                ))
                 .bind(since)
                 .bind(REGISTRATION)
                 .all(&mut database)
                 .await?;
-                for row in gone {
+                for row in &gone {
                     sql("DELETE FROM consents WHERE client_id = $1")
                         .bind(row.text("id")?)
                         .execute(&mut database)
                         .await?;
                 }
-                Ok(Keep(()))
+                Ok(Keep(u64::try_from(gone.len()).unwrap_or(u64::MAX)))
             })
         })
         .await
@@ -121,36 +176,13 @@ impl Housekeeping for Database {
 
     async fn purge(&self, now: Timestamp, unused_since: Timestamp, audit_since: Timestamp) -> Result<()> {
         // Those that are revoked are in a status list as long as anybody may take them for good.
-        let nowhere_good = now.plus_seconds(-MOST_LEEWAY_SECONDS);
-        self.change_within(
-            AT_LEISURE,
-            sql("DELETE FROM access_tokens WHERE expires_at <= $1").bind(nowhere_good),
-        )
-        .await?;
-        // A redeemed code stays as long as its grant, so that a late replay is still recognised; so does a grant while
-        // an access token of it may still be asked for.
-        for text in [
-            "DELETE FROM transactions WHERE expires_at <= $1",
-            "DELETE FROM pushed_requests WHERE expires_at <= $1",
-            "DELETE FROM devices WHERE expires_at <= $1",
-            "DELETE FROM sessions WHERE expires_at <= $1",
-            "DELETE FROM used_once WHERE expires_at <= $1",
-            "DELETE FROM initial_access_tokens WHERE expires_at <= $1",
-            "DELETE FROM leases WHERE expires_at <= $1",
-            "DELETE FROM refresh_tokens WHERE expires_at <= $1",
-            "DELETE FROM grants WHERE expires_at <= $1 \
-             AND NOT EXISTS (SELECT 1 FROM access_tokens WHERE access_tokens.grant_id = grants.id)",
-        ] {
-            self.change_within(AT_LEISURE, sql(text).bind(now)).await?;
+        self.remove(ACCESS_TOKENS, now.plus_seconds(-MOST_LEEWAY_SECONDS)).await?;
+        for expired in EXPIRED {
+            self.remove(expired, now).await?;
         }
-        // one that waits for approval could not be used
-        let unused =
-            "DELETE FROM clients WHERE last_used_at IS NULL AND registered_at <= $1 AND approved_at <= $1";
-        self.change_within(AT_LEISURE, sql(unused).bind(unused_since)).await?;
+        self.remove(UNUSED_CLIENTS, unused_since).await?;
         self.forget_clients(now.plus_seconds(-FORGOTTEN_SECONDS)).await?;
-        self.change_within(AT_LEISURE, sql("DELETE FROM audit_events WHERE at <= $1").bind(audit_since))
-            .await?;
-        Ok(())
+        self.remove(AUDIT_EVENTS, audit_since).await
     }
 
     async fn user_data(&self, user_id: &str) -> Result<Option<Value>> {

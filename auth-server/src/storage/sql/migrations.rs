@@ -11,13 +11,14 @@ use sqlx::{
 use super::Schema;
 
 /// In the order in which they were made; what was released is never changed again.
-const VERSIONS: [(&str, &str); 6] = [
+const VERSIONS: [(&str, &str); 7] = [
     ("base", include_str!("../../../migrations/0001_base.sql")),
     ("grants of every kind", include_str!("../../../migrations/0002_grants_of_every_kind.sql")),
     ("derived grants", include_str!("../../../migrations/0003_derived_grants.sql")),
     ("keys as long as needed", include_str!("../../../migrations/0004_keys_as_long_as_needed.sql")),
     ("counting registrations", include_str!("../../../migrations/0005_counting_registrations.sql")),
     ("tokens beside their like", include_str!("../../../migrations/0006_tokens_beside_their_like.sql")),
+    ("consents by client", include_str!("../../../migrations/0007_consents_by_client.sql")),
 ];
 
 /// What stands in the text of the versions for what is not the same in both databases.

@@ -8,8 +8,17 @@ use std::{
     time::Instant,
 };
 
-use super::*;
-use crate::storage::{Housekeeping as _, contract::Engine as Kind};
+use futures_util::future::{self, Either};
+
+use super::{
+    housekeeping::{AT_ONCE, AUDIT_EVENTS},
+    *,
+};
+use crate::{
+    model::audit::{AuditEvent, AuditKind},
+    outside::Timestamp,
+    storage::{Housekeeping as _, contract::Engine as Kind},
+};
 
 /// Fails with a code of PostgreSQL's the first `failures` times, having written something each time.
 async fn failing(database: &Database, code: &'static str, failures: u32) -> (Result<()>, u32) {
@@ -97,11 +106,11 @@ async fn nobody_waits_for_long_and_connections_come_back() {
             _ => database.change(sleep).await.map(drop),
         }
     });
-    let done = futures_util::future::join_all(stuck).await;
+    let done = future::join_all(stuck).await;
     assert!(done.iter().all(std::result::Result::is_err));
     let took = started.elapsed();
     assert!(took < TO_CONNECT + TO_WORK + TO_CONNECT, "{took:?}");
-    for result in futures_util::future::join_all((0..CONNECTIONS).map(|_| database.ping())).await {
+    for result in future::join_all((0..CONNECTIONS).map(|_| database.ping())).await {
         result.unwrap();
     }
 }
@@ -129,4 +138,27 @@ async fn what_was_given_up_before_it_began_is_not_done() {
     held.unwrap();
     assert_eq!(database.take_numbers("other", 1).await.unwrap(), 0, "the writer goes on");
     assert_eq!(database.numbers_taken("n").await.unwrap(), 0);
+}
+
+/// SQLite has one writer: nobody waits until all that has expired is removed.
+#[tokio::test]
+async fn whoever_writes_has_a_turn_while_much_is_removed() {
+    let fresh = Kind::Sqlite.fresh().await;
+    let database = &fresh.database;
+    let rows = i64::try_from(3 * AT_ONCE).unwrap();
+    let now = Timestamp::from_unix_seconds(rows);
+    let insert = async |second| {
+        let event = AuditEvent::new(AuditKind::SignedOut, Timestamp::from_unix_seconds(second));
+        database.insert_audit_event(&event).await.unwrap();
+    };
+    future::join_all((0..rows).map(insert)).await;
+    let removing = std::pin::pin!(database.remove(AUDIT_EVENTS, now));
+    let writing = std::pin::pin!(database.take_numbers("n", 1));
+    let Either::Right((written, removing)) = future::select(removing, writing).await else {
+        panic!("everything is removed first")
+    };
+    written.unwrap();
+    assert!(!database.audit_events(0, 1).await.unwrap().is_empty());
+    removing.await.unwrap();
+    assert!(database.audit_events(0, 1).await.unwrap().is_empty());
 }
