@@ -12,6 +12,8 @@ const POLICY: &str = "version = 1\n[defaults]\ntools = \"public\"\nmethods = \"p
 
 const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stdio/server.py");
 
+const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":"i","method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"c","version":"1"}}}"#;
+
 /// A gateway before the server, with arguments for it and more keys of its table; answers wait three seconds.
 async fn gateway(arguments: &str, keys: &str) -> Gateway {
     let upstream = format!("{{ command = [\"python3\", \"{SERVER}\"{arguments}]{keys} }}");
@@ -62,9 +64,7 @@ impl<'a> Session<'a> {
 }
 
 async fn initialize(gateway: &Gateway) -> reqwest::Response {
-    let params = json!({ "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": { "name": "c", "version": "1" } });
-    let message = json!({ "jsonrpc": "2.0", "id": "i", "method": "initialize", "params": params });
-    gateway.post(&message.to_string()).send().await.unwrap()
+    gateway.post(INITIALIZE).send().await.unwrap()
 }
 
 async fn is_gone(pid: &str) {
@@ -335,9 +335,7 @@ async fn sessions_are_so_many_and_end_when_nobody_uses_them() {
 
 /// A session of somebody who signed in; nothing where there is no place for it.
 async fn open_as(gateway: &Gateway, subject: &str) -> Option<String> {
-    let params = json!({ "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": { "name": "c", "version": "1" } });
-    let message = json!({ "jsonrpc": "2.0", "id": "i", "method": "initialize", "params": params });
-    let request = gateway.post(&message.to_string()).bearer_auth(gateway.token(subject, "read"));
+    let request = gateway.post(INITIALIZE).bearer_auth(gateway.token(subject, "read"));
     let response = request.send().await.unwrap();
     let id = response.headers().get("mcp-session-id").map(|id| id.to_str().unwrap().to_owned());
     assert_eq!(response.status(), if id.is_some() { 200 } else { 503 });
@@ -374,6 +372,19 @@ async fn strangers_keep_no_user_out() {
             assert_eq!(call.header("mcp-session-id", id).send().await.unwrap().status(), 200, "{subject}");
         }
     }
+}
+
+#[tokio::test]
+async fn whom_a_server_does_not_survive_keeps_no_user_out() {
+    let gateway = gateway("", "").await;
+    let fatal = INITIALIZE.replace(r#""name":"c""#, r#""name":"fatal""#);
+    assert_eq!(gateway.post(&fatal).send().await.unwrap().status(), 502);
+    assert_eq!(initialize(&gateway).await.status(), 503, "strangers wait");
+    assert!(open_as(&gateway, "alex").await.is_some());
+    // a user who does the same is told apart from no other
+    let as_user = gateway.post(&fatal).bearer_auth(gateway.token("blake", "read"));
+    assert_eq!(as_user.send().await.unwrap().status(), 502);
+    assert_eq!(open_as(&gateway, "alex").await, None);
 }
 
 /// Each is ended at once, however little it wants to.

@@ -1,7 +1,8 @@
 """An MCP server over standard input and output that does what the name of a tool says, good or bad.
 
 Only the standard library: any Python 3 runs it. Arguments: `stubborn` ignores SIGTERM and the end of its input, `modern`
-answers `server/discover`, `silent` never answers `initialize`, `unwilling` answers with an error.
+answers `server/discover`, `silent` never answers `initialize`, `unwilling` answers with an error. It does not survive the
+`initialize` of a client named `fatal`.
 """
 
 import json
@@ -77,6 +78,8 @@ for line in sys.stdin:
     message = json.loads(line)
     method, id = message.get("method"), message.get("id")
     answers += method is None
+    if method == "initialize" and message["params"]["clientInfo"]["name"] == "fatal":
+        os._exit(3)
     if method == "initialize" and "silent" in sys.argv:
         continue
     if method == "initialize" and "unwilling" not in sys.argv:

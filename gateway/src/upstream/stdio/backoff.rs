@@ -1,18 +1,62 @@
-//! [`Backoff`]: a server that does not start is not started again at once.
+//! [`Pauses`]: a server that does not start is not started again at once.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use mcp_auth::random::Random;
 use tokio::time::Instant;
+
+use super::places::Holder;
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_mins(1);
 /// After so long without a failure, the next one is the first again.
 const FORGOTTEN: Duration = Duration::from_mins(2);
 
+/// For whom a server is started.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum StartedFor {
+    /// Nobody: the bridge asks in its own words.
+    Bridge,
+    /// A client, whose `initialize` the server may not have survived.
+    Client(Holder),
+}
+
+/// The pauses of one route. A stranger who makes the server fail pauses strangers: it keeps no user out.
+#[derive(Debug, Default)]
+pub(super) struct Pauses {
+    everyone: Mutex<Backoff>,
+    strangers: Mutex<Backoff>,
+}
+
+impl Pauses {
+    /// How long the pause of such a start still lasts.
+    pub(super) fn left(&self, started_for: StartedFor) -> Option<Duration> {
+        let left = |backoff: &Mutex<Backoff>| backoff.lock().unwrap_or_else(PoisonError::into_inner).left();
+        match started_for {
+            StartedFor::Client(Holder::Stranger(_)) => left(&self.everyone).max(left(&self.strangers)),
+            StartedFor::Client(Holder::User) | StartedFor::Bridge => left(&self.everyone),
+        }
+    }
+
+    /// The command could not be run, whoever asked.
+    pub(super) fn failed_to_run(&self, random: &dyn Random) {
+        self.failed(StartedFor::Bridge, random);
+    }
+
+    /// It ran, and did not answer the first message.
+    pub(super) fn failed(&self, started_for: StartedFor, random: &dyn Random) {
+        let whose = match started_for {
+            StartedFor::Client(Holder::Stranger(_)) => &self.strangers,
+            StartedFor::Client(Holder::User) | StartedFor::Bridge => &self.everyone,
+        };
+        whose.lock().unwrap_or_else(PoisonError::into_inner).failed(random);
+    }
+}
+
 /// The pause after failures: about 1 second, 2, 4, … 60, each up to a quarter longer or shorter by chance.
 #[derive(Debug, Default)]
-pub(super) struct Backoff {
+struct Backoff {
     failures: u32,
     failed_at: Option<Instant>,
     pause: Duration,
@@ -20,12 +64,12 @@ pub(super) struct Backoff {
 
 impl Backoff {
     /// How long the pause still lasts.
-    pub(super) fn left(&self) -> Option<Duration> {
+    fn left(&self) -> Option<Duration> {
         let left = self.pause.checked_sub(self.failed_at?.elapsed())?;
         (!left.is_zero()).then_some(left)
     }
 
-    pub(super) fn failed(&mut self, random: &dyn Random) {
+    fn failed(&mut self, random: &dyn Random) {
         if self.failed_at.is_some_and(|at| at.elapsed() > FORGOTTEN) {
             self.failures = 0;
         }
@@ -63,5 +107,22 @@ mod tests {
         tokio::time::advance(FORGOTTEN * 2).await;
         backoff.failed(&SystemRandom);
         assert!(backoff.left().unwrap() < Duration::from_secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_stranger_did_pauses_strangers() {
+        let (bridge, user) = (StartedFor::Bridge, StartedFor::Client(Holder::User));
+        let stranger = StartedFor::Client(Holder::Stranger(None));
+        for (failed, paused) in
+            [(stranger, [false, false, true]), (user, [true, true, true]), (bridge, [true, true, true])]
+        {
+            let pauses = Pauses::default();
+            pauses.failed(failed, &SystemRandom);
+            assert_eq!(
+                [bridge, user, stranger].map(|whose| pauses.left(whose).is_some()),
+                paused,
+                "{failed:?}"
+            );
+        }
     }
 }

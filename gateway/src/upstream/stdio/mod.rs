@@ -18,7 +18,7 @@ mod process;
 mod session;
 mod wire;
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,7 +39,7 @@ use crate::server::ClientAddr;
 pub(crate) use body::StdioBody;
 pub(crate) use places::Holder;
 
-use backoff::Backoff;
+use backoff::{Pauses, StartedFor};
 use places::Shares;
 use process::{Process, Unsent, Waiting, Whose};
 use session::{Session, Sessions};
@@ -93,7 +93,7 @@ struct Servers {
     sessions: Arc<Sessions>,
     /// The process that all share; locked while it starts.
     common: tokio::sync::Mutex<Option<Common>>,
-    backoff: Mutex<Backoff>,
+    pauses: Pauses,
     /// Processes that run, and that are ending.
     processes: Arc<Semaphore>,
     random: Arc<dyn Random>,
@@ -183,7 +183,7 @@ impl Bridge {
             era: known.into(),
             sessions: Arc::new(Sessions::new(shares(server), server.idle)),
             common: tokio::sync::Mutex::default(),
-            backoff: Mutex::default(),
+            pauses: Pauses::default(),
             processes: Arc::new(Semaphore::new(most_processes(server))),
             random: Arc::new(SystemRandom),
             runtime: runtime.clone(),
@@ -325,14 +325,17 @@ impl Servers {
             (Session::new(common.process, place), json(answer))
         } else {
             let inbox = Arc::default();
-            let process = self.start(Whose::Session(Arc::clone(&inbox)))?;
+            let client = StartedFor::Client(holder);
+            let process = self.start(client, Whose::Session(Arc::clone(&inbox)))?;
             let session = Session::with_inbox(Arc::clone(&process), inbox, place);
             let asked = async {
                 let waiting = process.request(session.number(), message).await?;
                 waiting.answer.await.map_err(|_| Failure::Ended)
             };
             let answer = timeout(self.config.start_timeout, asked).await;
-            let answer = answer.unwrap_or(Err(Failure::TooLate)).inspect_err(|_| self.failed_to_start())?;
+            let answer = answer
+                .unwrap_or(Err(Failure::TooLate))
+                .inspect_err(|_| self.pauses.failed(client, &*self.random))?;
             // a server that says no has no session, and its process ends here
             let opened = std::str::from_utf8(&answer).ok().and_then(Message::read);
             if opened.is_none_or(|opened| opened.is_error()) {
@@ -441,7 +444,7 @@ impl Servers {
         }
         let process = match running {
             Some(running) => Arc::clone(&running.process),
-            None => self.start(Whose::Everyone)?,
+            None => self.start(StartedFor::Bridge, Whose::Everyone)?,
         };
         let greeting = if greeted { Some(self.greet(&process).await?) } else { None };
         let started = Common { process, greeting };
@@ -461,7 +464,7 @@ impl Servers {
         let greeting = timeout(self.config.start_timeout, greeting).await.unwrap_or(Err(Failure::NotStarted));
         greeting.inspect_err(|_| {
             process.stop();
-            self.failed_to_start();
+            self.pauses.failed(StartedFor::Bridge, &*self.random);
         })
     }
 
@@ -477,7 +480,7 @@ impl Servers {
             supported_versions: Vec<String>,
         }
         let asking = async {
-            let process = self.start(Whose::Everyone).ok()?;
+            let process = self.start(StartedFor::Bridge, Whose::Everyone).ok()?;
             let message = Message::read(DISCOVER)?;
             let waiting = process.request(NOBODY, &message).await.ok()?;
             waiting.answer.await.ok()
@@ -494,25 +497,19 @@ impl Servers {
         })
     }
 
-    fn start(&self, whose: Whose) -> Result<Arc<Process>, Failure> {
-        let left = self.backoff.lock().unwrap_or_else(PoisonError::into_inner).left();
-        if let Some(left) = left {
+    fn start(&self, started_for: StartedFor, whose: Whose) -> Result<Arc<Process>, Failure> {
+        if let Some(left) = self.pauses.left(started_for) {
             return Err(Failure::Paused(left));
         }
         let place = Arc::clone(&self.processes).try_acquire_owned().map_err(|_| Failure::TooManySessions)?;
         let started = Process::start(&self.config, &self.route, whose, place, &self.runtime);
         let process = started.map_err(|reason| {
             tracing::error!(route = self.route, %reason, "an MCP server cannot be started");
-            self.failed_to_start();
+            self.pauses.failed_to_run(&*self.random);
             Failure::NotStarted
         })?;
         self.sessions.watch(&process, &self.runtime);
         Ok(process)
-    }
-
-    fn failed_to_start(&self) {
-        let mut backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
-        backoff.failed(&*self.random);
     }
 
     /// Nobody can guess it (MCP 2025-11-25, transports, session management).
