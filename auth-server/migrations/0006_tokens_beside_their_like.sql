@@ -2,6 +2,10 @@
 -- few pages that no other one touches as it can. WITHOUT_ROWID stands for what makes SQLite keep the rows themselves in
 -- that order; PostgreSQL has nothing like it.
 
+-- Other servers may be at work on PostgreSQL: those that write begin with the grant, those that read with the token, and
+-- both wait at their first table, instead of for each other and for this.
+LOCK_GRANTS_AND_TOKENS;
+
 -- names_grant: 0 for those of earlier versions, which name their grant nowhere and are found by the digest alone
 CREATE TABLE refresh_tokens_next (
     grant_id       TEXT NOT NULL REFERENCES grants (id) ON DELETE CASCADE,

@@ -78,12 +78,14 @@ async fn who_knows_the_name_of_a_grant_can_do_nothing_with_it() {
         format!("{grant}.{secret}."),
         format!("{grant}..{secret}"),
         format!("{grant}.{secret}.{secret}"),
-        format!("{grant}%00.{secret}"),
     ] {
         server.token(&refresh(&token)).await.assert_json_error(400, "invalid_grant", &token);
         let form = Form::of(&[("client_id", "pub1"), ("token", &token)]);
         assert_eq!(server.post("/oauth2/revoke", &form).await.status, StatusCode::OK, "{token}");
     }
+    // no database has a text with this in it, and neither is asked for one
+    let nul = format!("{grant}\0.{secret}");
+    server.token(&refresh(&nul)).await.assert_json_error(400, "invalid_request", "NUL");
     next(&server, &mine).await;
     next(&server, &theirs).await;
 }

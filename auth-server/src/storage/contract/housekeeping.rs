@@ -95,10 +95,16 @@ async fn purging_takes_what_is_over(storage: &Database) {
 }
 
 async fn purging_leaves_nothing_however_much_there_is(storage: &Database) {
-    let at = |second| AuditEvent::new(AuditKind::SignedOut, NOW.plus_seconds(second));
-    let old = (0..1100).map(async |second| storage.insert_audit_event(&at(-second)).await.unwrap());
-    futures_util::future::join_all(old).await;
-    storage.insert_audit_event(&at(1)).await.unwrap();
+    storage
+        .execute(
+            "INSERT INTO audit_events (at, kind, detail) \
+             WITH RECURSIVE past (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM past WHERE n < 1099) \
+             SELECT 1000000 - n, 'signed.out', '{}' FROM past",
+        )
+        .await;
+    let last = AuditEvent::new(AuditKind::SignedOut, NOW.plus_seconds(1));
+    storage.insert_audit_event(&last).await.unwrap();
+    assert_eq!(storage.audit_events(0, 2000).await.unwrap().len(), 1101);
     storage.purge(NOW, LONG_AGO, NOW).await.unwrap();
     let left = storage.audit_events(0, 9).await.unwrap();
     assert_eq!(left.iter().map(|event| event.at).collect::<Vec<_>>(), [NOW.plus_seconds(1).unix_seconds()]);

@@ -18,15 +18,25 @@ const VERSIONS: [(&str, &str); 7] = [
     ("keys as long as needed", include_str!("../../../migrations/0004_keys_as_long_as_needed.sql")),
     ("counting registrations", include_str!("../../../migrations/0005_counting_registrations.sql")),
     ("tokens beside their like", include_str!("../../../migrations/0006_tokens_beside_their_like.sql")),
-    ("consents by client", include_str!("../../../migrations/0007_consents_by_client.sql")),
+    ("clients that are forgotten", include_str!("../../../migrations/0007_clients_that_are_forgotten.sql")),
 ];
 
 /// What stands in the text of the versions for what is not the same in both databases.
-type Dialect = [(&'static str, &'static str); 2];
-const SQLITE: Dialect =
-    [("SERIAL_KEY", "INTEGER PRIMARY KEY AUTOINCREMENT"), (") WITHOUT_ROWID;", ") WITHOUT ROWID;")];
-const POSTGRES: Dialect =
-    [("SERIAL_KEY", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"), (") WITHOUT_ROWID;", ");")];
+type Dialect = [(&'static str, &'static str); 3];
+const SQLITE: Dialect = [
+    ("SERIAL_KEY", "INTEGER PRIMARY KEY AUTOINCREMENT"),
+    (") WITHOUT_ROWID;", ") WITHOUT ROWID;"),
+    ("LOCK_GRANTS_AND_TOKENS;", ""),
+];
+const POSTGRES: Dialect = [
+    ("SERIAL_KEY", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),
+    (") WITHOUT_ROWID;", ");"),
+    (
+        "LOCK_GRANTS_AND_TOKENS;",
+        "LOCK TABLE grants IN SHARE ROW EXCLUSIVE MODE; \
+         LOCK TABLE access_tokens, refresh_tokens IN ACCESS EXCLUSIVE MODE;",
+    ),
+];
 
 /// Tables that this server cannot work with.
 #[derive(Debug, thiserror::Error)]

@@ -15,7 +15,6 @@ use super::{
     *,
 };
 use crate::{
-    model::audit::{AuditEvent, AuditKind},
     outside::Timestamp,
     storage::{Housekeeping as _, contract::Engine as Kind},
 };
@@ -145,13 +144,15 @@ async fn what_was_given_up_before_it_began_is_not_done() {
 async fn whoever_writes_has_a_turn_while_much_is_removed() {
     let fresh = Kind::Sqlite.fresh().await;
     let database = &fresh.database;
-    let rows = i64::try_from(3 * AT_ONCE).unwrap();
-    let now = Timestamp::from_unix_seconds(rows);
-    let insert = async |second| {
-        let event = AuditEvent::new(AuditKind::SignedOut, Timestamp::from_unix_seconds(second));
-        database.insert_audit_event(&event).await.unwrap();
-    };
-    future::join_all((0..rows).map(insert)).await;
+    database
+        .execute(
+            "INSERT INTO audit_events (at, kind, detail) \
+             WITH RECURSIVE past (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM past WHERE n < 1500) \
+             SELECT n, 'signed.out', '{}' FROM past",
+        )
+        .await;
+    assert_eq!(AT_ONCE, 500, "there are three times as many");
+    let now = Timestamp::from_unix_seconds(1500);
     let removing = std::pin::pin!(database.remove(AUDIT_EVENTS, now));
     let writing = std::pin::pin!(database.take_numbers("n", 1));
     let Either::Right((written, removing)) = future::select(removing, writing).await else {

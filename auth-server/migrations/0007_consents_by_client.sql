@@ -1,2 +1,0 @@
--- for what is removed with a client
-CREATE INDEX consents_client ON consents (client_id);
