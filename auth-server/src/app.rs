@@ -27,6 +27,7 @@ use crate::{
     passwords::Passwords,
     peer::AddressBlock,
     rates::Rates,
+    refusals::Lines,
     registration_limits::RegistrationLimits,
     status::{Places, StatusLists},
     storage::Storage,
@@ -63,6 +64,7 @@ pub(crate) struct App {
     pub(crate) device_guesses: DeviceGuesses,
     /// Counts the events that say that a limit was reached: whoever floods the server must not flood its audit.
     pub(crate) limit_events: Throttle<()>,
+    pub(crate) lines: Lines,
     pub(crate) outside: Outside,
 }
 

@@ -27,6 +27,7 @@ mod pages;
 mod passwords;
 mod peer;
 mod rates;
+mod refusals;
 mod registration_limits;
 mod reload;
 mod router;

@@ -27,7 +27,7 @@ use crate::{
     model::place::Place,
     pages::{self, Problem},
     rates::{self, Purpose},
-    slow,
+    refusals, slow,
     wire::error::{ApiError, ErrorCode},
 };
 
@@ -104,6 +104,7 @@ pub(crate) fn router(app: Arc<App>, body: Duration, counted: Option<Endpoints>) 
         .layer(always(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
         .layer(SetResponseHeaderLayer::if_not_present(header::STRICT_TRANSPORT_SECURITY, transport))
         .layer(middleware::from_fn_with_state(body, slow::limit))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), refusals::log))
         .with_state(app);
     match counted {
         Some(endpoints) => all.layer(middleware::from_fn_with_state(endpoints, Endpoints::count)),

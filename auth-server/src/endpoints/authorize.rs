@@ -29,6 +29,7 @@ use crate::{
         text,
     },
     pages::{self, Frame, Problem, consent::LeavePage, parts::ShownClient},
+    refusals,
     wire::{error::ErrorCode, params::Params},
 };
 
@@ -52,6 +53,7 @@ pub(crate) async fn authorize(
 async fn answer(app: &App, query: &str, arrival: Arrival, jar: CookieJar) -> Result<Response, Problem> {
     let params = Params::parse(query).map_err(|_| Problem::malformed())?;
     let client_id = params.one("client_id").ok().flatten().ok_or_else(Problem::malformed)?;
+    refusals::named(client_id);
     let client = directory::for_authorization(app, client_id).await.map_err(|missing| match missing {
         Missing::Unknown => {
             let asked = text::for_developers(client_id, MAX_LOGGED_CHARS);

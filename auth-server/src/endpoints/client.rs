@@ -14,6 +14,7 @@ use crate::{
         secret::Secret,
         text,
     },
+    refusals,
     wire::{
         client_auth::{Presented, Proof},
         error::ApiError,
@@ -56,21 +57,25 @@ impl Door<'_> {
     /// answer is the same for a client that is unknown and for one that could not prove itself.
     async fn admit(&self, headers: &HeaderMap, params: &Params) -> Result<Client, ApiError> {
         let Presented { client_id, proof } = Presented::read(headers, params)?;
+        client_id.as_deref().inspect(|id| refusals::named(id));
         if let Proof::Assertion(assertion) = &proof {
             return self.by_assertion(client_id.as_deref(), assertion).await;
         }
         let refused = ApiError::invalid_client(matches!(proof, Proof::Basic(_)));
         let id = client_id.ok_or(refused)?;
-        let client = self.find(&id).await?.ok_or(refused)?;
+        let client =
+            self.find(&id).await?.ok_or(refused.because("no such client, or it waits for approval"))?;
         let proven = match (&client.authentication, &proof) {
-            (authentication, Proof::None) => authentication.is_public(),
+            (authentication, Proof::None) if authentication.is_public() => true,
             (Authentication::Secret { digest, basic: true, .. }, Proof::Basic(secret))
             | (Authentication::Secret { digest, post: true, .. }, Proof::Post(secret)) => {
                 digest.matches(&secret.digest())
             }
-            _ => false,
+            _ => {
+                return Err(refused.because("the client is registered to authenticate in another way"));
+            }
         };
-        if proven { Ok(client) } else { Err(refused) }
+        if proven { Ok(client) } else { Err(refused.because("the client authenticated with another secret")) }
     }
 
     async fn find(&self, id: &str) -> Result<Option<Client>, ApiError> {

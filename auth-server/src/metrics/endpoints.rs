@@ -85,7 +85,7 @@ impl Drop for Counting {
         self.latency.record(self.begun.elapsed());
         let endpoint = self.endpoint.to_string();
         let status = self.status.map_or_else(|| LEFT.to_owned(), |status| status.as_str().to_owned());
-        if let Some(Refused(error)) = self.refused {
+        if let Some(Refused { code: error, .. }) = self.refused {
             counter!(REFUSALS, "endpoint" => endpoint.clone(), "error" => error).increment(1);
         }
         counter!(REQUESTS, "endpoint" => endpoint, "status" => status).increment(1);

@@ -21,9 +21,14 @@ const DATABASE_ERRORS: &str = "mcp_auth_server_database_errors_total";
 const PASSWORDS_WAITING: &str = "mcp_auth_server_passwords_waiting";
 const PASSWORDS_HASHING: &str = "mcp_auth_server_passwords_hashing";
 
-/// Why a request was refused, by a code of ours: in the extensions of the response, for the counter.
+/// That a request was refused: in the extensions of the response, for the counter and the log.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Refused(pub(crate) &'static str);
+pub(crate) struct Refused {
+    /// A code of ours.
+    pub(crate) code: &'static str,
+    /// In words, which may say more than the answer does. None where a page was shown, which the log has already.
+    pub(crate) reason: Option<&'static str>,
+}
 
 /// Sees to it that whatever is counted from now on is kept.
 fn install() {

@@ -288,7 +288,7 @@ impl Problem {
         );
         let page = ProblemPage { frame: Frame::new(app), problem: &self, reference: &reference };
         let mut response = render(app, self.status, &page);
-        response.extensions_mut().insert(Refused(self.code));
+        response.extensions_mut().insert(Refused { code: self.code, reason: None });
         if let Some(seconds) = self.retry_after_seconds {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

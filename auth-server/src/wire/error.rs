@@ -106,6 +106,8 @@ pub(crate) struct ApiError {
     status: StatusCode,
     challenge: Option<&'static str>,
     retry_after_seconds: Option<i64>,
+    /// What the answer does not tell, because it would help whoever guesses: for the log.
+    cause: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -122,7 +124,14 @@ impl ApiError {
             status: StatusCode::BAD_REQUEST,
             challenge: None,
             retry_after_seconds: None,
+            cause: None,
         }
+    }
+
+    /// The same answer, of which the log knows more.
+    pub(crate) const fn because(mut self, cause: &'static str) -> Self {
+        self.cause = Some(cause);
+        self
     }
 
     pub(crate) const fn code(&self) -> ErrorCode {
@@ -179,7 +188,10 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = Body { error: self.code, error_description: self.description };
         let mut response = (self.status, Json(body)).into_response();
-        response.extensions_mut().insert(Refused(self.code.as_str()));
+        response.extensions_mut().insert(Refused {
+            code: self.code.as_str(),
+            reason: Some(self.cause.unwrap_or(self.description)),
+        });
         let headers = response.headers_mut();
         no_store(headers);
         if let Some(challenge) = self.challenge {

@@ -231,3 +231,49 @@ async fn a_log_of_everything_holds_no_secret() {
         }
     }
 }
+
+/// An operator finds out why a client fails, which the client itself is not told.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_says_who_was_refused_what_and_why() {
+    let mut server = Server::start().await;
+    let log = server.dir.path().join("log");
+    let program = run(&mut server, "info", &log).await;
+    let mut browser = server.browser();
+    let code = browser.code(&az()).await;
+    let wrong_verifier = redeem(&code).with("code_verifier", &"x".repeat(43));
+    let wrong_secret = refresh("t").with("client_id", "conf1").with("client_secret", "mistyped");
+    for (form, client, error, reason) in [
+        (wrong_verifier, "pub1", "invalid_grant", "code_verifier does not fit"),
+        (redeem("made-up"), "pub1", "invalid_grant", "no such code"),
+        (refresh("made-up"), "pub1", "invalid_grant", "no such refresh token"),
+        (refresh("t").with("client_id", "no\none"), "no\\u{a}one", "invalid_client", "no such client"),
+        (wrong_secret, "conf1", "invalid_client", "to authenticate in another way"),
+    ] {
+        let before = std::fs::read_to_string(&log).unwrap().len();
+        server.token(&form).await;
+        let lines = eventually("the line", async || {
+            let lines = std::fs::read_to_string(&log).unwrap()[before..].to_owned();
+            lines.contains("request refused").then_some(lines)
+        })
+        .await;
+        let line: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+        let span = &line["span"];
+        assert_eq!((&line["error"], &line["level"]), (&json!(error), &json!("INFO")), "{line}");
+        assert!(line["reason"].as_str().unwrap().contains(reason), "{line}");
+        assert_eq!((&span["client.id"], &span["path"]), (&json!(client), &json!("/oauth2/token")), "{line}");
+        assert_eq!(span["address"], "127.0.0.1", "{line}");
+    }
+    // what led to a page has its number
+    let page = browser.page(&az().with("client_id", "nobody")).await;
+    let (_, rest) = page.body.split_once("Reference: <code>").unwrap();
+    let (reference, _) = rest.split_once("</code>").unwrap();
+    let log = std::fs::read_to_string(&log).unwrap();
+    let line = |part: &str| -> serde_json::Value {
+        let found = log.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("{part}: {log}"));
+        serde_json::from_str(found).unwrap()
+    };
+    let (cause, shown) = (line("of an unknown client"), line(reference));
+    assert_eq!(cause["span"]["request"], shown["span"]["request"]);
+    assert_eq!(shown["span"]["client.id"], "nobody");
+    drop(program);
+}

@@ -17,20 +17,25 @@ pub(super) async fn redeem(asking: &Asking<'_>) -> Result<TokenResponse, ApiErro
     let Asking { app, client, params, now, .. } = *asking;
     let secret = Secret::received(asking.required("code", "code is required")?);
     let verifier = asking.required("code_verifier", "code_verifier is required")?;
-    let (code, grant) = app.storage.code(&secret.digest()).await?.ok_or(invalid_grant())?;
+    let (code, grant) = app.storage.code(&secret.digest()).await?.ok_or(invalid_grant("no such code"))?;
 
     // Everything is checked before the code is touched: a mistake, or somebody else's attempt with a stolen code, must
     // not cost the client that it belongs to its sign-in.
-    if grant.client_id != client.id || now >= code.expires_at && code.redeemed_at.is_none() {
-        return Err(invalid_grant());
+    if grant.client_id != client.id {
+        return Err(invalid_grant("the code is another client's"));
+    }
+    if now >= code.expires_at && code.redeemed_at.is_none() {
+        return Err(invalid_grant("the code has expired"));
     }
     if one(params, "redirect_uri")?.is_some_and(|uri| uri != code.redirect_uri.as_str()) {
-        return Err(invalid_grant());
+        return Err(invalid_grant("redirect_uri is not the one of the authorization request"));
     }
     let proven = CodeVerifier::parse(verifier).is_some_and(|verifier| code.challenge.accepts(&verifier));
     if !proven || code.failures >= MAX_CODE_FAILURES {
         app.storage.count_code_failure(&code.digest).await?;
-        return Err(invalid_grant());
+        let cause =
+            if proven { "too many wrong code_verifiers before" } else { "code_verifier does not fit" };
+        return Err(invalid_grant(cause));
     }
     if code.redeemed_at.is_some() {
         return Err(replayed(asking, &grant).await?);
@@ -58,5 +63,5 @@ async fn replayed(asking: &Asking<'_>, grant: &Grant) -> Result<ApiError, ApiErr
     app.storage.revoke_grants(&Which::Grant(grant.id.clone()), now).await?;
     let event = AuditEvent::new(AuditKind::CodeReused, now);
     app.record(event.of_grant(grant).address(&asking.address)).await;
-    Ok(invalid_grant())
+    Ok(invalid_grant("the code was used before, or its grant has ended: its tokens end"))
 }

@@ -11,13 +11,16 @@ use crate::{
     },
 };
 
+const ENDED: &str = "its grant has ended";
+
 pub(super) async fn redeem(asking: &Asking<'_>) -> Result<TokenResponse, ApiError> {
     let Asking { app, client, params, now, .. } = *asking;
     let secret = Secret::received(asking.required("device_code", "device_code is required")?);
-    let polled = app.storage.poll_device(&secret.digest(), &client.id, now).await?.ok_or(invalid_grant())?;
+    let polled = app.storage.poll_device(&secret.digest(), &client.id, now).await?;
+    let polled = polled.ok_or(invalid_grant("no such device code of this client"))?;
     let device = &polled.device;
     if device.state == DeviceState::Redeemed {
-        return Err(invalid_grant());
+        return Err(invalid_grant("the device code was used before"));
     }
     if now >= device.expires_at {
         return Err(ApiError::new(ErrorCode::ExpiredToken, "the device code has expired"));
@@ -31,10 +34,10 @@ pub(super) async fn redeem(asking: &Asking<'_>) -> Result<TokenResponse, ApiErro
         (DeviceState::Waiting, _) => {
             return Err(ApiError::new(ErrorCode::AuthorizationPending, "the user has not decided yet"));
         }
-        _ => return Err(invalid_grant()),
+        _ => return Err(invalid_grant(ENDED)),
     };
     if grant.revoked_at.is_some() {
-        return Err(invalid_grant());
+        return Err(invalid_grant(ENDED));
     }
     let order = Order::read(app, client, &grant, params)?;
     let key = asking.key(&grant)?;
@@ -47,7 +50,7 @@ pub(super) async fn redeem(asking: &Asking<'_>) -> Result<TokenResponse, ApiErro
         refresh: refresh.as_ref().map(|secret| issue::refresh_token(app, &grant, secret, now)),
     };
     if !app.storage.redeem_device(&device.digest, &grant.id, &issued, &asking.used()).await? {
-        return Err(invalid_grant());
+        return Err(invalid_grant(ENDED));
     }
     Ok(TokenResponse { id_token, ..issue::response(access, refresh.as_ref(), &order) })
 }

@@ -49,13 +49,15 @@ pub(super) async fn exchange(asking: &Asking<'_>) -> Result<TokenResponse, ApiEr
     let access = issue::access_token(app, &grant, &order, user.as_ref(), asking.key(&grant)?).await?;
     let issued = Issued { access: access.stored.clone(), refresh: None };
     if !app.storage.insert_grant(&grant, &Shown::new(client, None), &issued, &asking.used()).await? {
-        return Err(invalid_grant());
+        return Err(invalid_grant("the grant of the subject token ended meanwhile"));
     }
     let event = AuditEvent::new(AuditKind::GrantIssued, now).of_grant(&grant).address(&asking.address);
     let event = event.detail("kind", grant.kind.as_str()).detail("from", &subject.id);
     app.record(event.detail("resource", &order.resource).detail("scopes", &grant.scopes)).await;
     Ok(TokenResponse { issued_token_type: Some(ACCESS_TOKEN), ..issue::response(access, None, &order) })
 }
+
+const NOT_OURS: &str = "the subject token is no access token of this server";
 
 /// The token that is exchanged: one of ours, still good, for a resource that this client serves.
 async fn subject(asking: &Asking<'_>) -> Result<(AccessToken, Grant), ApiError> {
@@ -77,11 +79,14 @@ async fn subject(asking: &Asking<'_>) -> Result<(AccessToken, Grant), ApiError> 
             "actor_token and audience are not supported: the client is the actor, and resource names the target",
         ));
     }
-    let name = AccessTokenName::read(text).ok_or(invalid_grant())?;
-    let (token, grant) = app.storage.access_token(&name).await?.ok_or(invalid_grant())?;
+    let name = AccessTokenName::read(text).ok_or(invalid_grant(NOT_OURS))?;
+    let (token, grant) = app.storage.access_token(&name).await?.ok_or(invalid_grant(NOT_OURS))?;
     let good = token.revoked_at.is_none() && grant.revoked_at.is_none() && now < token.expires_at;
-    if !good || !client.service.serves.contains(&token.audience) {
-        return Err(invalid_grant());
+    if !good {
+        return Err(invalid_grant("the subject token has expired or was revoked"));
+    }
+    if !client.service.serves.contains(&token.audience) {
+        return Err(invalid_grant("the subject token is for a resource that this client does not serve"));
     }
     match (&token.key_thumbprint, asking.proof) {
         (None, _) => {}

@@ -149,8 +149,8 @@ pub(super) fn one<'p>(params: &'p Params, name: &str) -> Result<Option<&'p str>,
         .map_err(|_| ApiError::new(ErrorCode::InvalidRequest, "a parameter is given more than once"))
 }
 
-const fn invalid_grant() -> ApiError {
-    ApiError::new(ErrorCode::InvalidGrant, "the code or token is not valid for this client")
+const fn invalid_grant(cause: &'static str) -> ApiError {
+    ApiError::new(ErrorCode::InvalidGrant, "the code or token is not valid for this client").because(cause)
 }
 
 /// The user who gave a grant, where one did, if they are still there and may still sign in.
@@ -158,6 +158,6 @@ async fn user_of(app: &App, grant: &Grant) -> Result<Option<User>, ApiError> {
     let Some(user_id) = &grant.user_id else { return Ok(None) };
     match app.storage.user(user_id).await? {
         Some(user) if user.disabled_at.is_none() => Ok(Some(user)),
-        _ => Err(invalid_grant()),
+        _ => Err(invalid_grant("its user is gone or disabled")),
     }
 }

@@ -14,13 +14,22 @@ use crate::{
     wire::{error::ApiError, token::TokenResponse},
 };
 
+const UNKNOWN: &str = "no such refresh token";
+const ENDED: &str = "its grant ended meanwhile";
+
 pub(super) async fn refresh(asking: &Asking<'_>) -> Result<TokenResponse, ApiError> {
     let Asking { app, client, params, now, .. } = *asking;
     let secret = RefreshSecret::received(asking.required("refresh_token", "refresh_token is required")?);
     let name = secret.name();
-    let (token, grant) = app.storage.refresh_token(&name).await?.ok_or(invalid_grant())?;
-    if grant.client_id != client.id || grant.revoked_at.is_some() || now >= token.expires_at {
-        return Err(invalid_grant());
+    let (token, grant) = app.storage.refresh_token(&name).await?.ok_or(invalid_grant(UNKNOWN))?;
+    if grant.client_id != client.id {
+        return Err(invalid_grant("the refresh token is another client's"));
+    }
+    if grant.revoked_at.is_some() {
+        return Err(invalid_grant("its grant was revoked"));
+    }
+    if now >= token.expires_at {
+        return Err(invalid_grant("the refresh token has expired"));
     }
     let order = Order::read(app, client, &grant, params)?;
     let key = asking.key(&grant)?;
@@ -40,7 +49,7 @@ pub(super) async fn refresh(asking: &Asking<'_>) -> Result<TokenResponse, ApiErr
         }
     }
     // used before, if only by a request that was faster by a moment
-    let (token, grant) = app.storage.refresh_token(&name).await?.ok_or(invalid_grant())?;
+    let (token, grant) = app.storage.refresh_token(&name).await?.ok_or(invalid_grant(UNKNOWN))?;
     let tokens = again(asking, &secret, &token, &grant, &order, user.as_ref()).await?;
     Ok(TokenResponse { id_token, ..tokens })
 }
@@ -59,7 +68,8 @@ async fn again(
     user: Option<&User>,
 ) -> Result<TokenResponse, ApiError> {
     let Asking { app, now, .. } = *asking;
-    let rotation = token.rotation.as_ref().filter(|_| grant.revoked_at.is_none()).ok_or(invalid_grant())?;
+    let rotation = token.rotation.as_ref().filter(|_| grant.revoked_at.is_none());
+    let rotation = rotation.ok_or(invalid_grant(ENDED))?;
     let successor = secret.successor(&grant.id, &rotation.salt);
     let unused = app
         .storage
@@ -69,12 +79,12 @@ async fn again(
     if unused && now.seconds_since(rotation.at) < app.tokens.refresh_retry_window {
         let access = issue::access_token(app, grant, order, user, asking.key(grant)?).await?;
         if !app.storage.insert_access_token(&grant.id, &access.stored).await? {
-            return Err(invalid_grant());
+            return Err(invalid_grant(ENDED));
         }
         return Ok(issue::response(access, Some(&successor), order));
     }
     app.storage.revoke_grants(&Which::Grant(grant.id.clone()), now).await?;
     let event = AuditEvent::new(AuditKind::RefreshReused, now);
     app.record(event.of_grant(grant).address(&asking.address)).await;
-    Err(invalid_grant())
+    Err(invalid_grant("the refresh token was used before: its grant ends"))
 }
