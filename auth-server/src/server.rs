@@ -214,7 +214,29 @@ pub(crate) async fn migrate(config: &Config) -> anyhow::Result<()> {
 
 /// Opens the database, and brings its tables up to date where the configuration says so.
 pub(crate) async fn open(config: &Config) -> anyhow::Result<Database> {
-    open_with(config, if config.migrate { Schema::Migrate } else { Schema::Check }).await
+    if config.migrate {
+        return open_with(config, Schema::Migrate).await;
+    }
+    expect_database(config)?;
+    open_with(config, Schema::Check).await
+}
+
+/// Opens a database that is there, as [`open`] does: what is changed in an empty one at a mistaken path changes nothing.
+pub(crate) async fn open_existing(config: &Config) -> anyhow::Result<Database> {
+    expect_database(config)?;
+    open(config).await
+}
+
+fn expect_database(config: &Config) -> anyhow::Result<()> {
+    if let DatabaseUrl::Sqlite(file) = &config.database {
+        anyhow::ensure!(
+            file.exists(),
+            "there is no database `{}`: expected `database.url`, or MCP_AUTH_SERVER__DATABASE__URL in the environment, to be \
+             that of the server. The first `run`, `migrate` or `user add` makes it",
+            file.display()
+        );
+    }
+    Ok(())
 }
 
 async fn open_with(config: &Config, schema: Schema) -> anyhow::Result<Database> {

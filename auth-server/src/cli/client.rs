@@ -156,8 +156,13 @@ async fn show(answer: &Answer, named: &Named) -> anyhow::Result<()> {
 
 async fn approve(named: &Named) -> anyhow::Result<()> {
     let desk = Desk::open(&named.file).await?;
-    Desk::found(desk.storage.approve_client(&named.id, desk.now()).await?, &named.id)?;
+    anyhow::ensure!(
+        !desk.config.clients.registered.contains_key(&named.id),
+        "client `{}` is in the configuration, and needs nobody's approval",
+        harmless(&named.id)
+    );
     let client = desk.client(&named.id).await?.client;
+    Desk::found(desk.storage.approve_client(&named.id, desk.now()).await?, &named.id)?;
     desk.record(desk.event(AuditKind::ClientApproved).client(&named.id).detail("name", &client.name)).await?;
     desk.close().await;
     // by what it calls itself nobody knows it
@@ -186,7 +191,7 @@ async fn delete(named: &Named) -> anyhow::Result<()> {
 
 impl Desk {
     /// A client that is in the database or in the configuration.
-    async fn client(&self, id: &str) -> anyhow::Result<ListedClient> {
+    pub(super) async fn client(&self, id: &str) -> anyhow::Result<ListedClient> {
         if let Some(client) = self.config.clients.registered.get(id) {
             return self.of_the_configuration(client).await;
         }

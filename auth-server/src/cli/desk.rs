@@ -28,8 +28,16 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    /// Opens the database, as `run` would: its tables are brought up to date unless `database.migrate` is false.
+    /// Opens the database, which is there; its tables are brought up to date as by `run`, unless `database.migrate` is
+    /// false.
     pub(super) async fn open(file: &File) -> anyhow::Result<Self> {
+        let config = file.load()?;
+        let storage = server::open_existing(&config).await?;
+        Ok(Self { config, storage, outside: Outside::default() })
+    }
+
+    /// Opens the database, or makes it: for what comes before the first `run`.
+    pub(super) async fn open_or_make(file: &File) -> anyhow::Result<Self> {
         let config = file.load()?;
         let storage = server::open(&config).await?;
         Ok(Self { config, storage, outside: Outside::default() })
@@ -60,7 +68,7 @@ impl Desk {
 
     /// What a change says of whether there was something to change.
     pub(super) fn found(found: bool, name: &str) -> anyhow::Result<()> {
-        anyhow::ensure!(found, "expected what there is, but found `{}`, which is not there", harmless(name));
+        anyhow::ensure!(found, "`{}` is not there any more", harmless(name));
         Ok(())
     }
 

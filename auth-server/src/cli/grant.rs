@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use super::{
     Desk, File,
     desk::Answer,
-    text::{instant, instant_or, table},
+    text::{harmless, instant, instant_or, table},
 };
 use crate::{
     model::{audit::AuditKind, grant::Connected},
-    storage::{Grants as _, Which},
+    storage::{Clients as _, Grants as _, Which},
 };
 
 /// Events that are stored at once, so that they share the wait for the disk.
@@ -91,12 +91,20 @@ async fn list(user: &str, answer: &Answer, file: &File) -> anyhow::Result<()> {
 async fn revoke(meant: Meant, answer: &Answer, file: &File) -> anyhow::Result<()> {
     let desk = Desk::open(file).await?;
     let which = match meant {
-        Meant { id: Some(id), .. } => Which::Grant(id),
+        Meant { id: Some(id), .. } => {
+            let found = desk.storage.grant(&id).await?.is_some();
+            anyhow::ensure!(found, "expected a grant of this server, but found `{}`", harmless(&id));
+            Which::Grant(id)
+        }
         Meant { user: Some(user), client: None, .. } => Which::OfUser(desk.user(&user).await?.id),
         Meant { user: Some(user), client: Some(client_id), .. } => {
+            desk.had_grants(&client_id).await?;
             Which::OfUserAndClient { user_id: desk.user(&user).await?.id, client_id }
         }
-        Meant { client: Some(client_id), .. } => Which::OfClient(client_id),
+        Meant { client: Some(client_id), .. } => {
+            desk.had_grants(&client_id).await?;
+            Which::OfClient(client_id)
+        }
         Meant { .. } => anyhow::bail!("expected `--id`, `--user` or `--client`"),
     };
     let revoked = desk.storage.revoke_grants(&which, desk.now()).await?;
@@ -119,6 +127,17 @@ async fn revoke(meant: Meant, answer: &Answer, file: &File) -> anyhow::Result<()
         1 => "1 grant revoked".to_owned(),
         more => format!("{more} grants revoked"),
     })
+}
+
+impl Desk {
+    /// Whether a client is known, or was while it got its grants: it may be gone from the configuration by now.
+    async fn had_grants(&self, client_id: &str) -> anyhow::Result<()> {
+        let usage = self.storage.client_usage(client_id, self.now()).await?;
+        if usage.grants == 0 && usage.last_used_at.is_none() {
+            self.client(client_id).await?;
+        }
+        Ok(())
+    }
 }
 
 fn described(connected: &Connected) -> Value {

@@ -116,7 +116,10 @@ async fn reseal(desk: &Desk) -> anyhow::Result<String> {
 async fn delete(desk: &Desk, kid: &str) -> anyhow::Result<String> {
     let key = admin::delete(&desk.storage, kid).await?;
     desk.record(event(desk, AuditKind::KeyRemoved, &key)).await?;
-    Ok(format!("{kid}: deleted"))
+    Ok(format!(
+        "{kid}: deleted. A server that runs may sign with it for another minute, and a gateway takes what it signed until it \
+         asks for the keys again (`keys_fresh_seconds`)"
+    ))
 }
 
 fn event(desk: &Desk, kind: AuditKind, key: &Term) -> AuditEvent {

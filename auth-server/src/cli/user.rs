@@ -75,7 +75,7 @@ impl Command {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Add(named) => {
-                let desk = Desk::open(&named.file).await?;
+                let desk = Desk::open_or_make(&named.file).await?;
                 let password = read_password()?;
                 let user = users::add(&desk.storage, &desk.outside, &named.name, &password).await?;
                 desk.close().await;

@@ -410,6 +410,16 @@ async fn command_lines_without_sense_are_refused() {
     ] {
         assert!(server.refusal(arguments).contains("user"), "{arguments:?}");
     }
+    for (arguments, said) in [
+        (&["grant", "revoke", "--id", "nothing"][..], "expected a grant of this server, but found `nothing`"),
+        (&["grant", "revoke", "--client", "nobody"], "expected a client of this server, but found `nobody`"),
+        (&["grant", "revoke", "--client", "nobody", "--user", "alice"], "but found `nobody`"),
+        (&["client", "approve", "nobody"], "expected a client of this server, but found `nobody`"),
+        (&["client", "approve", "pub1"], "client `pub1` is in the configuration"),
+    ] {
+        let refused = server.refusal(arguments);
+        assert!(refused.contains(said), "{arguments:?}: {refused}");
+    }
     for kind in ["user.disabled", "user.deleted", "grant.revoked"] {
         assert!(server.events(kind).is_empty(), "{kind}: nothing happened");
     }
@@ -422,4 +432,43 @@ fn it_says_what_it_was_built_from() {
     let names: Vec<_> = text.lines().skip(1).map(|line| line.split_once(": ").unwrap().0).collect();
     assert_eq!(text.lines().next(), Some(concat!("mcp-auth-server ", env!("CARGO_PKG_VERSION"))));
     assert_eq!(names, ["commit", "date", "rustc", "target", "profile"]);
+}
+
+/// What is done to an empty database at a mistaken path is done to nobody.
+#[tokio::test]
+async fn a_command_makes_no_database_where_there_is_none() {
+    let server = Server::start().await;
+    let elsewhere = server.dir.path().join("mistyped.db");
+    let at_elsewhere = |arguments: &[&str], more: &[(&str, &str)]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_mcp-auth-server"))
+            .args(arguments)
+            .arg("--config")
+            .arg(server.dir.path().join("auth-server.toml"))
+            .env("MCP_AUTH_SERVER__DATABASE__URL", format!("sqlite://{}", elsewhere.display()))
+            .envs(more.iter().copied())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for arguments in [
+        &["user", "list"][..],
+        &["user", "show", "alice"],
+        &["client", "list"],
+        &["client", "token", "--note", "x"],
+        &["grant", "revoke", "--user", "alice"],
+        &["key", "list"],
+        &["key", "rotate", "--at-once"],
+        &["audit", "tail"],
+        &["data", "export", "--user", "alice"],
+    ] {
+        let (code, said) = at_elsewhere(arguments, &[]);
+        assert_eq!(code, Some(1), "{arguments:?}: {said}");
+        assert!(said.contains("there is no database `") && said.contains("mistyped.db`"), "{said}");
+    }
+    let (code, said) = at_elsewhere(&["run"], &[("MCP_AUTH_SERVER__DATABASE__MIGRATE", "false")]);
+    assert!(code == Some(1) && said.contains("there is no database"), "{said}");
+    assert!(!elsewhere.exists());
+    assert_eq!(at_elsewhere(&["migrate"], &[]).0, Some(0));
+    assert_eq!(at_elsewhere(&["user", "list"], &[]).0, Some(0));
 }
