@@ -37,10 +37,15 @@ pub(super) fn understand(
         let legal = !entry.id.is_empty()
             && entry.id.len() <= 256
             && entry.id.bytes().all(|b| matches!(b, 0x21..=0x7E));
-        if !legal || clients.contains_key(&entry.id) {
-            report.unexpected(&path.key("id"), "a client id of its own, in printable ASCII without spaces");
+        if !legal {
+            report.unexpected(&path.key("id"), "a client id, in printable ASCII without spaces");
+        } else if clients.contains_key(&entry.id) {
+            report.unexpected(&path.key("id"), "an id that no client above has");
         }
-        let grant_types = grant_types(entry.grant_types.as_deref(), &path.key("grant_types"), report);
+        let proves_itself =
+            [&entry.secret_file, &entry.jwks_file, &entry.jwks_uri].iter().any(|value| !value.is_empty());
+        let at = path.key("grant_types");
+        let grant_types = grant_types(entry.grant_types.as_deref(), proves_itself, &at, report);
         let post_logout_redirect_uris =
             redirect_uris(&entry.post_logout_redirect_uris, &path.key("post_logout_redirect_uris"), report);
         let redirect_uris = redirect_uris(&entry.redirect_uris, &path.key("redirect_uris"), report);
@@ -48,8 +53,6 @@ pub(super) fn understand(
             report.fault(&path, "expected `redirect_uris` with at least one URI, for `authorization_code`");
         }
         let authentication = authentication(&entry, insecure_hosts, &path, report);
-        let proves_itself =
-            [&entry.secret_file, &entry.jwks_file, &entry.jwks_uri].iter().any(|value| !value.is_empty());
         if !proves_itself
             && let Some(grant_type) = grant_types.iter().find(|grant_type| grant_type.needs_authentication())
         {
@@ -60,6 +63,9 @@ pub(super) fn understand(
                     grant_type.as_str()
                 ),
             );
+        } else if entry.service_scopes.is_empty() && grant_types.contains(&GrantType::ClientCredentials) {
+            report
+                .fault(&path, "expected `service_scopes` with at least one scope, for `client_credentials`");
         }
         let client = Client {
             id: entry.id.clone(),
@@ -111,7 +117,13 @@ fn service(
     }
 }
 
-fn grant_types(listed: Option<&[String]>, path: &KeyPath, report: &mut Report) -> GrantTypes {
+/// A client that can prove itself needs none: it may be one that only introspects.
+fn grant_types(
+    listed: Option<&[String]>,
+    proves_itself: bool,
+    path: &KeyPath,
+    report: &mut Report,
+) -> GrantTypes {
     let Some(listed) = listed else { return interactive() };
     let unknown = listed.iter().position(|name| GrantType::parse(name).is_none());
     if let Some(index) = unknown {
@@ -119,8 +131,13 @@ fn grant_types(listed: Option<&[String]>, path: &KeyPath, report: &mut Report) -
         report.unexpected(&path.index(index), format!("one of `{}`", known.join("`, `")));
     }
     let grant_types: GrantTypes = listed.iter().filter_map(|name| GrantType::parse(name)).collect();
-    if unknown.is_none() && grant_types.iter().all(|grant_type| *grant_type == GrantType::RefreshToken) {
-        report.unexpected(path, "a grant type that a client can begin with");
+    let begins = grant_types.iter().any(|grant_type| *grant_type != GrantType::RefreshToken);
+    if unknown.is_none() && !begins && !(listed.is_empty() && proves_itself) {
+        report.unexpected(
+            path,
+            "a grant type that a client can begin with, such as `authorization_code`, or none at all for a client with a \
+             secret or keys that only introspects tokens",
+        );
     }
     grant_types
 }

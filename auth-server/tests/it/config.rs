@@ -240,7 +240,16 @@ fn a_registered_client_must_make_sense() {
             ),
             None,
         ),
-        ("secret_file = \"client.secret\"\ngrant_types = [\"client_credentials\"]".to_owned(), None),
+        (
+            "secret_file = \"client.secret\"\ngrant_types = [\"client_credentials\"]\nservice_scopes = [\"a\"]"
+                .to_owned(),
+            None,
+        ),
+        (
+            "secret_file = \"client.secret\"\ngrant_types = [\"client_credentials\"]".to_owned(),
+            Some("expected `service_scopes`"),
+        ),
+        ("secret_file = \"client.secret\"\ngrant_types = []".to_owned(), None),
         (
             "jwks_file = \"keys.json\"\ngrant_types = [\"urn:ietf:params:oauth:grant-type:token-exchange\", \
              \"urn:ietf:params:oauth:grant-type:jwt-bearer\"]"

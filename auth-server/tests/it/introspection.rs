@@ -13,7 +13,7 @@ fn resource_servers() -> Setup {
     let client = |id: &str, serves: &str| {
         format!(
             "[[clients.registered]]\nid = \"{id}\"\nsecret_file = \"conf1.secret\"\n\
-             grant_types = [\"client_credentials\"]\nserves = [\"{serves}\"]\n"
+             grant_types = []\nserves = [\"{serves}\"]\n"
         )
     };
     Setup { more: client("rs1", R1) + &client("rs2", "https://gw.test/other"), ..Setup::default() }

@@ -271,7 +271,7 @@ fn setup() -> Setup {
     let mut setup = devices::with_devices();
     let more = format!(
         "[[clients.registered]]\nid = \"rs1\"\nsecret_file = \"conf1.secret\"\n\
-         grant_types = [\"client_credentials\"]\nserves = [\"{R1}\"]\n"
+         grant_types = []\nserves = [\"{R1}\"]\n"
     );
     setup.more.push_str(&more);
     setup

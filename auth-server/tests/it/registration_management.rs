@@ -343,7 +343,7 @@ async fn changes_are_limited_like_registrations() {
 async fn a_deleted_registration_takes_everything_along() {
     let more = format!(
         "[[clients.registered]]\nid = \"rs1\"\nsecret_file = \"conf1.secret\"\n\
-         grant_types = [\"client_credentials\"]\nserves = [\"{R1}\"]\n"
+         grant_types = []\nserves = [\"{R1}\"]\n"
     );
     let server = Setup { more, ..Setup::default() }.start().await;
     let basic = format!("Basic {}", STANDARD.encode(format!("rs1:{CONF1_SECRET}")));

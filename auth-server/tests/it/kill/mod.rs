@@ -206,7 +206,7 @@ grant_types = ["{DEVICE_GRANT}", "refresh_token"]
 
 [[clients.registered]]
 id = "gw"
-grant_types = ["client_credentials"]
+grant_types = []
 secret_file = "gw.secret"
 serves = ["{R1}"]
 "#
