@@ -16,7 +16,11 @@ pub(super) fn note(raw: &Raw, issuers: &[IssuerConfig], routes: &[RouteConfig], 
         .enumerate()
         .map(|(index, route)| (at_routes.index(index).key("public_url"), route.public_url.as_deref()));
     let server = (KeyPath::from("server").key("public_url"), raw.server.public_url.as_deref());
+    let has_tls = raw.server.tls.is_some();
     for (at, url) in std::iter::once(server).chain(own) {
+        if has_tls && url.and_then(http_url).is_some_and(|url| url.scheme() == "http") {
+            report.warning(&at, "nobody is served there: `server.tls` leaves nothing that speaks http");
+        }
         if url.is_some_and(in_clear) {
             report.warning(
                 &at,

@@ -504,7 +504,8 @@ impl Servers {
         let place = Arc::clone(&self.processes).try_acquire_owned().map_err(|_| Failure::TooManySessions)?;
         let started = Process::start(&self.config, &self.route, whose, place, &self.runtime);
         let process = started.map_err(|reason| {
-            tracing::error!(route = self.route, %reason, "an MCP server cannot be started");
+            let command = self.config.program.as_str();
+            tracing::error!(route = self.route, command, %reason, "an MCP server cannot be started");
             self.pauses.failed_to_run(&*self.random);
             Failure::NotStarted
         })?;
