@@ -23,7 +23,8 @@ pub(crate) struct Authenticated {
 #[derive(Debug)]
 pub(crate) enum NoCaller {
     Ambiguous(&'static str),
-    Invalid(&'static str),
+    /// What the client is told, and what is the matter.
+    Invalid(&'static str, &'static str),
     NotProven(NotProven),
     VerifierUnavailable,
     StateUnavailable,
@@ -34,8 +35,8 @@ impl NoCaller {
     pub(crate) fn refusal(&self, policy: &Policy, request: &[Classified<'_>]) -> Refusal {
         match *self {
             Self::Ambiguous(why) => Refusal::AmbiguousCredentials(why),
-            Self::Invalid(description) => {
-                Refusal::InvalidToken { description, scopes: policy.scopes_for(request) }
+            Self::Invalid(description, cause) => {
+                Refusal::InvalidToken { description, cause, scopes: policy.scopes_for(request) }
             }
             Self::NotProven(why) => Refusal::NotProven { why, scopes: policy.scopes_for(request) },
             Self::VerifierUnavailable => Refusal::VerifierUnavailable,
@@ -51,7 +52,7 @@ impl Shared {
             Ok(None) => return Ok(None),
             Ok(Some(credentials)) => credentials,
             Err(CredentialsError::Ambiguous(why)) => return Err(NoCaller::Ambiguous(why)),
-            Err(CredentialsError::Unusable(why)) => return Err(NoCaller::Invalid(why)),
+            Err(CredentialsError::Unusable(why)) => return Err(NoCaller::Invalid(why, why)),
         };
         let token = match self.verifier.verify(&credentials.token).await {
             Ok(token) => token,
@@ -59,7 +60,7 @@ impl Shared {
                 if let Some(unwritten) = self.refused_tokens.admit(self.clock.unix_seconds()) {
                     tracing::info!(reason = %error, unwritten, "an access token was refused");
                 }
-                return Err(NoCaller::Invalid(why.description()));
+                return Err(NoCaller::Invalid(why.description(), why.cause()));
             }
             Err(error @ VerifyError::Unavailable(_)) => {
                 // whoever sends a token can have one of these while the keys cannot be had

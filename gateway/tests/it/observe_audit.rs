@@ -123,6 +123,8 @@ async fn refusals_and_batches_are_on_record_and_what_nobody_decided_is_not() {
             "anonymously tools.open - 200 200",
         ]
     );
+    // the client is told less
+    assert_eq!(lines(&file)[3]["reason"], "no JWT with an algorithm that we know");
     assert_eq!(lines(&file)[4]["object"], "nothing\nlike \"it\"");
     let batch = &lines(&file)[6..];
     assert_eq!(batch[0]["request_id"], batch[1]["request_id"]);

@@ -93,7 +93,7 @@ pub(crate) fn refuse(
             let scopes = Some(scopes).filter(|_| reason.error == "invalid_token");
             challenge(status, &reason.in_words(words), scopes, to)
         }
-        Refusal::InvalidToken { description, scopes } => challenge(
+        Refusal::InvalidToken { description, scopes, .. } => challenge(
             StatusCode::UNAUTHORIZED,
             &Reason::new("invalid_token", description).in_words(words),
             Some(scopes),

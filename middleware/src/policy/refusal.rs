@@ -24,6 +24,8 @@ pub enum Refusal {
     InvalidToken {
         /// The words for the client.
         description: &'static str,
+        /// What is wrong with it, which the client is not always told: for the operator.
+        cause: &'static str,
         /// The scopes to ask for.
         scopes: ScopeSet,
     },
@@ -100,7 +102,7 @@ impl fmt::Display for Refusal {
             Self::MethodNotAllowed => f.write_str("the HTTP method has no meaning here"),
             Self::Malformed(malformed) => malformed.fmt(f),
             Self::AmbiguousCredentials(why) => f.write_str(why),
-            Self::InvalidToken { description, .. } => f.write_str(description),
+            Self::InvalidToken { cause, .. } => f.write_str(cause),
             Self::NotProven { why, .. } => why.fmt(f),
             Self::VerifierUnavailable => f.write_str("access tokens cannot be verified now"),
             Self::SignIn { scopes } => write!(f, "a token is needed, with the scopes `{scopes}`"),

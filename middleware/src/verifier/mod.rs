@@ -113,14 +113,21 @@ impl InvalidToken {
             Self::NotYetValid => "The access token is not valid yet",
         }
     }
+
+    /// What the operator is told.
+    pub fn cause(self) -> &'static str {
+        match self {
+            Self::Untrusted(why) => why,
+            Self::UnknownIssuer => "the issuer is not configured",
+            Self::WrongAudience | Self::Expired | Self::NotYetValid => self.description(),
+        }
+    }
 }
 
 impl fmt::Display for VerifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Invalid(InvalidToken::Untrusted(why)) => f.write_str(why),
-            Self::Invalid(InvalidToken::UnknownIssuer) => f.write_str("the issuer is not configured"),
-            Self::Invalid(other) => f.write_str(other.description()),
+            Self::Invalid(why) => f.write_str(why.cause()),
             Self::Unavailable(why) => f.write_str(why),
         }
     }

@@ -77,7 +77,11 @@ fn every_cell_of_the_challenge_table() {
         ("no token", sign_in()),
         (
             "invalid token",
-            Refusal::InvalidToken { description: "The access token expired", scopes: scopes("notes:read") },
+            Refusal::InvalidToken {
+                description: "The access token expired",
+                cause: "",
+                scopes: scopes("notes:read"),
+            },
         ),
         ("scopes missing", step_up()),
         ("two tokens", Refusal::AmbiguousCredentials("the request carries two Authorization headers")),
@@ -226,7 +230,10 @@ fn words_of_ones_own_change_nothing_of_the_decision() {
     for (refusal, worded) in [
         (sign_in(), true),
         (step_up(), true),
-        (Refusal::InvalidToken { description: "The access token expired", scopes: scopes("a") }, true),
+        (
+            Refusal::InvalidToken { description: "The access token expired", cause: "", scopes: scopes("a") },
+            true,
+        ),
         (Refusal::AmbiguousCredentials("two"), true),
         (Refusal::ConditionFailed(ConditionFailure::False), true),
         (Refusal::Unknown(unknown), false),
