@@ -85,11 +85,20 @@ pub(super) fn audit(raw: &raw::AuditTable, service_name: &str, report: &mut Repo
             None
         }
         "-" => Some(AuditFile::StandardOutput),
-        file => Some(AuditFile::Path {
-            path: report.resolve_output(file),
-            rotate_bytes: Some(raw.rotate_bytes).filter(|bytes| *bytes != 0),
-            keep_files: raw.keep_files,
-        }),
+        file => {
+            let path = report.resolve_output(file);
+            if path.parent().is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+                report.warning(
+                    &at.key("file"),
+                    "its folder is not there on this machine: `run` does not start without it",
+                );
+            }
+            Some(AuditFile::Path {
+                path,
+                rotate_bytes: Some(raw.rotate_bytes).filter(|bytes| *bytes != 0),
+                keep_files: raw.keep_files,
+            })
+        }
     });
     if service_name.trim().is_empty() {
         report.unexpected(&KeyPath::from("telemetry").key("service_name"), "a name");

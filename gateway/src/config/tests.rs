@@ -676,8 +676,10 @@ fn an_upstream_that_is_the_gateway_itself_is_a_fault() {
 #[test]
 fn what_is_perhaps_not_meant_is_said_with_its_place() {
     let folder = |config: &Config| format!("{}/", config.path.parent().unwrap().display());
+    let (certificate, key) = certificate();
     let warnings = |text: &str| -> Vec<String> {
-        let config = load(text, &[("secret", "s3cret")]).unwrap_or_else(|error| panic!("{error}"));
+        let files = [("secret", "s3cret"), ("own.pem", &*certificate), ("own.key", &*key)];
+        let config = load(text, &files).unwrap_or_else(|error| panic!("{error}"));
         config.warnings().iter().map(|warning| warning.replace(&folder(&config), "")).collect()
     };
     let quiet = load(SOUND, &[]).unwrap().warnings();
@@ -693,6 +695,25 @@ fn what_is_perhaps_not_meant_is_said_with_its_place() {
     assert_eq!(
         warnings(&format!("{SOUND}public_url = \"http://tools.example\"\n")),
         [format!("gateway.toml:9:14: `routes[0].public_url`: {url}")]
+    );
+    let tls = "[server.tls]\ncertificates = [{ certificate_file = \"own.pem\", key_file = \"own.key\" }]\n[[routes]]";
+    assert_eq!(
+        warnings(&with("[[routes]]", tls)),
+        [
+            "gateway.toml:2:14: `server.public_url`: nobody is served there: `server.tls` leaves nothing that speaks http"
+        ]
+    );
+    let secure = with("[[routes]]", tls).replace("http://localhost:3000", "https://localhost:3000");
+    assert_eq!(warnings(&secure), Vec::<String>::new());
+    assert_eq!(
+        warnings(&with("[[routes]]", "[audit]\nfile = \"absent/audit.jsonl\"\n[[routes]]")),
+        [
+            "gateway.toml:6:8: `audit.file`: its folder is not there on this machine: `run` does not start without it"
+        ]
+    );
+    assert_eq!(
+        warnings(&with("[[routes]]", "[audit]\nfile = \"audit.jsonl\"\n[[routes]]")),
+        Vec::<String>::new()
     );
     let other = "[[issuers]]\nissuer = \"https://b\"\n[[routes]]";
     assert_eq!(warnings(&with("[[routes]]", other)), Vec::<String>::new(), "all are for all routes");

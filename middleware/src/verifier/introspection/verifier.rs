@@ -174,6 +174,10 @@ impl IntrospectionVerifier {
         let _turn = self.at_once.acquire().await.map_err(|error| error.to_string())?;
         let request = self.request(token)?;
         let response = self.exchange.send(request).await.map_err(|error| error.to_string())?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            // RFC 7662 §2.3
+            return Err("the endpoint does not accept this client: are its id and its secret or key right? (status 401)".to_owned());
+        }
         if response.status() != StatusCode::OK {
             return Err(format!("expected status 200, but found {}", response.status().as_u16()));
         }

@@ -410,6 +410,7 @@ async fn neither_tokens_nor_secrets_nor_answers_are_logged() {
     }
     let logged = log.0.lock().unwrap().clone();
     assert!(logged.contains("a token could not be introspected"), "{logged}");
+    assert!(logged.contains("the endpoint does not accept this client"), "{logged}");
     texts.push(logged);
     for text in texts {
         for secret in ["opaque-token", "client's secret", "the+client", "dG9vbHM6", "private-user"] {
