@@ -42,7 +42,7 @@ redirect_uris = ["https://app.test/cb"]
 
 [[clients.registered]]
 id = "gw"
-grant_types = ["client_credentials"]
+grant_types = []
 secret_file = "gw.secret"
 serves = ["{RESOURCE}"]
 "#

@@ -78,6 +78,20 @@ fn room_for_no_client_at_all_is_a_mistake() {
 }
 
 #[test]
+fn operators_have_an_address_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let load = |metrics: &str| {
+        let text = format!("{GOOD}[metrics]\nlisten = \"{metrics}\"\n");
+        Config::load(&write(dir.path(), &text)).map_err(|error| error.to_string())
+    };
+    let public = load("").unwrap().listen()[0];
+    let error = load(&public.to_string()).unwrap_err();
+    assert!(error.contains("`metrics.listen`") && error.contains("`server.listen` does not have"), "{error}");
+    let next = public.port() + 1;
+    assert!(load(&format!("{}:{next}", public.ip())).is_ok());
+}
+
+#[test]
 fn all_faults_are_reported_with_line_key_and_what_was_wanted() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("short.secret"), "short").unwrap();

@@ -120,6 +120,31 @@ async fn health_and_readiness_are_told_and_nothing_else() {
     assert_eq!(localhost.status, StatusCode::OK);
 }
 
+/// Requests are to go to another server, before this one refuses them.
+#[tokio::test]
+async fn a_server_is_not_ready_without_its_database_and_while_it_stops() {
+    let ready = async |server: &Server| {
+        let answer = ask(server, Method::GET, "/readyz", &[]).await;
+        (answer.status.as_u16(), answer.body)
+    };
+    let server = with_metrics().await;
+    server.running.shutdown();
+    assert_eq!(ready(&server).await, (503, "{\"status\":\"stopping\"}".to_owned()));
+    assert_eq!(ask(&server, Method::GET, "/healthz", &[]).await.status, StatusCode::OK, "it lives");
+
+    // how PostgreSQL can be gone is among the outages
+    let server = with_metrics().await;
+    if server.database.is_none() {
+        let file = server.dir.path().join("auth-server.db");
+        let away = server.dir.path().join("away");
+        std::fs::rename(&file, &away).unwrap();
+        assert_eq!(ready(&server).await, (503, "{\"status\":\"the database does not answer\"}".to_owned()));
+        assert_eq!(ask(&server, Method::GET, "/healthz", &[]).await.status, StatusCode::OK);
+        std::fs::rename(&away, &file).unwrap();
+        assert_eq!(ready(&server).await.0, 200);
+    }
+}
+
 /// V7
 #[tokio::test]
 async fn nothing_for_operators_is_on_the_public_listener() {

@@ -120,6 +120,45 @@ async fn closes_connections_that_bring_no_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn closes_connections_whose_next_request_does_not_come() {
+    let (addr, _shutdown, _server) = start(&Echo::default(), LONG).await;
+    let mut stream = get(addr, "/").await;
+    let mut answer = vec![0; 1024];
+    let _ = stream.read(&mut answer).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nslow").await.unwrap();
+    let ended = stream.read_to_end(&mut answer);
+    assert!(tokio::time::timeout(super::HEADER_READ_TIMEOUT * 2, ended).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_head_is_so_long_and_no_longer() {
+    let (addr, _shutdown, _server) = start(&Echo::default(), LONG).await;
+    for (length, wanted) in [(super::MAX_HEADER_BYTES / 2, "200"), (super::MAX_HEADER_BYTES * 2, "431")] {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        let head = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "a".repeat(length));
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).await.unwrap();
+        assert_eq!(std::str::from_utf8(&status).unwrap(), format!("HTTP/1.1 {wanted}"));
+    }
+}
+
+/// RFC 9113 §6.5: frames of settings are pairs of a number and a value.
+#[tokio::test]
+async fn http2_is_told_how_many_requests_it_may_have_at_once() {
+    let (addr, _shutdown, _server) = start(&Echo::default(), LONG).await;
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await.unwrap();
+    assert_eq!(head[3], 4, "settings come first");
+    let mut settings = vec![0; usize::from(u16::from_be_bytes([head[1], head[2]]))];
+    stream.read_exact(&mut settings).await.unwrap();
+    let most = settings.chunks(6).find(|setting| setting[..2] == [0, 3]).expect("MAX_CONCURRENT_STREAMS");
+    assert_eq!(most[2..], super::H2_MAX_STREAMS.to_be_bytes());
+}
+
+#[tokio::test(start_paused = true)]
 async fn keeps_connections_that_brought_one() {
     let echo = Echo::default();
     let (addr, _shutdown, _server) = start(&echo, LONG).await;
