@@ -92,7 +92,7 @@ pub(crate) async fn log(State(app): State<Arc<App>>, request: Request, next: Nex
         let status = response.status().as_u16();
         span.in_scope(|| match app.lines.next(address, app.now()) {
             Line::Written => tracing::info!(status, error = code, reason, "request refused"),
-            Line::Last => tracing::warn!("more refusals of this minute are not written"),
+            Line::Last => tracing::info!("more refusals of this minute are not written"),
             Line::Left => {}
         });
     }
