@@ -29,7 +29,7 @@ const OF_ALL: u32 = 3_000;
 /// Characters of a client's id, which anybody may have made up.
 const MAX_LOGGED_CHARS: usize = 200;
 
-/// Answers of a protocol that goes its way.
+/// Answers of a protocol that goes its way, and paths that old clients and scanners try.
 const ORDINARY: [&str; 3] = ["authorization_pending", "use_dpop_nonce", "not_found"];
 
 /// How many lines there were.

@@ -23,8 +23,11 @@ pub(crate) struct Authenticated {
 #[derive(Debug)]
 pub(crate) enum NoCaller {
     Ambiguous(&'static str),
-    /// What the client is told, and what is the matter.
-    Invalid(&'static str, &'static str),
+    /// What the client is told, and what the operator is.
+    Invalid {
+        description: &'static str,
+        cause: &'static str,
+    },
     NotProven(NotProven),
     VerifierUnavailable,
     StateUnavailable,
@@ -35,7 +38,7 @@ impl NoCaller {
     pub(crate) fn refusal(&self, policy: &Policy, request: &[Classified<'_>]) -> Refusal {
         match *self {
             Self::Ambiguous(why) => Refusal::AmbiguousCredentials(why),
-            Self::Invalid(description, cause) => {
+            Self::Invalid { description, cause } => {
                 Refusal::InvalidToken { description, cause, scopes: policy.scopes_for(request) }
             }
             Self::NotProven(why) => Refusal::NotProven { why, scopes: policy.scopes_for(request) },
@@ -52,7 +55,9 @@ impl Shared {
             Ok(None) => return Ok(None),
             Ok(Some(credentials)) => credentials,
             Err(CredentialsError::Ambiguous(why)) => return Err(NoCaller::Ambiguous(why)),
-            Err(CredentialsError::Unusable(why)) => return Err(NoCaller::Invalid(why, why)),
+            Err(CredentialsError::Unusable(why)) => {
+                return Err(NoCaller::Invalid { description: why, cause: why });
+            }
         };
         let token = match self.verifier.verify(&credentials.token).await {
             Ok(token) => token,
@@ -60,7 +65,7 @@ impl Shared {
                 if let Some(unwritten) = self.refused_tokens.admit(self.clock.unix_seconds()) {
                     tracing::info!(reason = %error, unwritten, "an access token was refused");
                 }
-                return Err(NoCaller::Invalid(why.description(), why.cause()));
+                return Err(NoCaller::Invalid { description: why.description(), cause: why.cause() });
             }
             Err(error @ VerifyError::Unavailable(_)) => {
                 // whoever sends a token can have one of these while the keys cannot be had

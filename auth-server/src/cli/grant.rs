@@ -98,11 +98,11 @@ async fn revoke(meant: Meant, answer: &Answer, file: &File) -> anyhow::Result<()
         }
         Meant { user: Some(user), client: None, .. } => Which::OfUser(desk.user(&user).await?.id),
         Meant { user: Some(user), client: Some(client_id), .. } => {
-            desk.had_grants(&client_id).await?;
+            desk.expect_client(&client_id).await?;
             Which::OfUserAndClient { user_id: desk.user(&user).await?.id, client_id }
         }
         Meant { client: Some(client_id), .. } => {
-            desk.had_grants(&client_id).await?;
+            desk.expect_client(&client_id).await?;
             Which::OfClient(client_id)
         }
         Meant { .. } => anyhow::bail!("expected `--id`, `--user` or `--client`"),
@@ -130,8 +130,8 @@ async fn revoke(meant: Meant, answer: &Answer, file: &File) -> anyhow::Result<()
 }
 
 impl Desk {
-    /// Whether a client is known, or was while it got its grants: it may be gone from the configuration by now.
-    async fn had_grants(&self, client_id: &str) -> anyhow::Result<()> {
+    /// Refuses a client that is not known and has no grants: one that is gone from the configuration may have some.
+    async fn expect_client(&self, client_id: &str) -> anyhow::Result<()> {
         let usage = self.storage.client_usage(client_id, self.now()).await?;
         if usage.grants == 0 && usage.last_used_at.is_none() {
             self.client(client_id).await?;

@@ -39,12 +39,7 @@ impl Pauses {
         }
     }
 
-    /// The command could not be run, whoever asked.
-    pub(super) fn failed_to_run(&self, random: &dyn Random) {
-        self.failed(StartedFor::Bridge, random);
-    }
-
-    /// It ran, and did not answer the first message.
+    /// What was started did not answer its first message; for one that could not even be run, no client is to blame.
     pub(super) fn failed(&self, started_for: StartedFor, random: &dyn Random) {
         let whose = match started_for {
             StartedFor::Client(Holder::Stranger(_)) => &self.strangers,

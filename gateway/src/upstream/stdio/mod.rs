@@ -506,7 +506,7 @@ impl Servers {
         let process = started.map_err(|reason| {
             let command = self.config.program.as_str();
             tracing::error!(route = self.route, command, %reason, "an MCP server cannot be started");
-            self.pauses.failed_to_run(&*self.random);
+            self.pauses.failed(StartedFor::Bridge, &*self.random);
             Failure::NotStarted
         })?;
         self.sessions.watch(&process, &self.runtime);
